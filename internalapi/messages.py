@@ -1,0 +1,477 @@
+"""Messages of the internal API.
+
+Every method is one ``POST /internal/v1/<method>`` with a MessagePack body (the request struct) and a MessagePack
+answer (the result named beside the method in :data:`METHODS`). Times are integers, microseconds since 1970-01-01 UTC
+(``*_us``). EUIs, keys and DevAddr are lower-case hex text, most significant byte first. Payloads are bytes.
+
+Errors: HTTP 4xx/5xx with a :class:`Problem` body; the client raises it as ``ApiError``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+
+class Problem(Struct, frozen=True):
+    """What went wrong, for whom, and what to do."""
+
+    code: str
+    """Stable word: ``not_found``, ``conflict``, ``invalid``, ``unavailable``, ``unauthorised``."""
+    detail: str
+    field: str | None = None
+    """Name of the request field at fault, when there is one."""
+
+
+# ------------------------------------------------------------------------------------------------------- events
+
+
+class Reception(Struct, frozen=True, omit_defaults=True):
+    """How one gateway (or one of its antennas) heard a frame."""
+
+    gateway_eui: str
+    received_at_us: int
+    """Arrival of the datagram at the server."""
+    rssi_dbm: float | None = None
+    snr_db: float | None = None
+    tmst: int | None = None
+    """Concentrator counter at the end of the reception, microseconds modulo 2**32."""
+    channel: int | None = None
+    rf_chain: int | None = None
+    antenna: int | None = None
+    gateway_time_us: int | None = None
+    """The gateway's own UTC time of reception, a hint only."""
+    frequency_hz: int | None = None
+    """Only when it differs from the frame's (a ghost on a neighbouring channel)."""
+
+
+class Event(Struct, frozen=True, omit_defaults=True):
+    """Something the network hands over. ``id`` rises strictly; the application keeps the last one it has taken."""
+
+    id: int
+    type: str
+    """``up``, ``join``, ``ack``, ``txack``, ``status`` or ``log`` (the event names of ChirpStack v4)."""
+    time_us: int
+    dev_eui: str
+    device_name: str = ""
+    profile: str = ""
+    codec: str = ""
+    """Codec name of the device's profile at the time, empty when the profile has none."""
+    dev_addr: str = ""
+    frame_id: int = 0
+    """Row of the frame log this event came from; 0 when there is none."""
+    session_id: int = 0
+    # up
+    f_port: int | None = None
+    f_cnt: int = 0
+    """Full 32-bit FCntUp."""
+    data: bytes = b""
+    """Decrypted FRMPayload."""
+    confirmed: bool = False
+    adr: bool = False
+    dr: int = 0
+    frequency_hz: int = 0
+    datr: str = ""
+    """Modulation as gateways write it, e.g. ``SF7BW125``."""
+    late: bool = False
+    """Arrived after newer frames of this session: data only."""
+    receptions: tuple[Reception, ...] = ()
+    # ack, txack
+    queue_item_id: str = ""
+    acknowledged: bool = False
+    f_cnt_down: int = 0
+    gateway_eui: str = ""
+    downlink_id: int = 0
+    # status
+    battery: int | None = None
+    """DevStatusAns: 0 external power, 1..254 level, 255 unknown."""
+    margin_db: int | None = None
+    # log
+    level: str = ""
+    """``INFO``, ``WARNING`` or ``ERROR``."""
+    code: str = ""
+    """Code of ChirpStack's ``log`` event, e.g. ``UPLINK_MIC``, ``OTAA``, ``DOWNLINK_PAYLOAD_SIZE``."""
+    text: str = ""
+    context: dict[str, str] = {}
+
+
+class EventsRequest(Struct):
+    after: int = 0
+    limit: int = 1000
+    wait_s: float = 0.0
+    """Long poll: when there is nothing yet, wait up to this long."""
+
+
+class EventsResult(Struct):
+    events: list[Event]
+
+
+# ------------------------------------------------------------------------------------------------------- gateways
+
+
+class GatewayWrite(Struct):
+    gateway_eui: str
+    name: str = ""
+    latitude: float | None = None
+    longitude: float | None = None
+    altitude_m: float | None = None
+    antenna_gain_dbi: float = 0.0
+    tags: dict[str, str] = {}
+
+
+class SubBandUse(Struct):
+    """Airtime of one duty-cycle sub-band over the last hour."""
+
+    min_hz: int
+    max_hz: int
+    duty_cycle: float
+    used_ms: float
+    budget_ms: float
+
+
+class GatewayRecord(Struct):
+    gateway_eui: str
+    name: str
+    latitude: float | None
+    longitude: float | None
+    altitude_m: float | None
+    antenna_gain_dbi: float
+    tags: dict[str, str]
+    created_at_us: int
+    online: bool
+    last_seen_us: int | None
+    address: str
+    """Source ``ip:port`` of the last PULL_DATA, empty when there was none since the start."""
+    rtt_ms: float | None
+    uplinks: int
+    """Frames received since the server's start (copies counted)."""
+    downlinks: int
+    tx_outcomes: dict[str, int]
+    """TX_ACK outcome → count since the server's start; ``NONE`` is success, ``SILENT`` means no TX_ACK came."""
+    sub_bands: list[SubBandUse]
+    stat: dict[str, Any] = {}
+    """The last ``stat`` object of the gateway, as it came."""
+
+
+class UnknownGateway(Struct):
+    gateway_eui: str
+    address: str
+    first_seen_us: int
+    last_seen_us: int
+    datagrams: int
+
+
+# ------------------------------------------------------------------------------------------------------- devices
+
+
+class ProfileWrite(Struct):
+    """A device profile: what all devices of one kind share."""
+
+    name: str
+    """Stable identifier, e.g. ``karat-926lw``."""
+    title: str = ""
+    mac_version: str = "1.0.3"
+    region: str = "RU864"
+    device_class: str = "A"
+    codec: str = ""
+    adr: str = "default"
+    """ADR algorithm: ``default``, ``recommended`` or ``off``."""
+    adr_margin_db: float = 10.0
+    expected_interval_s: int = 86400
+    """How often the device is expected to send; silent devices are found with it."""
+    rx1_delay_s: int = 1
+    dev_status_interval_s: int = 86400
+    """How often the battery is asked for with DevStatusReq; 0 is never."""
+
+
+class ProfileRecord(ProfileWrite):
+    built_in: bool = False
+
+
+class DeviceWrite(Struct):
+    """A device as it is created or changed; fields left UNSET keep their value."""
+
+    dev_eui: str
+    join_eui: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    profile: str | UnsetType = UNSET
+    activation: str | UnsetType = UNSET
+    """``OTAA`` or ``ABP``."""
+    app_key: str | UnsetType = UNSET
+    nwk_key: str | UnsetType = UNSET
+    tags: dict[str, str] | UnsetType = UNSET
+    disabled: bool | UnsetType = UNSET
+
+
+class DeviceRecord(Struct):
+    dev_eui: str
+    join_eui: str
+    name: str
+    profile: str
+    codec: str
+    mac_version: str
+    region: str
+    device_class: str
+    activation: str
+    tags: dict[str, str]
+    disabled: bool
+    created_at_us: int
+    dev_addr: str | None = None
+    """None until the device has a session."""
+    joined_at_us: int | None = None
+    last_seen_us: int | None = None
+    f_cnt_up: int | None = None
+    """Last accepted FCntUp of the session."""
+    f_cnt_down: int | None = None
+    """Next FCntDown."""
+    rssi_dbm: float | None = None
+    snr_db: float | None = None
+    dr: int | None = None
+    gateways: int = 0
+    """How many gateways heard the last frame."""
+    battery: int | None = None
+    """DevStatusAns battery: 0 external power, 1..254 level, 255 unknown; None never asked."""
+    margin_db: int | None = None
+    expected_interval_s: int = 86400
+
+
+class ListRequest(Struct):
+    """A page by key: records after ``cursor`` in key order."""
+
+    cursor: str = ""
+    limit: int = 100
+    q: str = ""
+    """Part of the name or of the EUI, case-insensitive."""
+
+
+class DevicesRequest(ListRequest):
+    dev_euis: list[str] | None = None
+    """Only these, when given."""
+
+
+class Key(Struct):
+    """The name of one thing: an EUI, a profile name."""
+
+    key: str
+
+
+class GatewayPage(Struct):
+    items: list[GatewayRecord]
+    next_cursor: str | None = None
+
+
+class DevicePage(Struct):
+    items: list[DeviceRecord]
+    next_cursor: str | None = None
+
+
+class UnknownGateways(Struct):
+    items: list[UnknownGateway]
+
+
+class ProfilePage(Struct):
+    items: list[ProfileRecord]
+
+
+class DevicesPut(Struct):
+    """Create or change many devices in one transaction: all or none."""
+
+    items: list[DeviceWrite]
+    dry_run: bool = False
+    create_only: bool = False
+    """Refuse (``conflict``) when one exists."""
+
+
+class PutResult(Struct):
+    created: int = 0
+    changed: int = 0
+    unchanged: int = 0
+
+
+class Ok(Struct):
+    ok: bool = True
+
+
+class SessionWrite(Struct):
+    """An ABP session, or a session taken over from another server. For 1.0.x give ``nwk_s_key`` and ``app_s_key``."""
+
+    dev_eui: str
+    dev_addr: str
+    app_s_key: str
+    nwk_s_key: str = ""
+    f_nwk_s_int_key: str = ""
+    s_nwk_s_int_key: str = ""
+    nwk_s_enc_key: str = ""
+    f_cnt_up: int = 0
+    """Next expected FCntUp."""
+    f_cnt_down: int = 0
+    """Next FCntDown (1.1: NFCntDown)."""
+    a_f_cnt_down: int = 0
+
+
+class SessionRecord(Struct):
+    """A session without its keys."""
+
+    dev_eui: str
+    dev_addr: str
+    mac_version: str
+    activated_at_us: int
+    confirmed_by_uplink: bool
+    """False between the join-accept and the first uplink with the new keys."""
+    f_cnt_up: int | None
+    f_cnt_down: int
+    a_f_cnt_down: int
+    rx1_delay_s: int
+    rx1_dr_offset: int
+    rx2_dr: int
+    rx2_frequency_hz: int
+    channels_hz: list[int]
+    dr: int | None
+    tx_power_index: int
+    nb_trans: int
+    adr_reason: str
+
+
+class QueueWrite(Struct):
+    dev_eui: str
+    f_port: int
+    data: bytes
+    confirmed: bool = False
+    expires_at_us: int | None = None
+    idempotency_key: str = ""
+
+
+class QueueItem(Struct):
+    id: str
+    dev_eui: str
+    f_port: int
+    data: bytes
+    confirmed: bool
+    state: str
+    """``queued``, ``scheduled``, ``sent``, ``unknown``, ``acked``, ``nacked``, ``failed``, ``expired``, ``cancelled``."""
+    reason: str
+    created_at_us: int
+    expires_at_us: int | None
+    f_cnt_down: int | None
+
+
+class QueuePage(Struct):
+    items: list[QueueItem]
+
+
+class NoncesForget(Struct):
+    """Forget used DevNonces of these devices, or of all devices of a profile."""
+
+    dev_euis: list[str] = []
+    profile: str = ""
+
+
+class Forgotten(Struct):
+    devices: int
+
+
+# ------------------------------------------------------------------------------------------------------- frame log
+
+
+class FramesRequest(Struct):
+    """The frame log, newest first, or (``after`` given) oldest first from there: the live view."""
+
+    before: int | None = None
+    after: int | None = None
+    limit: int = 100
+    wait_s: float = 0.0
+    dev_eui: str = ""
+    gateway_eui: str = ""
+    type: str = ""
+    """``up``, ``down``, ``join`` (requests and accepts), empty for all."""
+    since_us: int | None = None
+    until_us: int | None = None
+
+
+class FrameRecord(Struct, omit_defaults=True):
+    id: int
+    type: str
+    """``up``, ``down``, ``join_request``, ``join_accept``, ``rejoin_request``."""
+    time_us: int
+    phy: bytes
+    dev_eui: str = ""
+    device_name: str = ""
+    dev_addr: str = ""
+    f_cnt: int | None = None
+    f_port: int | None = None
+    confirmed: bool = False
+    frequency_hz: int = 0
+    datr: str = ""
+    receptions: tuple[Reception, ...] = ()
+    mac_commands: tuple[str, ...] = ()
+    """MAC commands in words, both FOpts and port 0."""
+    outcome: str = ""
+    """Uplink: ``accepted``, ``handed_over``. Downlink: ``scheduled``, ``sent``, ``failed: <reason>``, ``unknown``."""
+    timeline: tuple[tuple[str, int], ...] = ()
+    """(step, microseconds since ``time_us``): ``committed``, ``closed``, ``handed over``, ``sent``, ``tx_ack``."""
+    gateway_eui: str = ""
+    """Downlink: the gateway it was given to."""
+    reply_to: int = 0
+    """Downlink: the uplink frame that it answers."""
+
+
+class FramePage(Struct):
+    items: list[FrameRecord]
+    next_before: int | None = None
+
+
+# ------------------------------------------------------------------------------------------------------- state
+
+
+class Empty(Struct):
+    pass
+
+
+class NetworkStatus(Struct):
+    version: str
+    started_at_us: int
+    region: str
+    devices: int
+    sessions: int
+    gateways: int
+    gateways_online: int
+    last_event_id: int
+    storage: str
+    """``ok`` or, while frames are not acknowledged, what is wrong (``disk full: …``)."""
+    counters: dict[str, int]
+    """Totals since the start: datagrams, frames, accepted, duplicates, late, mic_failed, replayed, joins, downlinks …"""
+
+
+METHODS: dict[str, tuple[type[Any], type[Any]]] = {
+    "events": (EventsRequest, EventsResult),
+    "status": (Empty, NetworkStatus),
+    "gateways": (ListRequest, GatewayPage),
+    "gateway": (Key, GatewayRecord),
+    "gateway_put": (GatewayWrite, PutResult),
+    "gateway_delete": (Key, Ok),
+    "gateways_unknown": (Empty, UnknownGateways),
+    "profiles": (Empty, ProfilePage),
+    "profile_put": (ProfileWrite, PutResult),
+    "profile_delete": (Key, Ok),
+    "devices": (DevicesRequest, DevicePage),
+    "device": (Key, DeviceRecord),
+    "devices_put": (DevicesPut, PutResult),
+    "device_delete": (Key, Ok),
+    "session": (Key, SessionRecord),
+    "session_put": (SessionWrite, Ok),
+    "session_delete": (Key, Ok),
+    "queue": (Key, QueuePage),
+    "queue_put": (QueueWrite, QueueItem),
+    "queue_delete": (Key, Ok),
+    "nonces_forget": (NoncesForget, Forgotten),
+    "frames": (FramesRequest, FramePage),
+}
+
+encode = msgspec.msgpack.Encoder().encode
+
+
+def decoder(of: type[Any]) -> msgspec.msgpack.Decoder[Any]:
+    """A reader of one message type. Raises ``msgspec.ValidationError`` when the bytes are not such a message."""
+    return msgspec.msgpack.Decoder(of)
