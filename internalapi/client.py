@@ -69,15 +69,11 @@ class NetworkClient:
                 headers={"Authorization": f"Bearer {self._token}"},
             )
         try:
-            async with self._session.post(
-                f"http://network/internal/v1/{method}", data=m.encode(request)
-            ) as response:
+            async with self._session.post(f"http://network/internal/v1/{method}", data=m.encode(request)) as response:
                 body = await response.read()
                 status = response.status
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise NetworkUnavailable(
-                f"the network process does not answer on {self._path}: {error}"
-            ) from error
+            raise NetworkUnavailable(f"the network process does not answer on {self._path}: {error}") from error
         if status != 200:
             try:
                 problem = _PROBLEM.decode(body)
