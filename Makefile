@@ -1,0 +1,133 @@
+# MeterWAN: everything happens in this folder. The environment goes to .venv/, the data to data/.
+# Paths stay relative, so a checkout may lie in a folder whose name has a space.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMPS := $(VENV)/stamps
+UV     := 0.13.9
+
+# An environment that was made elsewhere (a moved or copied checkout) points to the old place: make it anew.
+PLACE := $(shell test -f $(VENV)/place && test "$$(cat $(VENV)/place)" != "$$(pwd -P)" && echo moved)
+ifeq ($(PLACE),moved)
+$(shell rm -rf $(VENV))
+endif
+
+# One after another: they start servers, browsers and clocks of their own.
+SERIAL := $(wildcard tests/e2e tests/browser tests/faults)
+BENCH  := $(wildcard benchmarks/*.py)
+
+.PHONY: help setup demo test lint format check-locks unit serial bench trial lock translations wheel clean distclean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    set everything up, start the server with a simulated house of 60 flats (Ctrl-C ends it)"
+	@echo "make test    set everything up, run linters, types and all tests"
+	@echo "make lint    linters, types and import walls only"
+	@echo "make bench   measure the speed of the hot paths"
+	@echo "make trial   the long fault trials"
+	@echo "make wheel   build dist/meterwan-*.whl"
+	@echo "make lock    resolve the dependencies anew into requirements/"
+	@echo "make clean   remove caches and build products (make distclean: the environment too)"
+
+# ------------------------------------------------------------------------------------------------ environment
+
+$(VENV)/place:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "MeterWAN needs Python 3.11 or newer; '$(PYTHON)' is older. Say: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh tools/need.sh python3-venv
+	$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS)
+	@pwd -P > $@
+
+# What the program runs on, and the build backend.
+$(STAMPS)/run: requirements/run.txt | $(VENV)/place
+	@mkdir -p $(STAMPS)
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@touch $@
+
+# The same and the tools of development.
+$(STAMPS)/dev: requirements/lock.txt | $(VENV)/place
+	@mkdir -p $(STAMPS)
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/lock.txt
+	@touch $@ $(STAMPS)/run
+
+$(STAMPS)/program: pyproject.toml hatch_build.py | $(STAMPS)/run
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(STAMPS)/translations: $(wildcard appserver/locale/*/LC_MESSAGES/*.po) | $(STAMPS)/run
+	$(PY) hatch_build.py
+	@touch $@
+
+$(STAMPS)/oracle: $(wildcard tests/oracle/package-lock.json) | $(VENV)/place
+	@mkdir -p $(STAMPS)
+	@sh tools/need.sh node=nodejs npm=npm
+	@test ! -f tests/oracle/package-lock.json || (cd tests/oracle && npm ci --no-audit --no-fund --loglevel=error)
+	@touch $@
+
+$(STAMPS)/browser: | $(VENV)/place
+	@mkdir -p $(STAMPS)
+	@sh tools/need.sh chromium=chromium
+	@touch $@
+
+translations: $(STAMPS)/translations
+
+setup: $(STAMPS)/run $(STAMPS)/program $(STAMPS)/translations
+
+setup-dev: $(STAMPS)/dev setup
+
+setup-test: setup-dev $(STAMPS)/oracle $(STAMPS)/browser
+
+.PHONY: setup-dev setup-test
+
+# ------------------------------------------------------------------------------------------------ the two commands
+
+demo: setup
+	@exec $(PY) -m meterwan demo $(DEMO)
+
+test: setup-test
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory serial
+
+lint: setup-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: setup-dev
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+unit: setup-test
+	$(PY) -m pytest -q -n 2 --dist loadfile tests $(addprefix --ignore=,$(SERIAL))
+
+serial: setup-test
+	$(if $(SERIAL),$(PY) -m pytest -q $(SERIAL))
+
+# ------------------------------------------------------------------------------------------------ more
+
+bench: setup-dev
+	@$(if $(BENCH),for bench in $(BENCH); do echo "== $$bench"; $(PY) "$$bench" || exit 1; done,echo "no benchmarks" >&2; exit 1)
+
+trial: setup-test
+	$(PY) -m pytest -q tests/faults --trial=long
+
+wheel: setup-dev
+	$(PY) -m hatchling build -t wheel
+
+lock: setup-dev
+	$(PY) -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	$(PY) -m uv pip compile pyproject.toml --group dev $(COMPILE) -o requirements/lock.txt
+	$(PY) -m uv pip compile pyproject.toml --group build -c requirements/lock.txt $(COMPILE) -o requirements/run.txt
+
+COMPILE := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	find . -path ./$(VENV) -prune -o -name node_modules -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) tests/oracle/node_modules
