@@ -1,0 +1,56 @@
+"""When was a frame really in the air? A gateway's counter against the server's clock.
+
+``tmst`` is the concentrator's own microsecond counter; it wraps every 4,294.967296 s and starts anew when the forwarder
+restarts. Network delay is never negative, so the smallest ``arrival - counter`` seen lately is the offset between the
+clocks plus the least delay; anything above it is delay of that one datagram.
+"""
+
+from __future__ import annotations
+
+WRAP_US = 1 << 32
+_HALF_US = WRAP_US // 2
+_FORGET_US = 600_000_000
+"""An offset older than this is forgotten: crystals drift by some 10 ms in ten minutes."""
+_RESTART_US = 3_000_000
+"""A datagram that seems to be earlier than possible by more than this means that the counter was reset."""
+
+
+class ConcentratorClock:
+    """Maps a gateway's ``tmst`` onto the server's monotonic clock."""
+
+    __slots__ = ("_offset_us", "_seen_us", "restarts")
+
+    def __init__(self) -> None:
+        self._offset_us: int | None = None
+        self._seen_us = 0
+        self.restarts = 0
+        """How often the counter was found to have been reset."""
+
+    def observe(self, tmst: int, arrival_us: int) -> int:
+        """Take the counter of a datagram that arrived at ``arrival_us`` (monotonic).
+
+        Returns when the frame's reception ended, monotonic microseconds, as well as it can be known: at most ``arrival_us``.
+        """
+        raw = arrival_us - tmst
+        if self._offset_us is None or arrival_us - self._seen_us > _FORGET_US:
+            self._offset_us = raw
+            self._seen_us = arrival_us
+            return arrival_us
+        delay = (raw - self._offset_us) % WRAP_US
+        if delay >= _HALF_US:
+            # Earlier than the least delay known: a quicker path, or a counter that began anew.
+            early = WRAP_US - delay
+            if early > _RESTART_US:
+                self.restarts += 1
+            self._offset_us = raw
+            self._seen_us = arrival_us
+            return arrival_us
+        if delay > _FORGET_US:
+            # No datagram is ten minutes late and useful: the counter was reset to a lower value.
+            self.restarts += 1
+            self._offset_us = raw
+            self._seen_us = arrival_us
+            return arrival_us
+        if delay == 0:
+            self._seen_us = arrival_us
+        return arrival_us - delay

@@ -1,0 +1,80 @@
+"""What every gateway protocol speaks of: a frame heard, a frame to send, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lns.gateways.gateway import Gateway
+
+
+class RxFrame:
+    """A PHYPayload as one gateway (one antenna of it) heard it."""
+
+    __slots__ = (
+        "antenna",
+        "board",
+        "channel",
+        "datr",
+        "frequency_hz",
+        "gateway",
+        "gateway_time_us",
+        "mono_us",
+        "phy",
+        "rf_chain",
+        "rssi_dbm",
+        "snr_db",
+        "tmst",
+        "wall_us",
+    )
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        phy: bytes,
+        frequency_hz: int,
+        datr: str | int,
+        rssi_dbm: float | None,
+        snr_db: float | None,
+        tmst: int | None,
+        mono_us: int,
+        wall_us: int,
+        channel: int | None = None,
+        rf_chain: int | None = None,
+        antenna: int | None = None,
+        board: int | None = None,
+        gateway_time_us: int | None = None,
+    ) -> None:
+        self.gateway = gateway
+        self.phy = phy
+        self.frequency_hz = frequency_hz
+        self.datr = datr
+        """Modulation as gateways write it: ``SF7BW125``, bits per second for FSK, ``M0CW137`` for LR-FHSS."""
+        self.rssi_dbm = rssi_dbm
+        self.snr_db = snr_db
+        self.tmst = tmst
+        """Concentrator counter at the end of the frame, microseconds modulo 2**32."""
+        self.mono_us = mono_us
+        """Arrival at the server, both clocks."""
+        self.wall_us = wall_us
+        self.channel = channel
+        self.rf_chain = rf_chain
+        self.antenna = antenna
+        self.board = board
+        self.gateway_time_us = gateway_time_us
+
+
+@dataclass(slots=True, frozen=True)
+class TxFrame:
+    """A PHYPayload for one gateway to send at one concentrator time."""
+
+    phy: bytes
+    frequency_hz: int
+    datr: str | int
+    eirp_dbm: float
+    tmst: int
+    """When the transmission starts, concentrator microseconds modulo 2**32."""
+    rf_chain: int = 0
+    antenna: int | None = None
+    board: int | None = None

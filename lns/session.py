@@ -1,0 +1,180 @@
+"""Sessions: what the server and a device agreed on at the join, and how far they have counted."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from lorawan.crypto import SessionCipher, SessionKeys
+
+if TYPE_CHECKING:
+    from lns.device import Device
+    from lorawan.identifiers import DevAddr
+
+REPLAY_WINDOW = 128
+"""How far behind the newest a frame may be and still be taken as late data."""
+WINDOW_MASK = (1 << REPLAY_WINDOW) - 1
+
+
+class RadioParameters(NamedTuple):
+    """What the device uses on the air, as far as it has acknowledged it. Shared by all sessions with the same values."""
+
+    rx1_delay_s: int
+    rx1_dr_offset: int
+    rx2_dr: int
+    rx2_frequency_hz: int
+    channels_hz: tuple[int, ...]
+    """Extra uplink channels beyond the region's default ones, in index order; 0 is an empty place."""
+
+
+class Session:
+    """One session. Counters are the full 32-bit ones."""
+
+    __slots__ = (
+        "a_f_cnt_down",
+        "activated_at_us",
+        "adr_reason",
+        "conf_f_cnt_down",
+        "confirmed",
+        "dev_addr",
+        "device",
+        "dr",
+        "f_cnt_up",
+        "gateways",
+        "id",
+        "last_frame_id",
+        "last_mic",
+        "last_seen_us",
+        "lorawan_1_1",
+        "n_f_cnt_down",
+        "nb_trans",
+        "radio",
+        "rssi_dbm",
+        "sealed_keys",
+        "snr_db",
+        "tx_power",
+        "window",
+    )
+
+    def __init__(
+        self,
+        id: int,
+        device: Device,
+        dev_addr: DevAddr,
+        lorawan_1_1: bool,
+        sealed_keys: bytes,
+        activated_at_us: int,
+        radio: RadioParameters,
+    ) -> None:
+        self.id = id
+        self.device = device
+        self.dev_addr = dev_addr
+        self.lorawan_1_1 = lorawan_1_1
+        self.sealed_keys = sealed_keys
+        """The session keys, encrypted under the key-encryption key."""
+        self.activated_at_us = activated_at_us
+        self.confirmed = False
+        """True once an uplink with these keys was accepted; until then the session before it lives too."""
+        self.f_cnt_up = 0
+        """Next FCntUp expected: the last accepted plus one."""
+        self.window = 0
+        """Bit i is set when FCntUp ``f_cnt_up - 1 - i`` was accepted."""
+        self.last_mic = b""
+        """MIC of the frame with the last FCntUp: tells its repetition from another frame."""
+        self.last_frame_id = 0
+        self.n_f_cnt_down = 0
+        """Next FCntDown (1.1: NFCntDown)."""
+        self.a_f_cnt_down = 0
+        """Next AFCntDown, 1.1 only."""
+        self.conf_f_cnt_down = 0
+        """FCntDown of the last confirmed downlink: an ACK of a 1.1 device is bound to it."""
+        self.radio = radio
+        self.dr: int | None = None
+        """Data rate of the last uplink."""
+        self.tx_power = 0
+        self.nb_trans = 1
+        self.adr_reason = ""
+        """Last decision of ADR, in words."""
+        self.last_seen_us: int | None = None
+        self.rssi_dbm: float | None = None
+        self.snr_db: float | None = None
+        self.gateways = 0
+
+    def take_f_cnt_up(self, f_cnt: int, mic: bytes) -> None:
+        """Note an accepted FCntUp, newer or late."""
+        ahead = f_cnt + 1 - self.f_cnt_up
+        if ahead > 0:
+            self.window = (self.window << ahead | 1) & WINDOW_MASK if ahead < REPLAY_WINDOW else 1
+            self.f_cnt_up = f_cnt + 1
+            self.last_mic = mic
+        else:
+            self.window |= 1 << -ahead
+
+    def was_taken(self, f_cnt: int) -> bool:
+        """True when an older FCntUp was accepted, or is too old to be known."""
+        behind = self.f_cnt_up - 1 - f_cnt
+        return behind >= REPLAY_WINDOW or bool(self.window >> behind & 1)
+
+    def next_f_cnt_down(self, application: bool) -> int:
+        """Allocate the counter of one downlink; it is burned whatever becomes of the frame."""
+        if self.lorawan_1_1 and application:
+            self.a_f_cnt_down += 1
+            return self.a_f_cnt_down - 1
+        self.n_f_cnt_down += 1
+        return self.n_f_cnt_down - 1
+
+
+class SessionTable:
+    """Sessions by DevAddr. A DevAddr is not unique: the MIC decides."""
+
+    def __init__(self) -> None:
+        self._by_dev_addr: dict[int, tuple[Session, ...]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Session]:
+        for sessions in self._by_dev_addr.values():
+            yield from sessions
+
+    def get(self, dev_addr: int) -> tuple[Session, ...]:
+        return self._by_dev_addr.get(dev_addr, ())
+
+    def add(self, session: Session) -> None:
+        self._by_dev_addr[session.dev_addr] = (*self._by_dev_addr.get(session.dev_addr, ()), session)
+        self._count += 1
+
+    def remove(self, session: Session) -> None:
+        rest = tuple(one for one in self._by_dev_addr.get(session.dev_addr, ()) if one is not session)
+        if rest:
+            self._by_dev_addr[session.dev_addr] = rest
+        else:
+            self._by_dev_addr.pop(session.dev_addr, None)
+        self._count -= 1
+
+
+class CipherCache:
+    """Cipher state of the sessions heard lately.
+
+    Unsealing keys and building cipher state costs some ten times a frame, and the state takes about 2 KB, so it is made
+    on a session's first frame and the longest unused is dropped beyond ``limit``.
+    """
+
+    def __init__(self, unseal: Callable[[Session], SessionKeys], limit: int = 150_000) -> None:
+        self._unseal = unseal
+        self._limit = limit
+        self._ciphers: OrderedDict[int, SessionCipher] = OrderedDict()
+
+    def get(self, session: Session) -> SessionCipher:
+        cipher = self._ciphers.get(session.id)
+        if cipher is None:
+            cipher = SessionCipher(self._unseal(session), session.dev_addr)
+            self._ciphers[session.id] = cipher
+            if len(self._ciphers) > self._limit:
+                self._ciphers.popitem(last=False)
+        return cipher
+
+    def drop(self, session: Session) -> None:
+        self._ciphers.pop(session.id, None)

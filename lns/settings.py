@@ -1,0 +1,74 @@
+"""Settings of the network process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from lorawan.errors import FrameError
+from lorawan.identifiers import NetID
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Split ``host:port`` (``[v6]:port`` too). Raises ValueError that says what is expected."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError(f"{text!r} is not an address like 0.0.0.0:1700")
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
+def _check_listen(text: str) -> str:
+    parse_listen(text)
+    return text
+
+
+def _check_net_id(text: str) -> str:
+    try:
+        NetID.parse(text)
+    except FrameError as error:
+        raise ValueError(f"{text!r} is not a NetID of six hex digits: {error}") from error
+    return text
+
+
+Listen = Annotated[str, AfterValidator(_check_listen)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UdpSettings(_Section):
+    """Semtech UDP packet forwarders."""
+
+    listen: Listen = "0.0.0.0:1700"
+    receive_buffer_bytes: int = Field(default=8 << 20, ge=65536)
+    """Kernel buffer asked for; it holds what arrives while the server is busy."""
+
+
+class GatewaysSettings(_Section):
+    udp: UdpSettings = UdpSettings()
+
+
+class NetworkHttpSettings(_Section):
+    """``/healthz``, ``/readyz`` and ``/metrics`` of the network process; an empty ``listen`` turns them off."""
+
+    listen: Annotated[str, AfterValidator(lambda text: _check_listen(text) if text else text)] = "127.0.0.1:8081"
+
+
+class NetworkSettings(_Section):
+    """The ``[network]`` section and what the network process takes from others."""
+
+    data_dir: Path = Path("data")
+    region: str = "RU864"
+    net_id: Annotated[str, AfterValidator(_check_net_id)] = "000000"
+    channels: str = "default"
+    """Preset of extra channels sent in the join-accept: for RU864 ``default`` (868.9 and 869.1 only), ``864``, ``866``."""
+    deduplication_window_ms: int = Field(default=200, ge=10, le=2000)
+    rx1_delay_s: int = Field(default=1, ge=1, le=15)
+    """RECEIVE_DELAY1 given in the join-accept; profiles may ask for more."""
+    frame_log_days: int = Field(default=30, ge=1)
+    adr: Literal["default", "recommended", "off"] = "default"
+    gateways: GatewaysSettings = GatewaysSettings()
+    http: NetworkHttpSettings = NetworkHttpSettings()
