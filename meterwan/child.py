@@ -1,0 +1,93 @@
+"""One process of the server, from its first instruction to its last: what every role has in common, and the roles."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import Awaitable, Callable
+
+from meterwan import log
+from meterwan.datadir import DataDir
+from meterwan.errors import Failure
+from meterwan.processes import EXIT_CANNOT_START, LIFELINE, follow_parent, set_name
+from meterwan.settings import Loaded
+
+LOCK_WAIT_S = 15.0
+"""An orphan of a killed supervisor ends within seconds; its successor waits that long for its lock."""
+
+_CANNOT_LISTEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
+
+
+async def _network(loaded: Loaded, data: DataDir) -> None:
+    from meterwan.network import run
+
+    await run(loaded.settings, data)
+
+
+async def _application(loaded: Loaded, data: DataDir) -> None:
+    from appserver.main import run
+
+    from internalapi.client import NetworkClient, socket_path
+
+    async with NetworkClient(socket_path(data.path), data.read_token()) as network:
+        await run(loaded.settings.for_application(), network)
+
+
+ROLES: dict[str, Callable[[Loaded, DataDir], Awaitable[None]]] = {"network": _network, "application": _application}
+
+
+def run_role(role: str, loaded: Loaded) -> int:
+    """Run one role until it is told to end; returns the exit status."""
+    watched = LIFELINE in os.environ
+    follow_parent()
+    set_name(f"meterwan-{role[:3]}")
+    log.configure(role, loaded.settings.log.level, loaded.settings.log.format)
+    data = DataDir(loaded.settings.data_dir)
+    try:
+        data.create()
+        with data.role_lock(role).acquire(LOCK_WAIT_S):
+            asyncio.run(_until_told(ROLES[role](loaded, data)))
+    except OSError as error:
+        if error.errno not in _CANNOT_LISTEN:
+            raise
+        raise_or_exit(Failure(f"the {role} process cannot listen: {error}"), watched)
+    except Failure as failure:
+        raise_or_exit(failure, watched)
+    return 0
+
+
+def raise_or_exit(failure: Failure, watched: bool) -> None:
+    """Tell the supervisor by the exit status that another try is useless; without one, fail as every command does."""
+    if not watched:
+        raise failure
+    import sys
+
+    print(f"meterwan: {failure}", file=sys.stderr, flush=True)
+    sys.exit(EXIT_CANNOT_START)
+
+
+async def _until_told(work: Awaitable[None]) -> None:
+    """Run ``work`` until it ends or SIGTERM or SIGINT asks for the end; then cancel it and wait."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    told = False
+
+    def end() -> None:
+        nonlocal told
+        told = True
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not told:
+            raise
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(ValueError, RuntimeError):
+                loop.remove_signal_handler(number)

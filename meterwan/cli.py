@@ -1,0 +1,73 @@
+"""The command line: every command of ``meterwan`` and how a command ends (0 done, 1 failed, 2 wrong use)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from meterwan.commands import device, gateway, people, profile, system
+from meterwan.errors import Failure
+
+app = typer.Typer(
+    name="meterwan",
+    help="A LoRaWAN network server with a metering application in it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"meterwan {version('meterwan')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+for command in (system.serve, system.check, system.health, system.migrate):
+    app.command()(command)
+
+for name, commands in (
+    ("gateway", gateway.app),
+    ("device", device.app),
+    ("profile", profile.app),
+    ("user", people.user),
+    ("token", people.token),
+):
+    app.add_typer(commands, name=name)
+
+
+def main() -> None:
+    """Run the command line; every failure becomes one clear line and exit status 1."""
+    try:
+        app(prog_name="meterwan")
+    except Failure as failure:
+        for line in str(failure).splitlines():
+            print(f"meterwan: {line}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("METERWAN_TRACEBACK"):
+            raise
+        print(
+            f"meterwan: unexpected {type(error).__name__}: {error} (METERWAN_TRACEBACK=1 shows where)", file=sys.stderr
+        )
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""The commands of ``meterwan``, one file a subject. Heavy imports stay inside the functions: ``--help`` is quick."""

@@ -1,0 +1,167 @@
+"""What all commands share: their options, the way to the network process, and how lists are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meterwan.errors import Failure
+
+if TYPE_CHECKING:
+    from meterwan.settings import Loaded
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", metavar="FILE", help="Settings file; ./meterwan.toml when there is one."),
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one setting, e.g. region=EU868.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")]
+
+
+def settings(config: Path | None, overrides: Sequence[str] | None = None) -> Loaded:
+    """The effective settings. Raises SettingsError."""
+    from meterwan.settings import load
+
+    return load(config, overrides=overrides or ())
+
+
+def group(help: str) -> typer.Typer:
+    """A group of commands, such as ``gateway``."""
+    return typer.Typer(help=help, no_args_is_help=True)
+
+
+# ------------------------------------------------------------------------------------------------ the network process
+
+
+class Network:
+    """Synchronous calls to the network process of a data folder; a context manager."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        import asyncio
+
+        from internalapi.client import NetworkClient, socket_path
+        from meterwan.datadir import DataDir
+
+        data = DataDir(loaded.settings.data_dir)
+        self._path = data.path
+        token = data.read_token() if data.token.exists() else "-"
+        self._runner = asyncio.Runner()
+        self._client = NetworkClient(socket_path(data.path), token)
+
+    def __enter__(self) -> Network:
+        self._runner.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._runner.run(self._client.close())
+        self._runner.close()
+
+    def call(self, method: str, **fields: Any) -> Any:
+        """Call a method of ``internalapi.messages``. Raises Failure with the server's reason."""
+        from internalapi.client import ApiError, NetworkUnavailable
+
+        try:
+            return self._runner.run(getattr(self._client, method)(**fields))
+        except ApiError as error:
+            field = f"{error.problem.field}: " if error.problem.field else ""
+            raise Failure(f"{field}{error.problem.detail}") from None
+        except NetworkUnavailable:
+            raise Failure(f"no server runs on the data folder {self._path}; start it first: meterwan serve") from None
+
+    def all(self, method: str, **fields: Any) -> Iterator[Any]:
+        """Every record of a list method, page by page."""
+        cursor = ""
+        while True:
+            page = self.call(method, cursor=cursor, limit=1000, **fields)
+            yield from page.items
+            if not page.next_cursor:
+                return
+            cursor = page.next_cursor
+
+
+# ------------------------------------------------------------------------------------------------ printing
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:
+    """Print a list: JSON, a table on a terminal, tab-separated lines in a pipe."""
+    rows = list(rows)
+    if as_json:
+        print_json(rows)
+    elif sys.stdout.isatty():
+        _print_table(rows, columns)
+    else:
+        for row in rows:
+            print("\t".join(plain(row.get(column)).replace("\t", " ").replace("\n", " ") for column in columns))
+
+
+def print_record(record: Mapping[str, Any], as_json: bool) -> None:
+    """Print one thing: JSON, or a line for each field."""
+    if as_json:
+        print_json(record)
+        return
+    width = max((len(name) for name in record), default=0)
+    for name, value in record.items():
+        print(f"{name:<{width}}  {plain(value)}")
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def plain(value: Any) -> str:
+    """A value in a cell."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={plain(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return " ".join(plain(item) for item in value)
+    return str(value)
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(plain(row.get(column))) for column in columns))
+    Console().print(table if rows else Text("nothing", style="dim"))
+
+
+def as_dict(record: Any) -> dict[str, Any]:
+    """A message of the internal API as plain values, times as text."""
+    import msgspec
+
+    values = msgspec.to_builtins(record)
+    return {name.removesuffix("_us") if name.endswith("_us") else name: _shown(name, v) for name, v in values.items()}
+
+
+def _shown(name: str, value: Any) -> Any:
+    return moment(value) if name.endswith("_us") and isinstance(value, int) else value
+
+
+def moment(us: int) -> str:
+    """Microseconds since 1970 as local time with its offset."""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(us / 1e6, UTC).astimezone().isoformat(timespec="seconds")
+
+
+def say(text: str) -> None:
+    """One line for people about what was done."""
+    print(text)

@@ -1,0 +1,71 @@
+"""``meterwan profile``: what devices of one kind have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from meterwan.commands.common import Config, Json, Network, Set, as_dict, group, print_record, print_rows, say, settings
+from meterwan.errors import Failure
+
+app = group("Device profiles: list, show, add, remove.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Stable identifier, e.g. karat-926lw.")]
+
+
+@app.command("list")
+def list_(config: Config = None, set_: Set = None, json: Json = False) -> None:
+    """List the profiles."""
+    with Network(settings(config, set_)) as network:
+        rows = [as_dict(record) for record in network.call("profiles").items]
+    print_rows(rows, ("name", "title", "mac_version", "region", "device_class", "codec", "built_in"), json)
+
+
+@app.command()
+def show(name: Name, config: Config = None, set_: Set = None, json: Json = False) -> None:
+    """Show one profile."""
+    with Network(settings(config, set_)) as network:
+        for record in network.call("profiles").items:
+            if record.name == name:
+                print_record(as_dict(record), json)
+                return
+    raise Failure(f"there is no profile {name}; `meterwan profile list` shows them")
+
+
+@app.command()
+def add(
+    name: Name,
+    title: Annotated[str, typer.Option(help="What people read.")] = "",
+    mac_version: Annotated[str, typer.Option(help="LoRaWAN version: 1.0.2, 1.0.3, 1.0.4, 1.1.0 …")] = "1.0.3",
+    region: Annotated[str, typer.Option(help="Region plan; the server's by default.")] = "",
+    device_class: Annotated[str, typer.Option("--class", help="A, B or C.")] = "A",
+    codec: Annotated[str, typer.Option(help="Name of the payload codec.")] = "",
+    adr: Annotated[str, typer.Option(help="default, recommended or off.")] = "default",
+    expected_interval: Annotated[int, typer.Option(min=60, help="Seconds between frames, at most.")] = 86400,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Make a profile, or change one of your own."""
+    loaded = settings(config, set_)
+    with Network(loaded) as network:
+        result = network.call(
+            "profile_put",
+            name=name,
+            title=title or name,
+            mac_version=mac_version,
+            region=region or loaded.settings.region,
+            device_class=device_class,
+            codec=codec,
+            adr=adr,
+            expected_interval_s=expected_interval,
+        )
+    say(f"profile {name}: {'added' if result.created else 'changed' if result.changed else 'as it was'}")
+
+
+@app.command()
+def remove(name: Name, config: Config = None, set_: Set = None) -> None:
+    """Remove a profile that no device uses."""
+    with Network(settings(config, set_)) as network:
+        network.call("profile_delete", key=name)
+    say(f"profile {name}: removed")

@@ -1,0 +1,108 @@
+"""``meterwan serve``: prepare the data folder, start the processes, say where the console is, wait for the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from internalapi.client import socket_path
+from meterwan import log, ports, probes
+from meterwan.application import FIRST_ADMINISTRATOR, prepare, take_first_password
+from meterwan.datadir import DataDir
+from meterwan.processes import set_name
+from meterwan.settings import Loaded
+from meterwan.supervisor import BackOff, Role, Supervisor
+
+
+def serve_all(loaded: Loaded, when_ready: Callable[[], None] | None = None) -> None:
+    """Run the whole server until SIGTERM or SIGINT. Raises Failure when it cannot start.
+
+    ``when_ready`` is called once, after the console's address was printed.
+    """
+    settings = loaded.settings
+    set_name("meterwan")
+    log.configure("supervisor", settings.log.level, settings.log.format)
+    data = DataDir(settings.data_dir)
+    with data.lock():
+        data.create()
+        addresses = claim_addresses(loaded)
+        prepare(data, settings.for_application().password_memory_kib)
+        data.pid_file("server").write_text(f"{os.getpid()}\n")
+        (data.run / "addresses.json").write_text(json.dumps(addresses) + "\n")
+
+        def ready() -> None:
+            greet(settings.http.public_url or console_url(addresses["http.listen"]), take_first_password(data))
+            if when_ready:
+                when_ready()
+
+        host, port = ports.split(addresses["http.listen"])
+        token = data.read_token()
+        found: dict[str, Callable[[], object]] = {
+            "network": partial(probes.network_answers, socket_path(data.path), token),
+            "application": partial(probes.console_answers, host, port),
+        }
+        roles = [
+            Role(
+                name,
+                command(name, loaded, data.path, addresses),
+                probe,  # type: ignore[arg-type]
+                BackOff(**settings.supervision.model_dump()),
+            )
+            for name, probe in found.items()
+        ]
+        try:
+            asyncio.run(Supervisor(data, roles, ready).run())
+        finally:
+            data.pid_file("server").unlink(missing_ok=True)
+
+
+def claim_addresses(loaded: Loaded) -> dict[str, str]:
+    """Every address the server will listen on, by its setting's name, with real ports. Raises Failure."""
+    settings = loaded.settings
+    network = settings.for_network()
+    addresses = {
+        "http.listen": ports.claim("http.listen", settings.http.listen),
+        "gateways.udp.listen": ports.claim("gateways.udp.listen", network.gateways.udp.listen, udp=True),
+    }
+    if network.http.listen:
+        addresses["network.http.listen"] = ports.claim("network.http.listen", network.http.listen)
+    return addresses
+
+
+def command(role: str, loaded: Loaded, data_dir: Path, addresses: dict[str, str]) -> list[str]:
+    """The command line of one process. The data folder and the addresses stay what they were at the start."""
+    line = [sys.executable, "-P", "-m", "meterwan", "serve", "--role", role]
+    if loaded.file:
+        line += ["--config", str(loaded.file)]
+    fixed = {"data_dir": str(data_dir), **addresses}
+    for item in (*loaded.overrides, *(f"{name}={value}" for name, value in fixed.items())):
+        line += ["--set", item]
+    return line
+
+
+def migrate_all(data: DataDir) -> list[str]:
+    """Bring every database of a stopped server up to date; returns their names."""
+    from appserver.db import migrate
+    from meterwan.network import migrate_network
+
+    migrate(data.path / "application.db")
+    return [*migrate_network(data), "application.db"]
+
+
+def console_url(listen: str) -> str:
+    """The address to type into a browser on this machine."""
+    host, port = ports.split(listen)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{ports.join(host, port)}/"
+
+
+def greet(url: str, password: str | None) -> None:
+    """Say where the console is and, once, how to sign in."""
+    print(f"MeterWAN is ready: {url}", flush=True)
+    if password:
+        print(f"First sign-in: user {FIRST_ADMINISTRATOR}, one-time password {password} (shown only now)", flush=True)
