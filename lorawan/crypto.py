@@ -23,6 +23,9 @@ from lorawan.errors import FrameError, StateError
 JOIN_REQUEST_TYPE = 0xFF
 """JoinReqType of a join-accept that answers a join-request; a rejoin-request gives its own type 0, 1 or 2."""
 
+RELAY_F_PORT = 226
+"""Frames that a relay forwards; the network server reads them (TS011-1.0.1 §9)."""
+
 _UP, _DOWN = 0, 1
 # B0: 0x49 | ConfFCnt | 0000 | Dir | DevAddr | FCnt | 00 | len(message). B1 puts TxDr and TxCh in place of the zeros.
 _pack_b = struct.Struct("<BHBBBIIBB").pack
@@ -39,7 +42,7 @@ class SessionKeys:
     s_nwk_s_int_key: bytes
     """Serving network session integrity key."""
     nwk_s_enc_key: bytes
-    """Network session encryption key: FPort 0, and FOpts in 1.1."""
+    """Network session encryption key: FPort 0 and 226 (relay), and FOpts in 1.1."""
     app_s_key: bytes
     lorawan_1_1: bool = False
 
@@ -102,8 +105,11 @@ class SessionCipher:
         return self._cmac_s(b0 + message)[:4]
 
     def payload(self, f_port: int, data: bytes, f_cnt: int, uplink: bool) -> bytes:
-        """Encrypt or decrypt FRMPayload (it is its own inverse): FPort 0 with NwkSEncKey, others with AppSKey."""
-        ctr = (self._app_ctr or self._make_app_ctr()) if f_port else (self._nwk_ctr or self._make_nwk_ctr())
+        """Encrypt or decrypt FRMPayload (one is the other): FPorts 0 and 226 with NwkSEncKey, others with AppSKey."""
+        if f_port and f_port != RELAY_F_PORT:
+            ctr = self._app_ctr or self._make_app_ctr()
+        else:
+            ctr = self._nwk_ctr or self._make_nwk_ctr()
         try:
             ctr.reset_nonce(_pack_a(0x01, 0, _UP if uplink else _DOWN, self.dev_addr, f_cnt, 1))
         except struct.error as error:
@@ -210,7 +216,7 @@ def unwrap_key(kek: bytes, wrapped: bytes) -> bytes:
 
 
 def join_request_mic(key: bytes, message: bytes) -> bytes:
-    """MIC of a join-request: AppKey in 1.0.x, NwkKey in 1.1 (TS001-1.0.4 §6.2.2)."""
+    """MIC of a join-request: AppKey in 1.0.x, NwkKey in 1.1 (TS001-1.0.4 §6.2.5)."""
     return cmac(key, message)[:4]
 
 
@@ -242,7 +248,7 @@ def join_accept_mic_1_1(
 def encrypt_join_accept(key: bytes, fields: bytes, mic: bytes) -> bytes:
     """The PHYPayload of a join-accept: AppKey (1.0.x), NwkKey (1.1), or JSEncKey when it answers a rejoin.
 
-    AES *decryption* is used, so that a device needs only the encrypting half (TS001-1.0.4 §6.2.3).
+    AES *decryption* is used, so that a device needs only the encrypting half (TS001-1.0.4 §6.2.6).
     """
     if len(fields) not in (12, 28) or len(mic) != 4:
         raise StateError(f"join-accept of {len(fields)} bytes and MIC of {len(mic)}; give 12 or 28, and 4")
@@ -272,7 +278,7 @@ def _derive(key: bytes, block: bytes) -> bytes:
 
 
 def derive_session_keys_1_0(app_key: bytes, join_nonce: int, net_id: int, dev_nonce: int) -> SessionKeys:
-    """Session keys without OptNeg: from the AppKey, or the NwkKey of a 1.1 device (TS001-1.0.4 §6.2.3)."""
+    """Session keys without OptNeg: from the AppKey, or the NwkKey of a 1.1 device (TS001-1.0.4 §6.2.6)."""
     tail = _bytes_le(join_nonce, 3) + _bytes_le(net_id, 3) + _bytes_le(dev_nonce, 2)
     return SessionKeys.for_1_0(_derive(app_key, b"\x01" + tail), _derive(app_key, b"\x02" + tail))
 
@@ -342,6 +348,6 @@ def derive_wor_session_keys(root_wor_s_key: bytes, dev_addr: int) -> tuple[bytes
 
 
 def ping_offset(beacon_time_s: int, dev_addr: int, ping_period_slots: int) -> int:
-    """Slot of a device's first ping slot in a beacon period (TS001-1.0.4 §13.2; :mod:`lorawan.class_b`)."""
+    """Slot of a device's first ping slot in a beacon period (TS001-1.0.4 §11.2; :mod:`lorawan.class_b`)."""
     rand = _derive(bytes(16), _bytes_le(beacon_time_s, 4) + _bytes_le(dev_addr, 4))
     return (rand[0] + 256 * rand[1]) % ping_period_slots

@@ -155,7 +155,7 @@ class DataFrame:
 
 @dataclass(slots=True)
 class JoinRequest:
-    """Join-Request (TS001-1.0.4 §6.2.2)."""
+    """Join-Request (TS001-1.0.4 §6.2.5)."""
 
     join_eui: EUI64
     """AppEUI before 1.0.4."""
@@ -182,7 +182,7 @@ class JoinRequest:
 
 @dataclass(slots=True)
 class JoinAccept:
-    """The plain fields of a Join-Accept, without MHDR and MIC (TS001-1.0.4 §6.2.3, LoRaWAN 1.1 §6.2.3).
+    """The plain fields of a Join-Accept, without MHDR and MIC (TS001-1.0.4 §6.2.6, LoRaWAN 1.1 §6.2.3).
 
     On the air it is an :class:`EncryptedJoinAccept`; :mod:`lorawan.crypto` goes between the two.
     """
@@ -242,7 +242,7 @@ class JoinAccept:
 
 @dataclass(slots=True)
 class EncryptedJoinAccept:
-    """Join-Accept as it travels: fields and MIC under one encryption (TS001-1.0.4 §6.2.3)."""
+    """Join-Accept as it travels: fields and MIC under one encryption (TS001-1.0.4 §6.2.6)."""
 
     encrypted: bytes
     """16 bytes, or 32 with a CFList."""
@@ -313,7 +313,7 @@ class RejoinRequest1:
 
 @dataclass(slots=True)
 class Proprietary:
-    """A frame outside the standard: everything after MHDR is its maker's (TS001-1.0.4 §4.2.1.4)."""
+    """A frame outside the standard: everything after MHDR is its maker's (TS001-1.0.4 §4.2.1)."""
 
     payload: bytes
     m_hdr: int = MType.PROPRIETARY << 5

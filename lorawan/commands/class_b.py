@@ -1,16 +1,17 @@
-"""Class B commands: PingSlotInfo, PingSlotChannel, BeaconTiming, BeaconFreq (TS001-1.0.4 §14)."""
+"""Class B commands: PingSlotInfo, PingSlotChannel, BeaconTiming, BeaconFreq (TS001-1.0.4 §12)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from lorawan.commands.base import Command, Layout, StatusAnswer, flag, frequency, rfu, uint
+from lorawan.commands.base import Command, StatusAnswer
+from lorawan.layout import Layout, flag, frequency, rfu, uint
 
 
 @dataclass(frozen=True, slots=True)
 class PingSlotInfoReq(Command):
-    """The device tells how often it opens ping slots (§14.1)."""
+    """The device tells how often it opens ping slots (§12.1)."""
 
     periodicity: int
     """A ping slot every 2**periodicity seconds, 0..7: 128 down to 1 in a beacon period."""
@@ -26,7 +27,7 @@ class PingSlotInfoReq(Command):
 
 @dataclass(frozen=True, slots=True)
 class PingSlotInfoAns(Command):
-    """The network knows the periodicity (§14.1)."""
+    """The network knows the periodicity (§12.1)."""
 
     cid = 0x10
     words = "ping slot period confirmed"
@@ -34,7 +35,7 @@ class PingSlotInfoAns(Command):
 
 @dataclass(frozen=True, slots=True)
 class PingSlotChannelReq(Command):
-    """Set frequency and data rate of the ping slots (§14.3)."""
+    """Set frequency and data rate of the ping slots (§12.3)."""
 
     frequency_hz: int
     """0 returns to the region's default."""
@@ -47,7 +48,7 @@ class PingSlotChannelReq(Command):
 
 @dataclass(frozen=True, slots=True)
 class PingSlotChannelAns(StatusAnswer):
-    """What the device accepted of PingSlotChannelReq (§14.3)."""
+    """What the device accepted of PingSlotChannelReq (§12.3)."""
 
     channel_frequency_ack: bool
     data_rate_ack: bool
@@ -58,7 +59,7 @@ class PingSlotChannelAns(StatusAnswer):
 
 @dataclass(frozen=True, slots=True)
 class BeaconTimingReq(Command):
-    """The device asks when the next beacon comes; replaced by DeviceTimeReq since 1.0.3 (§14.4)."""
+    """The device asks when the next beacon comes; replaced by DeviceTimeReq since 1.0.3 (LoRaWAN 1.0.2 §14.4)."""
 
     cid = 0x12
     words = "asks when the next beacon comes"
@@ -66,7 +67,7 @@ class BeaconTimingReq(Command):
 
 @dataclass(frozen=True, slots=True)
 class BeaconTimingAns(Command):
-    """When and where the next beacon comes (§14.4)."""
+    """When and where the next beacon comes (LoRaWAN 1.0.2 §14.4)."""
 
     delay: int
     """The beacon starts between 30 * delay and 30 * (delay + 1) ms after the end of this downlink."""
@@ -84,7 +85,7 @@ class BeaconTimingAns(Command):
 
 @dataclass(frozen=True, slots=True)
 class BeaconFreqReq(Command):
-    """Set the beacon's frequency (§14.2)."""
+    """Set the beacon's frequency (§12.2)."""
 
     frequency_hz: int
     """0 returns to the region's default."""
@@ -96,7 +97,7 @@ class BeaconFreqReq(Command):
 
 @dataclass(frozen=True, slots=True)
 class BeaconFreqAns(StatusAnswer):
-    """Whether the device can use that frequency (§14.2)."""
+    """Whether the device can use that frequency (§12.2)."""
 
     beacon_frequency_ack: bool
 

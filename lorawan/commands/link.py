@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lorawan.commands.base import Command, Layout, StatusAnswer, flag, rfu, sint, uint
+from lorawan.commands.base import Command, StatusAnswer
+from lorawan.layout import Layout, flag, rfu, sint, uint
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lorawan.commands.base import Command, Layout, StatusAnswer, flag, frequency, rfu, uint
+from lorawan.commands.base import Command, StatusAnswer
+from lorawan.layout import Layout, flag, frequency, rfu, uint
 
 MAX_EIRP_DBM: Final = (8, 10, 12, 13, 14, 16, 18, 20, 21, 24, 26, 27, 29, 30, 33, 36)
 """EIRP by the code of TxParamSetupReq (§5.8)."""

@@ -1,18 +1,19 @@
-"""Relay commands of TS011-1.0.1: to the relay itself, and EndDeviceConf to the device behind it."""
+"""Relay commands (TS011-1.0.1 §10): to the relay itself, and EndDeviceConf to the device behind it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Self
 
-from lorawan.commands.base import Command, Layout, StatusAnswer, flag, frequency, raw_bytes, rfu, uint
+from lorawan.commands.base import Command, StatusAnswer
 from lorawan.errors import FrameError, StateError
 from lorawan.identifiers import DevAddr
+from lorawan.layout import Layout, address, flag, frequency, offset_uint, raw_bytes, rfu, uint
 
 
 @dataclass(frozen=True, slots=True)
 class RelayConfReq(Command):
-    """Start or stop a relay and set its wake-on-radio channels."""
+    """Start or stop a relay and set its wake-on-radio channels (§10.1)."""
 
     start_stop: bool
     """True: relay."""
@@ -42,7 +43,7 @@ class RelayConfReq(Command):
 
 @dataclass(frozen=True, slots=True)
 class RelayConfAns(StatusAnswer):
-    """What the relay accepted of RelayConfReq."""
+    """What the relay accepted of RelayConfReq (§10.1)."""
 
     second_ch_frequency_ack: bool
     second_ch_ack_offset_ack: bool
@@ -65,7 +66,7 @@ class RelayConfAns(StatusAnswer):
 
 @dataclass(frozen=True, slots=True)
 class EndDeviceConfReq(Command):
-    """Tell a device how to use a relay."""
+    """Tell a device how to use a relay (§10.2)."""
 
     relay_mode_activation: int
     """0 off, 1 on, 2 dynamic, 3 as the device decides."""
@@ -95,20 +96,20 @@ class EndDeviceConfReq(Command):
 
 @dataclass(frozen=True, slots=True)
 class EndDeviceConfAns(StatusAnswer):
-    """What the device accepted of EndDeviceConfReq."""
+    """What the device accepted of EndDeviceConfReq (§10.2)."""
 
     second_ch_frequency_ack: bool
     second_ch_dr_ack: bool
     second_ch_idx_ack: bool
-    back_off_ack: bool
-    """In TS011-1.0.1 this bit stands for SecondChAckOffset."""
+    second_ch_ack_offset_ack: bool
+    """In TS011-1.0.0 this bit stood for BackOff."""
 
     cid = 0x41
     layout = Layout(
         flag("second_ch_frequency_ack"),
         flag("second_ch_dr_ack"),
         flag("second_ch_idx_ack"),
-        flag("back_off_ack"),
+        flag("second_ch_ack_offset_ack"),
         rfu(4),
     )
 
@@ -119,7 +120,7 @@ _MAX_FILTER_EUI = 16
 
 @dataclass(frozen=True, slots=True)
 class FilterListReq(Command):
-    """Set one rule of a relay's join-request filter. Its length follows from its first byte."""
+    """Set one rule of a relay's join-request filter (§10.3). Its length follows from its first byte."""
 
     index: int
     """0 is the rule for everything else."""
@@ -162,7 +163,7 @@ class FilterListReq(Command):
 
 @dataclass(frozen=True, slots=True)
 class FilterListAns(StatusAnswer):
-    """What the relay accepted of FilterListReq."""
+    """What the relay accepted of FilterListReq (§10.3)."""
 
     action_ack: bool
     length_ack: bool
@@ -174,7 +175,7 @@ class FilterListAns(StatusAnswer):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class UpdateUplinkListReq(Command):
-    """Let a relay trust a device: 26 bytes, so only on FPort 0."""
+    """Let a relay trust a device (§10.4): 26 bytes, so only on FPort 0."""
 
     index: int
     reload_rate: int
@@ -191,7 +192,7 @@ class UpdateUplinkListReq(Command):
         rfu(4),
         uint("reload_rate", 6),
         uint("bucket_size", 2),
-        uint("dev_addr", 32)._replace(decode=DevAddr),
+        address(),
         uint("w_f_cnt", 32),
         raw_bytes("root_wor_s_key", 16),
     )
@@ -203,7 +204,7 @@ class UpdateUplinkListReq(Command):
 
 @dataclass(frozen=True, slots=True)
 class UpdateUplinkListAns(Command):
-    """The relay trusts the device."""
+    """The relay trusts the device (§10.4)."""
 
     cid = 0x43
     words = "trusted device stored"
@@ -211,7 +212,7 @@ class UpdateUplinkListAns(Command):
 
 @dataclass(frozen=True, slots=True)
 class CtrlUplinkListReq(Command):
-    """Ask for the wake-on-radio counter of a trusted device, or remove it."""
+    """Ask for the wake-on-radio counter of a trusted device, or remove it (§10.5)."""
 
     index: int
     action: int
@@ -224,7 +225,7 @@ class CtrlUplinkListReq(Command):
 
 @dataclass(frozen=True, slots=True)
 class CtrlUplinkListAns(Command):
-    """The counter of a trusted device."""
+    """The counter of a trusted device (§10.5)."""
 
     index_ack: bool
     w_f_cnt: int
@@ -236,7 +237,7 @@ class CtrlUplinkListAns(Command):
 
 @dataclass(frozen=True, slots=True)
 class ConfigureFwdLimitReq(Command):
-    """Limit what a relay forwards: frames per hour (127: no limit), buckets 0..3 of 1, 2, 4, 12 times that."""
+    """Limit what a relay forwards (§10.6): frames per hour (127: no limit), buckets 0..3 of 1, 2, 4, 12 times that."""
 
     reset_limit_counter: int
     """0 clears the counters, 1 sets them to the rates, 2 to the buckets, 3 keeps them."""
@@ -270,7 +271,7 @@ class ConfigureFwdLimitReq(Command):
 
 @dataclass(frozen=True, slots=True)
 class ConfigureFwdLimitAns(Command):
-    """The limits are set."""
+    """The limits are set (§10.6)."""
 
     cid = 0x45
     words = "forwarding limits set"
@@ -278,7 +279,7 @@ class ConfigureFwdLimitAns(Command):
 
 @dataclass(frozen=True, slots=True)
 class NotifyNewEndDeviceReq(Command):
-    """A relay has heard a device that it does not know."""
+    """A relay has heard a device that it does not know (§10.7)."""
 
     dev_addr: DevAddr
     wor_rssi_dbm: int
@@ -288,9 +289,9 @@ class NotifyNewEndDeviceReq(Command):
 
     cid = 0x46
     layout = Layout(
-        uint("dev_addr", 32)._replace(decode=DevAddr),
-        uint("wor_snr_db", 5)._replace(decode=lambda raw: raw - 20, encode=lambda value: value + 20),
-        uint("wor_rssi_dbm", 7)._replace(decode=lambda raw: -raw - 15, encode=lambda value: -value - 15),
+        address(),
+        offset_uint("wor_snr_db", 5, lambda raw: raw - 20, lambda value: value + 20),
+        offset_uint("wor_rssi_dbm", 7, lambda raw: -raw - 15, lambda value: -value - 15),
         rfu(4),
     )
     words = "hears an unknown device {dev_addr} at {wor_rssi_dbm} dBm, {wor_snr_db} dB"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lorawan.commands.base import Command, Layout, flag, rfu, uint
+from lorawan.commands.base import Command
+from lorawan.layout import Layout, flag, rfu, uint
 
 _VERSION = Layout(uint("minor", 4), rfu(4))
 
