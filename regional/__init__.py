@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from regional.common import REVISION_OF_LORAWAN, REVISIONS
 from regional.library import Library
 from regional.plan import ClassB, Plan
 from regional.types import (
@@ -28,6 +29,8 @@ from regional.types import (
 )
 
 __all__ = [
+    "REVISIONS",
+    "REVISION_OF_LORAWAN",
     "Channel",
     "ClassB",
     "DataRate",

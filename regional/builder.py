@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 from regional import common, link_adr
@@ -44,6 +45,7 @@ def build(values: Mapping[str, Any], source: str, revision: str) -> Plan:
         title=table.text("title"),
         revision=revision,
         official=table.flag("official", True),
+        note=table.text("note", ""),
         sources=table.texts("sources", ()),
         differences=tuple(_difference(row) for row in table.array("differences", ())),
         is_fixed=is_fixed,
@@ -71,7 +73,7 @@ def build(values: Mapping[str, Any], source: str, revision: str) -> Plan:
         presets=_presets(table.table("presets"), channels if is_fixed else ()),
         sub_bands=tuple(_sub_band(row, plan_max=values["max_eirp_dbm"]) for row in _closing(table.tables("sub_bands"))),
         whole_channel_in_sub_band=table.flag("whole_channel_in_sub_band", False),
-        cflist_type=lists.integer("type", 0),
+        cflist_types=lists.integers("types", ()),
         cflist_fixed_list=lists.text("fixed_list", ""),
         ch_mask_cntl=_ch_mask_cntl(table),
         class_b=_class_b(table.table("class_b")),
@@ -83,7 +85,8 @@ def build(values: Mapping[str, Any], source: str, revision: str) -> Plan:
         uplink_dwell_at_boot=table.flag("uplink_dwell_at_boot", False),
         **{key: table.integer(key) for key in _TIMING if key in table},
     )
-    table.text("since", "")  # read by the library
+    table.text("since", "")  # these two are read by the library
+    table.texts("aliases", ())
     for part in (rx2, lists, table):
         part.done()
     _check(plan, source)
@@ -267,13 +270,14 @@ def _check(plan: Plan, source: str) -> None:
         require({channel.min_dr, channel.max_dr} <= up, "channels", f"{channel} names a data rate that does not exist")
     require(bool(plan.tx_power_offsets_db), "tx_power_offsets_db", "needs at least one entry")
     bands = plan.sub_bands
-    for low, high in zip(bands, bands[1:], strict=False):
+    for low, high in pairwise(bands):
         require(low.max_hz <= high.min_hz, "sub_bands", f"{low} and {high} overlap")
     lists = common.FIXED_CHANNEL_LISTS_HZ
-    require(plan.cflist_type in (0, 1), "cflist.type", f"is 0 or 1, got {plan.cflist_type}")
     require(
-        not plan.cflist_fixed_list or plan.cflist_fixed_list in lists, "cflist.fixed_list", f"is one of {list(lists)}"
+        set(plan.cflist_types) <= ({1} if plan.is_fixed else {0, 1}), "cflist.types", f"cannot be {plan.cflist_types}"
     )
+    numbered = 1 in plan.cflist_types and not plan.is_fixed
+    require(not numbered or plan.cflist_fixed_list in lists, "cflist.fixed_list", f"is one of {', '.join(lists)}")
     for name, frequencies_hz in plan.presets.items():
         try:
             plan.cflist(frequencies_hz)

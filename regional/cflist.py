@@ -12,7 +12,7 @@ TYPE1_MASK_BYTES = 12  # six masks; five in all plans but CN470 with its 96 chan
 
 
 def encode_type0(frequencies_hz: Sequence[int], step_hz: int) -> bytes:
-    """Up to five frequencies, 0 for a channel left undefined. Raises PlanError when one cannot be written in 24 bits."""
+    """Up to five frequencies, 0 for a channel left undefined. Raises PlanError when one does not fit 24 bits."""
     if len(frequencies_hz) > TYPE0_CHANNELS:
         raise PlanError(f"a CFList of type 0 holds {TYPE0_CHANNELS} channels, not {len(frequencies_hz)}")
     body = b"".join(_frequency_to_wire(frequency_hz, step_hz) for frequency_hz in frequencies_hz)
@@ -32,8 +32,8 @@ def encode_type1(channel_numbers: Iterable[int]) -> bytes:
 def parse(data: bytes, step_hz: int) -> tuple[int, tuple[int, ...]]:
     """Give the list's type and its content.
 
-    Type 0: the five frequencies in Hz, 0 for a channel left undefined. Type 1: the numbers of the channels whose bit is set.
-    Raises PlanError when there are not 16 bytes or the type is not known.
+    Type 0: the five frequencies in Hz, 0 for a channel left undefined. Type 1: the numbers of the channels whose bit is
+    set. Raises PlanError when there are not 16 bytes or the type is not known.
     """
     if len(data) != LENGTH:
         raise PlanError(f"a CFList has {LENGTH} bytes, not {len(data)}")

@@ -19,6 +19,16 @@ REVISIONS: Final = (
     "RP002-1.0.5",
 )
 
+# What a device of a LoRaWAN version follows when its profile does not say.
+REVISION_OF_LORAWAN: Final = {
+    "1.0.0": "RP001-1.0.2A",
+    "1.0.1": "RP001-1.0.2A",
+    "1.0.2": "RP001-1.0.2B",
+    "1.0.3": "RP001-1.0.3A",
+    "1.0.4": "RP002-1.0.1",
+    "1.1": "RP001-1.1B",
+}
+
 MAC_PAYLOAD_OVERHEAD: Final = 8  # FHDR without FOpts (7) and FPort (1): MACPayload M = FRMPayload N + 8
 REPEATER_MAX_MAC_PAYLOAD: Final = 230  # a repeater wraps the frame, so no MACPayload may be longer
 

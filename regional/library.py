@@ -9,8 +9,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from regional import common
 from regional.builder import build
+from regional.common import REVISIONS
 from regional.plan import Plan
 from regional.reader import overlay
 from regional.types import PlanError
@@ -22,7 +22,7 @@ _LAYERS = ("until", "what")
 class Library:
     """All plans at hand. A file of the operator's `folder` adds a plan, or replaces the shipped one of its name.
 
-    Plans are read when first asked for and kept. Names are those of the files, in any case of letters.
+    Plans are read when first asked for and kept. Names are those of the files, or their `aliases`, in any case.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -46,39 +46,47 @@ class Library:
     def plan(self, name: str, revision: str | None = None) -> Plan:
         """The plan of a name, as of a revision of the Regional Parameters (the one its file follows if not told).
 
-        Raises PlanError for an unknown name or revision, and for a file that is wrong.
+        A revision before the plan's first gives its first form, one after the file's own gives the file's own: the
+        answer's `revision` says which. Raises PlanError for an unknown name or revision, and for a file that is wrong.
         """
-        key = name.upper(), revision
+        key = name, revision
         known = self._plans.get(key)
         if known is None:
             with self._lock:
-                known = self._plans[key] = self._read(*key)
+                known = self._plans[key] = self._read(self._file_name(name), revision)
         return known
+
+    def _file_name(self, name: str) -> str:
+        upper = name.upper()
+        if upper in self._own or upper in self._shipped:
+            return upper
+        for file_name in self.names():
+            if upper in self._values(file_name, ())[0].get("aliases", ()):
+                return file_name
+        raise PlanError(f"there is no region plan {name!r}; there are {', '.join(self.names())}")
 
     def _read(self, name: str, revision: str | None) -> Plan:
         values, source = self._values(name, ())
         own_revision = values.pop("revision", None)
-        if own_revision not in common.REVISIONS:
-            raise PlanError(f"{source}: revision: expected one of {', '.join(common.REVISIONS)}, got {own_revision!r}")
+        if values.get("official") is False and isinstance(own_revision, str):
+            return build(values, source, own_revision)  # outside the Regional Parameters there are no revisions
+        since = values.get("since", REVISIONS[0])
+        for key, value in (("revision", own_revision), ("since", since)):
+            if value not in REVISIONS:
+                raise PlanError(f"{source}: {key}: expected one of {', '.join(REVISIONS)}, got {value!r}")
         asked = revision or own_revision
-        if asked not in common.REVISIONS:
-            raise PlanError(
-                f"there is no revision {asked!r} of the Regional Parameters; known: {', '.join(common.REVISIONS)}"
-            )
-        since = values.get("since", common.REVISIONS[0])
-        if since not in common.REVISIONS:
-            raise PlanError(f"{source}: since: expected one of {', '.join(common.REVISIONS)}, got {since!r}")
-        if not _age(since) <= _age(asked) <= _age(own_revision):
-            raise PlanError(f"{name} is known from {since} to {own_revision}, not in {asked}")
+        if asked not in REVISIONS:
+            raise PlanError(f"no Regional Parameters are called {asked!r}; known are {', '.join(REVISIONS)}")
+        asked = min(max(asked, since, key=_age), own_revision, key=_age)
         return build(_as_of(values, asked, source), source, asked)
 
     def _values(self, name: str, children: tuple[Traversable, ...]) -> tuple[dict[str, Any], str]:
-        """The tables of a plan with those it extends below them. An own plan may extend the shipped one of its own name."""
+        """The tables of a plan laid over those it extends. An own plan may extend the shipped one of its name."""
         file = self._own.get(name)
         if file is None or file in children:
             file = self._shipped.get(name)
         if file is None:
-            raise PlanError(f"there is no region plan {name!r}; there are {', '.join(self.names())}")
+            raise PlanError(f"{children[-1]}: extends: there is no plan {name!r}; there are {', '.join(self.names())}")
         source = str(file)
         if file in children:
             raise PlanError(f"{source}: extends: the plan ends up extending itself")
@@ -100,8 +108,8 @@ def _as_of(values: dict[str, Any], revision: str, source: str) -> dict[str, Any]
     differences = values.get("differences", [])
     for n, row in enumerate(differences):
         where = f"{source}: differences[{n}]"
-        if not isinstance(row, dict) or row.get("until") not in common.REVISIONS:
-            raise PlanError(f"{where}.until: expected one of {', '.join(common.REVISIONS)}")
+        if not isinstance(row, dict) or row.get("until") not in REVISIONS:
+            raise PlanError(f"{where}.until: expected one of {', '.join(REVISIONS)}")
         if not isinstance(row.get("what"), str):
             raise PlanError(f"{where}.what: say in words what the difference is")
     for row in sorted(differences, key=lambda row: -_age(row["until"])):
@@ -111,7 +119,7 @@ def _as_of(values: dict[str, Any], revision: str, source: str) -> dict[str, Any]
 
 
 def _age(revision: str) -> int:
-    return common.REVISIONS.index(revision)
+    return REVISIONS.index(revision)
 
 
 def _files(folder: Traversable) -> dict[str, Traversable]:

@@ -14,7 +14,7 @@ _FORM: Final = re.compile(r"(?P<rest>on|off)? ?(?:(?P<first>\d+)-(?P<last>\d+))?
 
 
 class _Meaning:
-    """One ChMaskCntl: bits of ChMask for the channels `first` to `last`, all other channels kept, on or off; or banks."""
+    """One ChMaskCntl: ChMask has bits for the channels `first` to `last`, the rest is kept, on or off; or for banks."""
 
     __slots__ = ("banks", "first", "last", "rest")
 
@@ -88,7 +88,7 @@ class MaskPlanner:
         return best
 
     def _openings(self, wanted: frozenset[int], defined: Collection[int] | None) -> list[tuple[int, int] | None]:
-        """What may come first: nothing, or one command that sets every channel at once. A second one would undo the first."""
+        """What may come first: nothing, or one command that sets every channel (a second would undo the first)."""
         openings: list[tuple[int, int] | None] = [None]
         for cntl, meaning in self._meanings.items():
             if meaning.rest:
@@ -119,7 +119,7 @@ class MaskPlanner:
         return [by_narrow] if wide is None else [by_narrow, by_wide]
 
     def _repairs(self, enabled: frozenset[int], wanted: frozenset[int]) -> list[tuple[int, int]]:
-        """One command for each block that is not yet right; those that switch on come first, so that never all are off."""
+        """One command for each block that is not yet right; those that switch on first, so that never all are off."""
         wrong = enabled ^ wanted
         cntls = sorted({self._block_of(channel) for channel in wrong})
         masks = [(cntl, self._mask(self._blocks[cntl], wanted)) for cntl in cntls]

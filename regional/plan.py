@@ -51,15 +51,17 @@ class ClassB:
 class Plan:
     """A region plan in one revision of the Regional Parameters.
 
-    Frequencies are in Hz, powers in dBm, data rates are the indices 0 to 15. `is_fixed` tells the two kinds apart: a dynamic
-    plan has default channels to which a network adds others; a fixed plan has all its channels from the start and a network
-    only switches them. Data rates of the two directions differ in some fixed plans, hence the `downlink` arguments.
+    Frequencies are in Hz, powers in dBm, data rates are the indices 0 to 15. `is_fixed` tells the two kinds apart: a
+    dynamic plan has default channels to which a network adds others; a fixed plan has all its channels from the start
+    and a network only switches them. The data rates of the two directions differ in some fixed plans, hence the
+    `downlink` arguments.
     """
 
     name: str
     title: str
     revision: str
     official: bool
+    note: str
     sources: tuple[str, ...]
     differences: tuple[Difference, ...]
     is_fixed: bool
@@ -84,7 +86,7 @@ class Plan:
     presets: Mapping[str, tuple[int, ...]]
     sub_bands: tuple[SubBand, ...]
     whole_channel_in_sub_band: bool
-    cflist_type: int
+    cflist_types: tuple[int, ...]
     cflist_fixed_list: str
     ch_mask_cntl: tuple[str, ...]
     class_b: ClassB
@@ -102,17 +104,19 @@ class Plan:
     # Tables made from the facts above, so that the daily questions are lookups.
     _dr_of: tuple[dict[object, int], dict[object, int]] = field(init=False, repr=False)
     _max_m: tuple[tuple[PerDataRate, ...], tuple[PerDataRate, ...]] = field(init=False, repr=False)
+    _max_n: tuple[tuple[PerDataRate, ...], tuple[PerDataRate, ...]] = field(init=False, repr=False)
     _rx1_hz: dict[int, int] = field(init=False, repr=False)
     _index_of: dict[int, int] = field(init=False, repr=False)
     _band_edges_hz: list[int] = field(init=False, repr=False)
     _snr_db: tuple[float | None, ...] = field(init=False, repr=False)
-    _cflists: dict[tuple[tuple[int, ...], int], bytes] = field(init=False, repr=False)
+    _cflists: dict[tuple[tuple[int, ...], int | None], bytes] = field(init=False, repr=False)
     _masks: link_adr.MaskPlanner = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.sub_bands = tuple(sorted(self.sub_bands))
         self._dr_of = (_words(self.data_rates), _words(self.downlink_data_rates))
         self._max_m = (_by_condition(self.uplink_limits), _by_condition(self.downlink_limits))
+        self._max_n = (_without_overhead(self._max_m[0]), _without_overhead(self._max_m[1]))
         self._index_of = {channel.frequency_hz: n for n, channel in enumerate(self.default_channels)}
         self._rx1_hz = {}
         if self.is_fixed:
@@ -148,7 +152,7 @@ class Plan:
         return rate
 
     def next_lower_dr(self, dr: int, *, dwell: bool = False) -> int | None:
-        """One step of the device's ADR back-off, None at the slowest data rate (with `dwell`, at the slowest allowed)."""
+        """One step of the device's ADR back-off, None at the slowest data rate that may carry anything."""
         lower = self.back_off.get(dr)
         return None if lower is None or not self.max_payload(lower, dwell=dwell) else lower
 
@@ -168,13 +172,13 @@ class Plan:
 
         `repeater`: the frame must fit a repeater; `dwell`: the 400 ms dwell-time limit holds.
         """
-        limits = self._max_m[downlink][repeater + 2 * dwell]
-        return max(0, limits[dr] - common.MAC_PAYLOAD_OVERHEAD) if 0 <= dr < len(limits) else 0
+        limits = self._max_n[downlink][repeater + 2 * dwell]
+        return limits[dr] if 0 <= dr < len(limits) else 0
 
     # Receive windows
 
     def rx1_dr(self, uplink_dr: int, rx1_dr_offset: int, dwell: bool = False) -> int:
-        """The data rate of RX1 (`dwell`: DownlinkDwellTime is set). Raises PlanError for a pair that is not in the table."""
+        """The data rate of RX1 (`dwell`: DownlinkDwellTime is set). Raises PlanError for a pair not in the table."""
         try:
             return (self.rx1_drs_dwell if dwell else self.rx1_drs)[uplink_dr][rx1_dr_offset]
         except IndexError:
@@ -200,7 +204,7 @@ class Plan:
         return reply.rx1_frequency_hz if reply else self.rx1_frequency_hz(uplink_frequency_hz)
 
     def rx2_frequency_after_join_hz(self, join_frequency_hz: int) -> int:
-        """The default RX2 frequency of a device that joined on a channel; differs from `rx2_frequency_hz` in CN470 only."""
+        """The default RX2 frequency after a join on a channel; differs from `rx2_frequency_hz` in CN470 only."""
         reply = self.join_replies.get(join_frequency_hz)
         return reply.rx2_frequency_hz if reply else self.rx2_frequency_hz
 
@@ -223,7 +227,7 @@ class Plan:
         return self.sub_bands[n] if n >= 0 and frequency_hz <= self.sub_bands[n].max_hz else None
 
     def may_transmit(self, frequency_hz: int, bw_hz: int = 125_000) -> bool:
-        """Whether a channel lies in the plan's range and in one of its sub-bands (entirely, where the regulator means so)."""
+        """Whether a channel lies in the plan's range and in a sub-band (entirely, where the regulator means so)."""
         if self.frequency_range_hz and not self.frequency_range_hz[0] <= frequency_hz <= self.frequency_range_hz[1]:
             return False
         if not self.sub_bands:
@@ -239,7 +243,7 @@ class Plan:
     # Channels
 
     def channel_index(self, frequency_hz: int, extra_channels: Sequence[int] = ()) -> int | None:
-        """The number a device gives to an uplink channel: the plan's own first, then the extras in order; None if neither."""
+        """The number a device gives to an uplink channel: the plan's own first, then the extras in order."""
         index = self._index_of.get(frequency_hz)
         if index is None and frequency_hz in extra_channels:
             index = len(self.default_channels) + extra_channels.index(frequency_hz)
@@ -248,15 +252,15 @@ class Plan:
     def cflist(self, extra_channels_hz: Sequence[int], *, list_type: int | None = None) -> bytes:
         """The CFList that gives a joining device its channels: 16 bytes, or b"" when there is nothing to say.
 
-        A dynamic plan sends the first five extra channels (type 0); what is beyond is for `new_channels`. With `list_type=1`,
-        for devices of RP002-1.0.5, it sends all channels as numbers of the plan's fixed list. A fixed plan sends a mask of the
-        channels that shall be on. Raises PlanError for a channel that the plan cannot have.
+        A dynamic plan sends the first five extra channels (type 0); what is beyond is for `new_channels`. With
+        `list_type=1`, for devices of RP002-1.0.5, it sends all channels as numbers of the plan's fixed list. A fixed
+        plan sends a mask of the channels that shall be on (type 1), or nothing in revisions that know no CFList. Raises
+        PlanError for a channel that the plan cannot have and for a type that it does not know.
         """
-        wanted = tuple(extra_channels_hz)
-        key = (wanted, self.cflist_type if list_type is None else list_type)
+        key = (tuple(extra_channels_hz), list_type)
         known = self._cflists.get(key)
         if known is None:
-            known = self._cflists[key] = self._make_cflist(*key) if wanted else b""
+            known = self._cflists[key] = self._make_cflist(*key)
         return known
 
     def parse_cflist(self, data: bytes) -> tuple[int, ...]:
@@ -266,8 +270,8 @@ class Plan:
         """
         list_type, content = cflist.parse(data, self.frequency_step_hz)
         if self.is_fixed:
-            if list_type != self.cflist_type:
-                raise PlanError(f"{self.name} takes a CFList of type {self.cflist_type}, not {list_type}")
+            if list_type not in self.cflist_types:
+                raise PlanError(f"{self.name} in {self.revision} has no CFList of type {list_type}")
             numbers: Sequence[int] = [channel.frequency_hz for channel in self.default_channels]
         elif list_type == 0:
             while content and content[-1] == 0:
@@ -281,7 +285,7 @@ class Plan:
         return frequencies if self.is_fixed else tuple(hz for hz in frequencies if hz not in self._index_of)
 
     def new_channels(self, extra_channels_hz: Sequence[int], *, after_cflist: bool = True) -> list[NewChannel]:
-        """The NewChannelReq contents for the extra channels that no CFList brought (all of them for ABP: `after_cflist=False`)."""
+        """The NewChannelReq contents for the extra channels that no CFList brought (ABP, `after_cflist=False`: all)."""
         if self.is_fixed:
             return []
         first = cflist.TYPE0_CHANNELS if after_cflist else 0
@@ -307,9 +311,10 @@ class Plan:
     ) -> list[LinkAdr]:
         """The fewest LinkADRReq that bring a device from the channels `current` to the channels `wanted` (indices).
 
-        All carry the same `dr`, `tx_power` and `nb_trans`, as devices obey the last of a block. None are needed when the sets
-        are equal, unless `at_least_one` (something else changes). `defined`: all channels the device knows, where that is known;
-        it lets a dynamic plan use "all defined channels on". Raises PlanError when `wanted` is empty or not to be said.
+        All carry the same `dr`, `tx_power` and `nb_trans`, as devices obey the last of a block. None are needed when
+        the sets are equal, unless `at_least_one` (something else changes). `defined`: all channels the device knows,
+        where that is known; it lets a dynamic plan use "all defined channels on". Raises PlanError when `wanted` is
+        empty or holds channels that are not defined.
         """
         masks = self._masks.commands(frozenset(current), frozenset(wanted), defined, at_least_one)
         return [LinkAdr(dr, tx_power, ch_mask, ch_mask_cntl, nb_trans) for ch_mask_cntl, ch_mask in masks]
@@ -317,7 +322,7 @@ class Plan:
     def apply_ch_mask(
         self, enabled: Collection[int], ch_mask: int, ch_mask_cntl: int, defined: Collection[int] | None = None
     ) -> frozenset[int] | None:
-        """What a device's enabled channels become under one mask, None when it must refuse it (RFU or undefined channel)."""
+        """What a device's enabled channels become under one mask, None when it must refuse (RFU, undefined channel)."""
         return self._masks.apply(frozenset(enabled), ch_mask_cntl, ch_mask, defined)
 
     # Class B
@@ -327,7 +332,7 @@ class Plan:
         return self._hop(self.class_b.beacon_frequencies_hz, beacon_time_s // common.BEACON_PERIOD_S, "beacon")
 
     def ping_slot_frequency_hz(self, dev_addr: int, beacon_time_s: int) -> int:
-        """The frequency of a device's ping slots in the beacon period of a GPS time, s. Raises PlanError where there is none."""
+        """The frequency of a device's ping slots in the beacon period of a GPS time, s. PlanError where none is."""
         period = beacon_time_s // common.BEACON_PERIOD_S
         return self._hop(self.class_b.ping_slot_frequencies_hz, dev_addr + period, "ping slot")
 
@@ -336,10 +341,14 @@ class Plan:
             raise PlanError(f"{self.name} defines no {what} channel")
         return frequencies_hz[n % len(frequencies_hz)]
 
-    def _make_cflist(self, wanted: tuple[int, ...], list_type: int) -> bytes:
+    def _make_cflist(self, wanted: tuple[int, ...], list_type: int | None) -> bytes:
+        if list_type is None:
+            list_type = self.cflist_types[0] if self.cflist_types else None
+        elif list_type not in self.cflist_types:
+            raise PlanError(f"{self.name} in {self.revision} has no CFList of type {list_type}")
+        if not wanted or list_type is None:
+            return b""
         if self.is_fixed:
-            if list_type != 1 or self.cflist_type != 1:
-                raise PlanError(f"{self.name} in {self.revision} has no CFList of type {list_type}")
             return cflist.encode_type1(self._numbers(wanted, [c.frequency_hz for c in self.default_channels]))
         self._check_extra(wanted)
         if list_type == 1:
@@ -348,8 +357,8 @@ class Plan:
         return cflist.encode_type0(wanted[: cflist.TYPE0_CHANNELS], self.frequency_step_hz)
 
     def _fixed_list(self) -> Sequence[int]:
-        if not self.cflist_fixed_list:
-            raise PlanError(f"{self.name} in {self.revision} has no CFList of type 1: use type 0")
+        if 1 not in self.cflist_types:
+            raise PlanError(f"{self.name} in {self.revision} has no CFList of type 1")
         return common.FIXED_CHANNEL_LISTS_HZ[self.cflist_fixed_list]
 
     def _numbers(self, frequencies_hz: Sequence[int], numbered: Sequence[int]) -> list[int]:
@@ -392,6 +401,10 @@ def _words(rates: DataRates) -> dict[object, int]:
 def _by_condition(limits: DirectionLimits) -> tuple[PerDataRate, ...]:
     """Indexed by repeater + 2 * dwell."""
     return limits.m, limits.m_repeater, limits.m_dwell, limits.m_dwell_repeater
+
+
+def _without_overhead(limits: tuple[PerDataRate, ...]) -> tuple[PerDataRate, ...]:
+    return tuple(tuple(max(0, m - common.MAC_PAYLOAD_OVERHEAD) for m in row) for row in limits)
 
 
 def _floor_db(rate: DataRate | None) -> float | None:

@@ -1,4 +1,4 @@
-"""A strict reader of plan files: every key is known, every value has its type, and an error names the file and the key."""
+"""A strict reader of plan files: every key is known, every value has its type, an error names the file and key."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ class Modulation(StrEnum):
 class DataRate:
     """One row of a plan's data-rate table.
 
-    `datr` and `codr` are the words of the Semtech UDP protocol ("SF7BW125", 50000, "M0CW137"). `sf` and `bw_hz` are 0 where
-    they have no meaning (FSK), for LR-FHSS `bw_hz` is the nominal operating channel width. `bitrate` is in bit/s.
+    `datr` and `codr` are the words of the Semtech UDP protocol ("SF7BW125", 50000, "M0CW137"). `sf` and `bw_hz` are 0
+    where they have no meaning (FSK), for LR-FHSS `bw_hz` is the nominal operating channel width. `bitrate` is in bit/s.
     """
 
     modulation: Modulation
@@ -47,7 +47,7 @@ class Channel(NamedTuple):
 
 
 class JoinReply(NamedTuple):
-    """Where the answer to a join on a channel goes if it is not the plan's usual rule, and the RX2 that it sets (CN470)."""
+    """RX1 of a join on a channel where the plan's usual rule does not hold, and the RX2 that follows (CN470)."""
 
     rx1_frequency_hz: int
     rx2_frequency_hz: int
@@ -56,7 +56,8 @@ class JoinReply(NamedTuple):
 class SubBand(NamedTuple):
     """A stretch of spectrum with one limit of time on air and of power for each transmitter.
 
-    `duty_cycle` is a share (0.01 = 1 %), 1.0 where there is no such limit; `max_eirp_dbm` is the limit of radiated power.
+    `duty_cycle` is a share (0.01 = 1 %), 1 where there is no such limit; `max_eirp_dbm` is the limit of radiated
+    power.
     """
 
     min_hz: int
