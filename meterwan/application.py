@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     from appserver.db import Database
 
 T = TypeVar("T")
-
-FIRST_ADMINISTRATOR = "admin"
 
 
 def now_us() -> int:
@@ -60,50 +56,24 @@ def with_auth(loaded: Loaded, work: Callable[[AuthStore], Coroutine[Any, Any, T]
 
 
 def first_password_file(data: DataDir) -> Path:
-    """Holds the first administrator's one-time password from its making until it was shown."""
+    """Holds the first administrator's login and one-time password from their making until they were shown."""
     return data.path / "first-sign-in"
 
 
-def prepare(data: DataDir, password_memory_kib: int) -> None:
-    """Bring application.db up to date and make the first administrator when there is no user.
-
-    Done in a process of its own: the supervisor stays small.
-    """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as one:
-        one.submit(_prepare, data.path, password_memory_kib).result()
+def keep_first_password(data: DataDir, login: str, password: str) -> None:
+    """Keep them safe until somebody can be shown them, also when the server dies before."""
+    write_secret(first_password_file(data), f"{login}\n{password}\n".encode())
 
 
-def _prepare(data_dir: Path, password_memory_kib: int) -> None:
-    from appserver.auth.passwords import one_time_password
-    from appserver.auth.roles import Role
-    from appserver.db import open_database
-    from appserver.models import User
-
-    data = DataDir(data_dir)
-    database = open_database(data.path / "application.db")
-    auth = auth_store(database)
-
-    async def make() -> None:
-        if await auth.any_user():
-            return
-        password = one_time_password()
-        write_secret(first_password_file(data), password.encode())
-        await auth.create_user(
-            User(
-                login=FIRST_ADMINISTRATOR,
-                name="Administrator",
-                role=Role.admin.value,
-                password_hash=hashed(password, password_memory_kib),
-                must_change_password=True,
-                created_at_us=0,
-            )
-        )
-        await auth.audit("system", "", "user.create", f"user/{FIRST_ADMINISTRATOR}", {"first": True})
-
+def take_first_password(data: DataDir) -> tuple[str, str] | None:
+    """Login and one-time password of the first administrator, once: reading them removes them."""
+    file = first_password_file(data)
     try:
-        asyncio.run(make())
-    finally:
-        database.close()
+        login, password = file.read_text().split()
+    except (FileNotFoundError, ValueError):
+        return None
+    file.unlink()
+    return login, password
 
 
 def hashed(password: str, memory_kib: int) -> str:
@@ -113,14 +83,3 @@ def hashed(password: str, memory_kib: int) -> str:
     return PasswordHasher(time_cost=3, memory_cost=memory_kib, parallelism=1).hash(
         password.encode("utf-8", "surrogatepass")
     )
-
-
-def take_first_password(data: DataDir) -> str | None:
-    """The first administrator's one-time password, once: reading it removes it."""
-    file = first_password_file(data)
-    try:
-        password = file.read_text()
-    except FileNotFoundError:
-        return None
-    file.unlink()
-    return password

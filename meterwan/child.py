@@ -28,12 +28,16 @@ async def _network(loaded: Loaded, data: DataDir) -> None:
 
 
 async def _application(loaded: Loaded, data: DataDir) -> None:
-    from appserver.main import run
-
+    from appserver.main import Started, run
     from internalapi.client import NetworkClient, socket_path
+    from meterwan.application import keep_first_password
+
+    def ready(started: Started) -> None:
+        if started.one_time_password:
+            keep_first_password(data, started.first_login, started.one_time_password)
 
     async with NetworkClient(socket_path(data.path), data.read_token()) as network:
-        await run(loaded.settings.for_application(), network)
+        await run(loaded.settings.for_application(), network, ready)
 
 
 ROLES: dict[str, Callable[[Loaded, DataDir], Awaitable[None]]] = {"network": _network, "application": _application}

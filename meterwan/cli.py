@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from meterwan.commands import device, gateway, people, profile, system
+from meterwan.commands import device, gateway, people, profile, storage, system
 from meterwan.errors import Failure
 
 app = typer.Typer(
@@ -38,7 +38,15 @@ def root(
     pass
 
 
-for command in (system.serve, system.check, system.health, system.migrate):
+for command in (
+    system.serve,
+    system.check,
+    system.health,
+    system.migrate,
+    storage.backup,
+    storage.restore,
+    storage.verify,
+):
     app.command()(command)
 
 for name, commands in (

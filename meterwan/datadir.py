@@ -26,6 +26,7 @@ class DataDir:
         self.token = self.path / "internal.token"
         self.restored = self.path / "restored"
         """Present after a restore until the next start: stores then skip their counters ahead."""
+        self.unfinished_restore = self.path / "restore.unfinished"
 
     def create(self) -> None:
         """Make the folder and its secrets unless they exist. Raises Failure when that is not possible."""
@@ -34,6 +35,9 @@ class DataDir:
             self.run.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise Failure(f"cannot make the data folder {self.path}: {error.strerror}") from None
+        if self.unfinished_restore.exists():
+            source = self.unfinished_restore.read_text().strip()
+            raise Failure(f"a restore into {self.path} was cut short; finish it: meterwan restore {source}")
         if not self.kek.exists():
             self._refuse_a_new_key_beside_old_data()
             write_secret(self.kek, secrets.token_bytes(KEK_BYTES))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from internalapi.client import socket_path
 from meterwan import log, ports, probes
-from meterwan.application import FIRST_ADMINISTRATOR, prepare, take_first_password
+from meterwan.application import take_first_password
 from meterwan.datadir import DataDir
 from meterwan.processes import set_name
 from meterwan.settings import Loaded
@@ -31,7 +31,6 @@ def serve_all(loaded: Loaded, when_ready: Callable[[], None] | None = None) -> N
     with data.lock():
         data.create()
         addresses = claim_addresses(loaded)
-        prepare(data, settings.for_application().password_memory_kib)
         data.pid_file("server").write_text(f"{os.getpid()}\n")
         (data.run / "addresses.json").write_text(json.dumps(addresses) + "\n")
 
@@ -101,8 +100,8 @@ def console_url(listen: str) -> str:
     return f"http://{ports.join(host, port)}/"
 
 
-def greet(url: str, password: str | None) -> None:
+def greet(url: str, first: tuple[str, str] | None) -> None:
     """Say where the console is and, once, how to sign in."""
     print(f"MeterWAN is ready: {url}", flush=True)
-    if password:
-        print(f"First sign-in: user {FIRST_ADMINISTRATOR}, one-time password {password} (shown only now)", flush=True)
+    if first:
+        print(f"First sign-in: user {first[0]}, one-time password {first[1]} (shown only now)", flush=True)

@@ -1,0 +1,98 @@
+"""``meterwan backup``, ``restore``, ``verify``."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from meterwan.commands.common import Config, Json, Set, print_rows, say, settings
+from meterwan.errors import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from meterwan.backup import Progress
+
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The backup, a folder.")]
+
+
+def backup(
+    target: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="New folder; by default backups/<time> in the data folder.")
+    ] = None,
+    with_kek: Annotated[bool, typer.Option("--with-kek", help="Also copy the key-encryption key.")] = False,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Copy all databases, while the server runs or not."""
+    from meterwan.backup import back_up
+    from meterwan.datadir import DataDir
+
+    data = DataDir(settings(config, set_).settings.data_dir)
+    target = target or data.path / "backups" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    with _progress() as progress:
+        manifest = back_up(data, target, with_kek, progress)
+    size = sum(file.get("bytes", 0) for file in manifest["files"].values())
+    say(f"{target}: {', '.join(manifest['files'])}, {size / 1e6:.1f} MB")
+    if with_kek:
+        print("keep this folder secret: with its kek file it opens every device's keys", file=sys.stderr)
+    else:
+        print(
+            f"without the key file the devices' keys cannot be read: keep a copy of {data.kek} elsewhere",
+            file=sys.stderr,
+        )
+
+
+def verify(folder: Folder, json: Json = False) -> None:
+    """Check a backup by restoring it into a scratch folder."""
+    from dataclasses import asdict
+
+    from meterwan.backup import verify
+
+    findings = verify(folder)
+    rows = [{**asdict(finding), "problem": finding.problem or "none"} for finding in findings]
+    print_rows(rows, ("database", "rows", "problem"), json)
+    if any(finding.problem for finding in findings):
+        raise Failure(f"{folder} is damaged")
+
+
+def restore(
+    folder: Folder,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Put a backup in place of a stopped server's databases; the old ones are kept beside."""
+    from meterwan.backup import restore
+    from meterwan.datadir import DataDir
+
+    data = DataDir(settings(config, set_).settings.data_dir)
+    with data.lock():
+        old = restore(folder, data)
+    say(f"{data.path}: restored from {folder}; counters skip ahead at the next start")
+    if old:
+        say(f"what was there before lies in {old}")
+
+
+@contextmanager
+def _progress() -> Iterator[Progress | None]:
+    """A progress bar on a terminal, nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    with Bars(console=Console(stderr=True), transient=True) as bars:
+        tasks = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total)
+            bars.update(tasks[name], completed=done, total=total)
+
+        yield show

@@ -1,0 +1,71 @@
+"""The join server as the network server sees it: in the same process, on a thread of its own."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from joinserver.local import LocalJoinServer
+from joinserver.server import JoinServer
+from joinserver.store import JoinStore
+from joinserver.values import DeviceKeys
+from lns.ports import RootKeys
+from lorawan.backend import JoinAns, JoinReq
+from lorawan.errors import StateError
+from lorawan.identifiers import EUI64
+from meterwan.datadir import DataDir
+from meterwan.errors import Failure
+
+BY_NETWORK = "network server"
+
+
+class JoinRoom:
+    """Joins and root keys of one data folder. Fills ``lns.ports.JoinServerPort`` and ``lns.ports.KeyStorePort``."""
+
+    def __init__(self, server: JoinServer, clock: Callable[[], int]) -> None:
+        self._local = LocalJoinServer(server, clock)
+        self._clock = clock
+
+    async def join(self, requests: Sequence[JoinReq]) -> Sequence[JoinAns]:
+        """Answer join- and rejoin-requests; accepts are durable when this returns."""
+        return await self._local.join(requests)
+
+    async def put_keys(self, devices: Sequence[RootKeys]) -> None:
+        """Create or replace root keys, all or none. Raises StateError that names the device."""
+        keys = [
+            DeviceKeys(EUI64(device.dev_eui), EUI64(device.join_eui), device.app_key, device.nwk_key)
+            for device in devices
+        ]
+        now_us = self._clock()
+        await self._local.run(lambda server: server.put_devices(keys, now_us))
+
+    async def delete_keys(self, dev_eui: int) -> None:
+        """Forget a device's root keys and sessions; its nonces stay."""
+        now_us = self._clock()
+        await self._local.run(
+            lambda server: server.delete_device(EUI64(dev_eui), who=BY_NETWORK, why="device deleted", now_us=now_us)
+        )
+
+    async def forget_nonces(self, dev_euis: Sequence[int], who: str) -> int:
+        """Forget the DevNonces that these devices have used; returns for how many there were some."""
+        euis = [EUI64(dev_eui) for dev_eui in dev_euis]
+        now_us = self._clock()
+        return await self._local.run(lambda server: server.forget_nonces(euis, who=who, why="asked for", now_us=now_us))
+
+    async def close(self) -> None:
+        """Answer what waits and close the file cleanly."""
+        await self._local.close()
+
+
+def open_join_room(data: DataDir, clock: Callable[[], int]) -> JoinRoom:
+    """Open ``join.db`` with the folder's key. After a restore every JoinNonce skips ahead.
+
+    Raises Failure when the file, or the key for it, is not the right one.
+    """
+    try:
+        store = JoinStore(data.path / "join.db", data.read_kek())
+        if data.restored.exists():
+            store.mark_restored(who="start", why="the data folder was restored from a backup", now_us=clock())
+    except (StateError, sqlite3.Error) as error:
+        raise Failure(f"cannot open {data.path / 'join.db'}: {error}") from None
+    return JoinRoom(JoinServer(store), clock)
