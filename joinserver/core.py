@@ -27,8 +27,8 @@ JOIN_NONCES = 1 << 24
 SKIP_AHEAD = 1024
 """JoinNonces left out after an unclean stop or a restore: what may have been sent and then lost from the disk."""
 
-SKIPS_COUNTED = 16
-"""So many unclean stops in a row are added up; more would let a crash loop eat the 24 bits."""
+SKIPS_COUNTED = 64
+"""So many unclean stops and restores are added up; more would let a crash loop eat the 24 bits."""
 
 NONCES_RUNNING_OUT = 60_000
 """From this many used DevNonces on, every accept carries a warning."""

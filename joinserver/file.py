@@ -83,15 +83,18 @@ class JoinFile:
             for at_us, who, action, eui, why, detail in rows
         ]
 
-    def mark_restored(self, *, who: str, why: str, now_us: int) -> None:
+    def mark_restored(self, *, who: str, why: str, now_us: int, replaced_epoch: int = 0) -> None:
         """Tell that this file came from a backup: every JoinNonce skips ahead from now on.
 
-        Join-requests answered after the backup was made are no longer known; the audit entry says so.
+        ``replaced_epoch`` is :func:`epoch_of` the file that the backup has replaced: with it, a second restore of the
+        same backup does not skip to where the first one did. Join-requests answered after the backup was made are no
+        longer known; the audit entry says so.
         """
+        epoch = max(self.epoch, replaced_epoch) + 1
         with self._transaction():
-            self._db.execute("UPDATE state SET epoch = epoch + 1")
+            self._db.execute("UPDATE state SET epoch = ?", (epoch,))
             self._audit(now_us, who, "restore", None, why, "DevNonces used after the backup are not known")
-        self.epoch += 1
+        self.epoch = epoch
 
     def rotate_kek(self, kek: bytes, *, who: str, why: str, now_us: int) -> int:
         """Wrap every stored key under another KEK in one transaction. Gives the number of keys wrapped anew."""
@@ -163,6 +166,19 @@ class JoinFile:
             return unwrap_key(self._kek, wrapped)
         except FrameError:
             return None
+
+
+def epoch_of(path: Path) -> int:
+    """The epoch of a ``join.db`` that nobody has open, to be asked before a backup replaces it; 0 when it is gone."""
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            (epoch,) = db.execute("SELECT epoch + in_use FROM state").fetchone()
+        finally:
+            db.close()
+    except (sqlite3.Error, TypeError):
+        return 0
+    return int(epoch)
 
 
 def eui_bytes(eui: EUI64) -> bytes:
