@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from meterwan.commands import device, gateway, people, profile, storage, system
+from meterwan.commands import device, gateway, lab, people, profile, storage, system
 from meterwan.errors import Failure
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ for command in (
     storage.backup,
     storage.restore,
     storage.verify,
+    lab.simulate,
 ):
     app.command()(command)
 
@@ -53,6 +54,8 @@ for name, commands in (
     ("gateway", gateway.app),
     ("device", device.app),
     ("profile", profile.app),
+    ("codec", lab.codec),
+    ("region", lab.region),
     ("user", people.user),
     ("token", people.token),
 ):

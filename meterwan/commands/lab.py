@@ -1,0 +1,150 @@
+"""``meterwan simulate``, ``region`` and ``codec``: what needs no server's data."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meterwan.commands.common import Config, Json, Set, group, print_json, print_record, print_rows, say, settings
+from meterwan.errors import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lorasim.summary import Summary
+
+region = group("Region plans: list, show.")
+codec = group("Payload codecs: list, test.")
+
+
+def simulate(
+    scenario: Annotated[str, typer.Argument(help="Name of a scenario that comes along, or a .toml file.")],
+    server: Annotated[str, typer.Option(metavar="HOST:PORT", help="The network server's UDP port.")] = "127.0.0.1:1700",
+    seed: Annotated[int | None, typer.Option(help="Another run of the same scenario.")] = None,
+    speed: Annotated[float | None, typer.Option(min=1, help="Seconds of meter time a second.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0, help="Seconds; without it, until all is told.")] = None,
+    recording: Annotated[Path | None, typer.Option(help="Write all that happened into this JSONL file.")] = None,
+    json: Json = False,
+) -> None:
+    """Run the test lab: devices, gateways and air."""
+    import asyncio
+    from dataclasses import asdict
+
+    from lorasim import runner
+    from lorasim.scenario import ScenarioError, load
+
+    from meterwan import ports
+
+    try:
+        loaded = load(scenario)
+        address = ports.split(server)
+    except ScenarioError as error:
+        raise Failure(str(error)) from None
+    except ValueError:
+        raise Failure(f"--server {server}: write it as host:port") from None
+    try:
+        summary = asyncio.run(runner.run(loaded, address, seed, speed, duration, progress_line(), recording))
+    except (ScenarioError, OSError) as error:
+        raise Failure(f"{scenario}: {error}") from None
+    finally:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
+    if json:
+        print_json(asdict(summary))
+    else:
+        print_record({name: value for name, value in asdict(summary).items() if value not in (None, {}, "")}, False)
+
+
+def progress_line() -> Callable[[Summary], None] | None:
+    """One line that is written over on a terminal; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(summary: Summary) -> None:
+        day = f"day {summary.day} of {summary.days}, " if summary.meter_time_us is not None else ""
+        print(
+            f"\r{summary.elapsed_s:6.0f} s  {day}{summary.joined} of {summary.devices} joined, "
+            f"{summary.readings_acknowledged} of {summary.readings} readings acknowledged, "
+            f"{summary.downlinks_heard} downlinks heard\x1b[K",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    return show
+
+
+@region.command("list")
+def region_list(config: Config = None, set_: Set = None, json: Json = False) -> None:
+    """List the region plans."""
+    import regional
+
+    settings(config, set_)
+    rows: list[dict[str, Any]] = []
+    for name in regional.names():
+        plan = regional.plan(name)
+        rows.append(
+            {
+                "name": name,
+                "default_channels": len(plan.default_channels),
+                "presets": list(plan.presets),
+                "rx2_frequency_hz": plan.rx2_frequency_hz,
+                "rx2_dr": plan.rx2_dr,
+                "max_eirp_dbm": plan.max_eirp_dbm,
+            }
+        )
+    print_rows(rows, ("name", "default_channels", "presets", "rx2_frequency_hz", "rx2_dr", "max_eirp_dbm"), json)
+
+
+@region.command("show")
+def region_show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="E.g. RU864.")],
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Print one plan as tables."""
+    from regional.show import show
+
+    import regional
+
+    settings(config, set_)
+    try:
+        say(show(regional.plan(name)))
+    except regional.PlanError as error:
+        raise Failure(str(error)) from None
+
+
+@codec.command("list")
+def codec_list(json: Json = False) -> None:
+    """List the codecs."""
+    from appserver.codecs import CODECS
+
+    rows = [{"name": one.name, "version": one.version, "title": one.title} for one in CODECS.values()]
+    print_rows(rows, ("name", "version", "title"), json)
+
+
+@codec.command("test")
+def codec_test(
+    name: Annotated[str, typer.Argument(metavar="CODEC")],
+    payload: Annotated[str, typer.Argument(metavar="HEX", help="The payload in hex digits.")],
+    f_port: Annotated[int, typer.Option("--port", min=1, max=255, help="FPort of the frame.")] = 1,
+    received_at: Annotated[datetime | None, typer.Option(help="When it came; now by default.")] = None,
+) -> None:
+    """Decode one payload and print what it says, as JSON."""
+    from dataclasses import asdict
+
+    from appserver.codecs import CodecError, decode
+
+    try:
+        data = bytes.fromhex(payload)
+    except ValueError:
+        raise Failure(f"{payload} is not hex") from None
+    moment = received_at.astimezone() if received_at else datetime.now().astimezone()
+    try:
+        print_json(asdict(decode(name, f_port, data, int(moment.timestamp() * 1e6))))
+    except CodecError as error:
+        raise Failure(f"{name}, port {f_port}: {error}") from None
