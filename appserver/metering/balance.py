@@ -1,0 +1,224 @@
+"""The balance of a building: what came in through the common meters against what the individual ones counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from appserver.metering.consumption import ZERO, Mark
+
+QUALITY_ORDER = ("measured", "interpolated", "server_time", "disputed", "partial", "missing")
+"""Best first; a volume is as good as the worse of its two ends."""
+_WORSE = {quality: rank for rank, quality in enumerate(QUALITY_ORDER)}
+ESTIMATED = ("interpolated", "server_time", "disputed")
+_PERCENT = Decimal("0.1")
+
+
+@dataclass(frozen=True, slots=True)
+class PointInfo:
+    """A metering point as balances and lists show it."""
+
+    point_id: int
+    role: str
+    direction: str
+    name: str = ""
+    premises_id: int | None = None
+    premises: str = ""
+    premises_kind: str = ""
+    account_number: str = ""
+    meter_id: int | None = None
+    """The meter that hangs there now."""
+    serial: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PointRow:
+    """What one point counted in a period."""
+
+    point_id: int
+    premises_id: int | None
+    premises: str
+    account_number: str
+    role: str
+    direction: str
+    name: str
+    meter_id: int | None
+    serial: str
+    start: Decimal | None
+    """Register at the start; None when missing."""
+    end: Decimal | None
+    start_at: datetime | None
+    """The moment ``start`` is of: the period's start unless the quality is ``partial``."""
+    end_at: datetime | None
+    volume: Decimal | None
+    """Signed; of the known part when the quality is ``partial``; None when missing."""
+    quality: str
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodRow:
+    """A building in one period."""
+
+    start: datetime
+    end: datetime
+    house: Decimal | None
+    """Common meters, in minus out; None when one of them is not known at both ends."""
+    individual: Decimal
+    """Sum of the individual points as far as they are known."""
+    imbalance: Decimal | None
+    imbalance_pct: Decimal | None
+    """Of ``house``."""
+    measured: int
+    """Flats (premises) all of whose points are measured at both ends."""
+    interpolated: int
+    """Flats that are known with a weaker quality: interpolated, on server time, disputed."""
+    partial: int
+    """Flats that are known for a part of the period only."""
+    missing: int
+    coverage_pct: Decimal | None
+    """Share of flats known for the whole period."""
+    house_quality: str = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A building's balance of one resource."""
+
+    building_id: int
+    address: str
+    resource: str
+    unit: str
+    step: str
+    timezone: str
+    from_date: date
+    to_date: date
+    """Excluded."""
+    flats: int
+    """Premises with individual points of this resource."""
+    unmetered: int
+    """Flats of the building without one."""
+    total: PeriodRow
+    """Over the part of the asked time for which there is any value; its ``start`` and ``end`` say which."""
+    periods: list[PeriodRow] = field(default_factory=list)
+    points: list[PointRow] = field(default_factory=list)
+    """Over the same part as ``total``: common meters first, then by premises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """First and last mark of a point within a period, with the base of its very first one."""
+
+    first: Mark | None
+    last: Mark | None
+
+    @property
+    def known(self) -> bool:
+        """Whether there are two different moments."""
+        return self.first is not None and self.last is not None and self.last.at_us > self.first.at_us
+
+
+NOTHING = Ends(None, None)
+
+
+def worse(one: str, other: str) -> str:
+    """The worse of two qualities."""
+    return one if _WORSE[one] >= _WORSE[other] else other
+
+
+def volume_of(ends: Ends, start_us: int, end_us: int) -> tuple[Decimal | None, str]:
+    """Volume and quality of a point in a period. Before a point's first installation there was nothing to count."""
+    first, last = ends.first, ends.last
+    if first is None or last is None or last.at_us <= first.at_us:
+        return None, "missing"
+    quality = worse(first.quality, last.quality)
+    if first.breaks != last.breaks:
+        quality = worse(quality, "disputed")
+    if (first.at_us > start_us and first.event != "origin") or last.at_us < end_us:
+        quality = "partial"
+    return last.total - first.total, quality
+
+
+def imbalance(house: Decimal, individual: Decimal, unmetered: Decimal = ZERO) -> tuple[Decimal, Decimal | None]:
+    """``house - individual - unmetered`` and its share of ``house`` in per cent, one decimal."""
+    difference = house - individual - unmetered
+    return difference, (difference * 100 / house).quantize(_PERCENT, ROUND_HALF_EVEN) if house else None
+
+
+def period_row(
+    points: Sequence[PointInfo], ends: Sequence[Ends], start_us: int, end_us: int, start: datetime, end: datetime
+) -> PeriodRow:
+    """One period of a building: ``ends`` runs parallel to ``points``."""
+    house: Decimal | None = None
+    house_quality = "measured"
+    individual = ZERO
+    flats: dict[object, int] = {}
+    for point, its in zip(points, ends, strict=True):
+        volume, quality = volume_of(its, start_us, end_us)
+        if point.role == "house":
+            house_quality = worse(house_quality, quality)
+            if volume is not None:
+                house = (house or ZERO) + (volume if point.direction == "in" else -volume)
+        elif point.role == "individual":
+            flat = point.premises_id or -point.point_id
+            rank = _WORSE[quality]
+            if flats.get(flat, -1) < rank:
+                flats[flat] = rank
+            if volume is not None:
+                individual += volume
+    if house is None or house_quality == "missing":
+        house, house_quality = None, "missing"
+    counts = [0] * len(QUALITY_ORDER)
+    for rank in flats.values():
+        counts[rank] += 1
+    difference, percent = None, None
+    if house is not None and house_quality != "partial":
+        difference, percent = imbalance(house, individual)
+    whole = counts[0] + sum(counts[_WORSE[q]] for q in ESTIMATED)
+    coverage = (Decimal(100 * whole) / len(flats)).quantize(_PERCENT, ROUND_HALF_EVEN) if flats else None
+    return PeriodRow(
+        start=start,
+        end=end,
+        house=house,
+        individual=individual,
+        imbalance=difference,
+        imbalance_pct=percent,
+        measured=counts[0],
+        interpolated=whole - counts[0],
+        partial=counts[_WORSE["partial"]],
+        missing=counts[_WORSE["missing"]],
+        coverage_pct=coverage,
+        house_quality=house_quality,
+    )
+
+
+def point_row(
+    point: PointInfo,
+    ends: Ends,
+    start_us: int,
+    end_us: int,
+    moments: tuple[datetime | None, datetime | None],
+    events: Iterable[str] = (),
+) -> PointRow:
+    """One point over a period; ``moments`` are those of its ends."""
+    volume, quality = volume_of(ends, start_us, end_us)
+    return PointRow(
+        point_id=point.point_id,
+        premises_id=point.premises_id,
+        premises=point.premises,
+        account_number=point.account_number,
+        role=point.role,
+        direction=point.direction,
+        name=point.name,
+        meter_id=point.meter_id,
+        serial=point.serial,
+        start=ends.first.value if ends.first else None,
+        end=ends.last.value if ends.last else None,
+        start_at=moments[0],
+        end_at=moments[1],
+        volume=volume,
+        quality=quality,
+        events=tuple(events),
+    )

@@ -1,0 +1,87 @@
+"""The value of a register at a moment."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from appserver.metering.timebase import HOUR_US
+
+MAX_GAP_US = 6 * HOUR_US
+"""Longest gap between two readings that is interpolated."""
+TOLERANCE = Decimal("0.005")
+"""A decrease up to this is noise of the last digits, not an event."""
+_STEP = Decimal("0.000001")
+
+_RANK = {"archive": 0, "manual": 1, "import": 1, "measured": 2, "server_time": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A reading of one register."""
+
+    at_us: int
+    value: Decimal
+    quality: str = "measured"
+    received_at_us: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryValue:
+    """A register's value at a boundary: ``measured``, ``interpolated``, ``server_time`` or ``disputed``."""
+
+    value: Decimal
+    quality: str
+
+
+def settle(samples: Sequence[Sample]) -> tuple[Sample, bool]:
+    """The sample that counts among several of one moment, and whether another contradicts it.
+
+    A stored value beats one read while sending, which beats one without a trusted clock; among equals the one that
+    was known first stands until a person decides.
+    """
+    best = min(samples, key=lambda s: (_RANK.get(s.quality, 9), s.received_at_us, s.value))
+    rank = _RANK.get(best.quality, 9)
+    return best, any(s.value != best.value and _RANK.get(s.quality, 9) == rank for s in samples)
+
+
+def boundary_value(samples: Sequence[Sample], at_us: int, max_gap_us: int = MAX_GAP_US) -> BoundaryValue | None:
+    """The value at ``at_us`` out of samples in order of time: exact, else interpolated over a short gap, else None.
+
+    Nothing is extrapolated. A fall between the two neighbours is not interpolated either: something happened there.
+    """
+    after = bisect_left(samples, at_us, key=lambda s: s.at_us)
+    same = after
+    while same < len(samples) and samples[same].at_us == at_us:
+        same += 1
+    if same > after:
+        best, disputed = settle(samples[after:same])
+        if disputed:
+            return BoundaryValue(best.value, "disputed")
+        return BoundaryValue(best.value, "server_time" if best.quality == "server_time" else "measured")
+    if after == 0 or after == len(samples):
+        return None
+    low, high = _moment_ending(samples, after), _moment_starting(samples, after)
+    gap_us = high.at_us - low.at_us
+    if gap_us > max_gap_us or low.value - high.value > TOLERANCE:
+        return None
+    part = Decimal(at_us - low.at_us) / Decimal(gap_us)
+    value = low.value + (high.value - low.value) * part
+    quality = "server_time" if "server_time" in (low.quality, high.quality) else "interpolated"
+    return BoundaryValue(value.quantize(_STEP, ROUND_HALF_EVEN), quality)
+
+
+def _moment_ending(samples: Sequence[Sample], end: int) -> Sample:
+    start = end - 1
+    while start > 0 and samples[start - 1].at_us == samples[end - 1].at_us:
+        start -= 1
+    return settle(samples[start:end])[0]
+
+
+def _moment_starting(samples: Sequence[Sample], start: int) -> Sample:
+    end = start + 1
+    while end < len(samples) and samples[end].at_us == samples[start].at_us:
+        end += 1
+    return settle(samples[start:end])[0]

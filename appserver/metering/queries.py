@@ -1,0 +1,384 @@
+"""Balances out of application.db."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from appserver.db import Database
+from appserver.errors import RegistryError
+from appserver.metering.balance import NOTHING, Balance, Ends, PeriodRow, PointInfo, PointRow, period_row, point_row
+from appserver.metering.boundary import boundary_value
+from appserver.metering.consumption import ZERO, Mark, advance
+from appserver.metering.store import point_history, reverse_growth, samples_around
+from appserver.metering.timebase import HOUR_US, date_of, day_number, midnight_us, moment, zone_of
+from appserver.models.columns import from_micro
+from appserver.models.registry import REGISTERS, UNITS
+
+BalanceStep = Literal["hour", "day", "month"]
+MAX_DAYS = {"hour": 31, "day": 400, "month": 3700}
+_MARK = "b.point_id, b.day, b.installation_id, b.value_micro, b.total_micro, b.breaks, b.quality, b.event"
+_OF_BUILDING = "(SELECT id FROM point WHERE building_id = :building AND resource = :resource)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Period:
+    start_us: int
+    end_us: int
+
+
+@dataclass(slots=True)
+class _House:
+    """What a balance reads of the registry."""
+
+    connection: sqlite3.Connection
+    building_id: int
+    resource: str
+    address: str
+    zone: ZoneInfo
+    points: list[PointInfo]
+    origins: dict[int, Mark]
+    """First installation of each point: nothing was counted before it."""
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        return {"building": self.building_id, "resource": self.resource}
+
+
+def house_balance(
+    db: Database, building_id: int, resource: str, from_date: date, to_date: date, step: BalanceStep = "day"
+) -> Balance:
+    """The balance of a building from ``from_date`` to ``to_date`` (excluded), by hour, day or month of its zone.
+
+    Raises RegistryError ``not_found`` for a building, ``invalid`` for a resource, a step or dates that make no sense.
+    """
+    if resource not in REGISTERS:
+        raise RegistryError(
+            "invalid", "resource", f"There is no resource {resource!r}; use one of {', '.join(REGISTERS)}."
+        )
+    if step not in MAX_DAYS:
+        raise RegistryError("invalid", "step", f"There is no step {step!r}; use hour, day or month.")
+    if not from_date < to_date:
+        raise RegistryError("invalid", "to", "The period is empty: `to` is excluded and must be after `from`.")
+    if (to_date - from_date).days > MAX_DAYS[step]:
+        raise RegistryError("invalid", "to", f"By {step} a balance goes over {MAX_DAYS[step]} days at most.")
+    with db.snapshot() as connection:
+        house = _house(connection, building_id, resource)
+        read = _hourly if step == "hour" else partial(_daily, step=step)
+        periods, ends_of, whole = read(house, from_date, to_date)
+        zone = house.zone
+        rows = [
+            period_row(
+                house.points,
+                [ends.get(point.point_id, NOTHING) for point in house.points],
+                period.start_us,
+                period.end_us,
+                moment(period.start_us, zone),
+                moment(period.end_us, zone),
+            )
+            for period, ends in zip(periods, ends_of, strict=True)
+        ]
+        events = _events(house, from_date, to_date)
+        flats = {p.premises_id or -p.point_id for p in house.points if p.role == "individual"}
+        return Balance(
+            building_id=building_id,
+            address=house.address,
+            resource=resource,
+            unit=UNITS[resource],
+            step=step,
+            timezone=zone.key,
+            from_date=from_date,
+            to_date=to_date,
+            flats=len(flats),
+            unmetered=_unmetered(house, flats),
+            total=_total(house, whole, periods),
+            periods=rows,
+            points=_point_rows(house, whole, periods, events),
+        )
+
+
+_EndsOf = dict[int, Ends]
+_Read = tuple[list[_Period], list[_EndsOf], _EndsOf]
+
+
+def _house(connection: sqlite3.Connection, building_id: int, resource: str) -> _House:
+    row = connection.execute("SELECT address, timezone FROM building WHERE id = ?", (building_id,)).fetchone()
+    if row is None:
+        raise RegistryError("not_found", "building_id", f"There is no building {building_id}.")
+    points, origins = [], {}
+    for (
+        id_,
+        role,
+        direction,
+        name,
+        premises_id,
+        number,
+        kind,
+        account,
+        meter_id,
+        serial,
+        from_us,
+        start,
+        first,
+    ) in connection.execute(
+        "SELECT p.id, p.role, p.direction, p.name, pr.id, pr.number, pr.kind, pr.account_number,"
+        " m.id, m.serial, f.installed_at_us, f.start_value, f.id FROM point p"
+        " LEFT JOIN premises pr ON pr.id = p.premises_id"
+        " LEFT JOIN installation i ON i.point_id = p.id AND i.removed_at_us IS NULL"
+        " LEFT JOIN meter m ON m.id = i.meter_id"
+        " LEFT JOIN installation f ON f.id ="
+        "  (SELECT id FROM installation WHERE point_id = p.id ORDER BY installed_at_us LIMIT 1)"
+        " WHERE p.building_id = ? AND p.resource = ? AND p.role <> 'node'"
+        " ORDER BY p.role = 'individual', CAST(pr.number AS INTEGER), pr.number, p.name, p.id",
+        (building_id, resource),
+    ):
+        points.append(
+            PointInfo(
+                id_, role, direction, name, premises_id, number or "", kind or "", account or "", meter_id, serial or ""
+            )
+        )
+        if from_us is not None:
+            origins[id_] = Mark(from_us, first, from_micro(start), ZERO, event="origin")
+    return _House(connection, building_id, resource, row[0], zone_of(row[1]), points, origins)
+
+
+# ------------------------------------------------------------------------------------------------- by day and month
+
+
+def _periods(house: _House, from_date: date, to_date: date, step: str) -> list[tuple[int, int]]:
+    """Periods as pairs of day numbers."""
+    edges = [from_date]
+    while edges[-1] < to_date:
+        last = edges[-1]
+        following = (
+            last + timedelta(days=1) if step == "day" else (last.replace(day=1) + timedelta(days=32)).replace(day=1)
+        )
+        edges.append(min(following, to_date))
+    return [(day_number(a), day_number(b)) for a, b in itertools.pairwise(edges)]
+
+
+def _daily(house: _House, from_date: date, to_date: date, step: str) -> _Read:
+    pairs = _periods(house, from_date, to_date, step)
+    whole = _outermost(house, pairs[0][0], pairs[-1][1])
+    if step == "day":
+        ends_of = _day_by_day(house, pairs)
+    elif len(pairs) == 1:
+        ends_of = [whole]
+    else:
+        ends_of = [_outermost(house, first, last) for first, last in pairs]
+    periods = [_Period(midnight_us(first, house.zone), midnight_us(last, house.zone)) for first, last in pairs]
+    return periods, ends_of, whole
+
+
+def _outermost(house: _House, first: int, last: int) -> _EndsOf:
+    """First and last mark of each point between two days, both included."""
+    marks = []
+    for end in ("min", "max"):
+        # In SQLite the bare columns beside a lone min() or max() are those of its row.
+        query = (
+            f"SELECT {_MARK}, {end}(b.day) FROM boundary b WHERE b.point_id IN {_OF_BUILDING}"
+            " AND b.day BETWEEN :first AND :last GROUP BY b.point_id"
+        )
+        rows = house.connection.execute(query, {**house.parameters, "first": first, "last": last})
+        marks.append({row[0]: _mark(row, house.zone) for row in rows})
+    firsts, lasts = marks
+    start_us = midnight_us(first, house.zone)
+    return {point: Ends(_origin(house, point, mark, start_us), lasts[point]) for point, mark in firsts.items()}
+
+
+def _day_by_day(house: _House, pairs: list[tuple[int, int]]) -> list[_EndsOf]:
+    query = f"SELECT {_MARK} FROM boundary b WHERE b.point_id IN {_OF_BUILDING} AND b.day BETWEEN :first AND :last"
+    rows = house.connection.execute(query, {**house.parameters, "first": pairs[0][0], "last": pairs[-1][1]})
+    by_day: dict[int, dict[int, Mark]] = {}
+    for row in rows:
+        by_day.setdefault(row[1], {})[row[0]] = _mark(row, house.zone)
+    ends_of = []
+    for first, last in pairs:
+        starts, stops, start_us = by_day.get(first, {}), by_day.get(last, {}), midnight_us(first, house.zone)
+        ends_of.append(
+            {
+                point: Ends(_origin(house, point, starts.get(point) or stop, start_us), stop)
+                for point, stop in stops.items()
+            }
+        )
+    return ends_of
+
+
+def _mark(row: tuple[int, int, int, int, int, int, str, str], zone: ZoneInfo) -> Mark:
+    return Mark(midnight_us(row[1], zone), row[2], from_micro(row[3]), from_micro(row[4]), row[5], row[6], row[7])
+
+
+def _origin(house: _House, point_id: int, first: Mark, start_us: int) -> Mark:
+    """A point's very first mark stands for an installation within the period: nothing was counted earlier."""
+    if "installed" not in first.event:
+        return first
+    origin = house.origins[point_id]
+    return origin if origin.at_us >= start_us else first
+
+
+# ---------------------------------------------------------------------------------------------------------- by hour
+
+
+def _hourly(house: _House, from_date: date, to_date: date) -> _Read:
+    start_us = midnight_us(day_number(from_date), house.zone)
+    end_us = midnight_us(day_number(to_date), house.zone)
+    edges = [*range(start_us, end_us, HOUR_US), end_us]
+    series = {point.point_id: _hour_marks(house, point.point_id, edges) for point in house.points}
+    periods = [_Period(a, b) for a, b in itertools.pairwise(edges)]
+    ends_of = [
+        {
+            point: Ends(_origin(house, point, marks.get(period.start_us) or stop, period.start_us), stop)
+            for point, marks in series.items()
+            if (stop := marks.get(period.end_us)) is not None
+        }
+        for period in periods
+    ]
+    whole = {
+        point: Ends(_origin(house, point, marks[min(marks)], start_us), marks[max(marks)])
+        for point, marks in series.items()
+        if marks
+    }
+    return periods, ends_of, whole
+
+
+def _hour_marks(house: _House, point_id: int, edges: list[int]) -> dict[int, Mark]:
+    """Marks of a point at those edges where its register is known."""
+    connection = house.connection
+    history = point_history(connection, point_id)
+    growth = partial(reverse_growth, connection, history.register_name)
+    marks: dict[int, Mark] = {}
+    previous: Mark | None = None
+    for term in history.terms:
+        inside = [edge for edge in edges if term.holds(edge)]
+        if not inside:
+            continue
+        samples = samples_around(connection, history, term, inside[0], inside[-1])
+        for edge in inside:
+            value = boundary_value(samples, edge)
+            if value is not None:
+                previous = advance(previous, history.terms, edge, value.value, value.quality, growth)
+                marks[edge] = previous
+    return marks
+
+
+# ---------------------------------------------------------------------------------------------------------- together
+
+
+def _covered(whole: _EndsOf, periods: list[_Period]) -> tuple[int, int]:
+    """The part of the asked time for which anything is known."""
+    start_us, end_us = periods[0].start_us, periods[-1].end_us
+    firsts = [ends.first.at_us for ends in whole.values() if ends.first is not None]
+    lasts = [ends.last.at_us for ends in whole.values() if ends.last is not None]
+    if not firsts or max(lasts) <= start_us:
+        return start_us, end_us
+    return max(start_us, min(firsts)), min(end_us, max(lasts))
+
+
+def _total(house: _House, whole: _EndsOf, periods: list[_Period]) -> PeriodRow:
+    start_us, end_us = _covered(whole, periods)
+    return period_row(
+        house.points,
+        [whole.get(point.point_id, NOTHING) for point in house.points],
+        start_us,
+        end_us,
+        moment(start_us, house.zone),
+        moment(end_us, house.zone),
+    )
+
+
+def _point_rows(house: _House, whole: _EndsOf, periods: list[_Period], events: dict[int, list[str]]) -> list[PointRow]:
+    start_us, end_us = _covered(whole, periods)
+    rows = []
+    for point in house.points:
+        ends = whole.get(point.point_id, NOTHING)
+        moments = (_moment_of(ends.first, house.zone), _moment_of(ends.last, house.zone))
+        rows.append(point_row(point, ends, start_us, end_us, moments, events.get(point.point_id, ())))
+    return rows
+
+
+def _moment_of(mark: Mark | None, zone: ZoneInfo) -> datetime | None:
+    return None if mark is None else moment(mark.at_us, zone)
+
+
+def _events(house: _House, from_date: date, to_date: date) -> dict[int, list[str]]:
+    """What happened at each point, as far as its daily marks tell."""
+    events: dict[int, list[str]] = {}
+    query = (
+        "SELECT b.point_id, b.event FROM boundary b"
+        f" WHERE b.point_id IN {_OF_BUILDING} AND b.day > :first AND b.day <= :last AND b.event <> ''"
+    )
+    parameters = {**house.parameters, "first": day_number(from_date), "last": day_number(to_date)}
+    for point, words in house.connection.execute(query, parameters):
+        known = events.setdefault(point, [])
+        known.extend(word for word in words.split() if word not in known)
+    return events
+
+
+def _unmetered(house: _House, flats: set[int]) -> int:
+    rows = house.connection.execute(
+        "SELECT id FROM premises WHERE building_id = ? AND kind = 'flat'", (house.building_id,)
+    )
+    return sum(1 for (premises,) in rows if premises not in flats)
+
+
+# -------------------------------------------------------------------------------------------------------- collection
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """How much of what should be known is known."""
+
+    points: int
+    """Points with a meter on them."""
+    known: int
+    """Of these, how many have a boundary value for the day."""
+    silent: int
+    """Devices that serve a meter and sent nothing for a day."""
+    undecoded: int
+    """Uplinks that wait for a codec or a binding."""
+
+    @property
+    def rate_pct(self) -> Decimal | None:
+        """Share of points known for the day, one decimal."""
+        return (Decimal(100 * self.known) / self.points).quantize(Decimal("0.1")) if self.points else None
+
+
+def collection(db: Database, now_us: int, timezone: str = "Europe/Moscow") -> Collection:
+    """The collection of the last midnight in ``timezone`` and of the last 24 hours."""
+    zone = zone_of(timezone)
+    day = day_number(moment(now_us, zone).date())
+    with db.snapshot() as connection:
+        one: Callable[..., int] = lambda sql, *p: connection.execute(sql, p).fetchone()[0]  # noqa: E731
+        return Collection(
+            points=one(
+                "SELECT count(*) FROM installation WHERE removed_at_us IS NULL AND installed_at_us <= ?", now_us
+            ),
+            known=one(
+                "SELECT count(*) FROM boundary b JOIN installation i ON i.id = b.installation_id"
+                " WHERE b.day = ? AND i.removed_at_us IS NULL",
+                day,
+            ),
+            silent=one(
+                "SELECT count(DISTINCT c.dev_eui) FROM module_channel c"
+                " LEFT JOIN device_state d ON d.dev_eui = c.dev_eui"
+                " WHERE c.valid_until_us IS NULL AND coalesce(d.last_uplink_at_us, 0) < ?",
+                now_us - 24 * HOUR_US,
+            ),
+            undecoded=one("SELECT count(*) FROM uplink WHERE state <> 'decoded'"),
+        )
+
+
+def last_day(db: Database, building_id: int, resource: str) -> date | None:
+    """The last day whose first moment is known for any point: balances reach up to it."""
+    rows = db.rows(
+        f"SELECT max(day) FROM boundary WHERE point_id IN {_OF_BUILDING}",
+        {"building": building_id, "resource": resource},
+    )
+    return None if rows[0][0] is None else date_of(rows[0][0])

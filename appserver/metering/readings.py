@@ -1,0 +1,355 @@
+"""Readings: the one way in, and lists of them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from appserver.db import Database, contains
+from appserver.errors import RegistryError
+from appserver.metering.store import days_near, refresh
+from appserver.metering.timebase import zone_of
+from appserver.models.columns import from_micro, to_micro
+from appserver.models.registry import REGISTERS, UNITS
+
+
+@dataclass(frozen=True, slots=True)
+class NewReading:
+    """A reading on its way into the database."""
+
+    meter_id: int
+    register_name: str
+    measured_at_us: int
+    value_micro: int
+    quality: str
+    source: str
+    received_at_us: int
+    device_time_us: int | None = None
+    uplink_id: int | None = None
+    codec: str = ""
+    author: str = ""
+
+
+_INSERT = (
+    "INSERT OR IGNORE INTO reading (meter_id, register, measured_at_us, value_micro, quality, source, received_at_us,"
+    " recorded_at_us, device_time_us, uplink_id, codec, author, conflict)"
+    " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, EXISTS (SELECT 1 FROM reading"
+    " WHERE meter_id = ?1 AND register = ?2 AND measured_at_us = ?3 AND value_micro <> ?4)"
+)
+_LAST = (
+    "INSERT INTO last_reading (meter_id, register, measured_at_us, value_micro, quality, received_at_us)"
+    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (meter_id, register) DO UPDATE SET"
+    " measured_at_us = excluded.measured_at_us, value_micro = excluded.value_micro, quality = excluded.quality, received_at_us = excluded.received_at_us"
+    " WHERE (excluded.measured_at_us, excluded.received_at_us) >"
+    " (last_reading.measured_at_us, last_reading.received_at_us)"
+)
+
+
+def store(connection: sqlite3.Connection, readings: Sequence[NewReading], now_us: int) -> int:
+    """Write readings, the last reading of each register, and the boundary values they decide.
+
+    What is there already stays as it is. Returns how many readings are new. Needs an open transaction.
+    """
+    if not readings:
+        return 0
+    before = connection.total_changes
+    connection.executemany(
+        _INSERT,
+        [
+            (
+                r.meter_id,
+                r.register_name,
+                r.measured_at_us,
+                r.value_micro,
+                r.quality,
+                r.source,
+                r.received_at_us,
+                now_us,
+                r.device_time_us,
+                r.uplink_id,
+                r.codec,
+                r.author,
+            )
+            for r in readings
+        ],
+    )
+    new = connection.total_changes - before
+    newest: dict[tuple[int, str], NewReading] = {}
+    for reading in readings:
+        key = (reading.meter_id, reading.register_name)
+        other = newest.get(key)
+        if other is None or _moment(reading) > _moment(other):
+            newest[key] = reading
+    connection.executemany(
+        _LAST,
+        [(*key, r.measured_at_us, r.value_micro, r.quality, r.received_at_us) for key, r in newest.items()],
+    )
+    if new:
+        for point_id, days in affected(connection, readings).items():
+            refresh(connection, point_id, days)
+    return new
+
+
+def _moment(reading: NewReading) -> tuple[int, int]:
+    return reading.measured_at_us, reading.received_at_us
+
+
+def affected(connection: sqlite3.Connection, readings: Iterable[NewReading]) -> dict[int, set[int]]:
+    """Which days of which points these readings decide."""
+    terms: dict[int, list[tuple[Any, ...]]] = {}
+    days: dict[int, set[int]] = {}
+    for reading in readings:
+        its = terms.get(reading.meter_id)
+        if its is None:
+            its = terms[reading.meter_id] = connection.execute(
+                "SELECT i.point_id, i.installed_at_us, coalesce(i.removed_at_us, 1 << 62), b.timezone, p.resource"
+                " FROM installation i JOIN point p ON p.id = i.point_id JOIN building b ON b.id = p.building_id"
+                " WHERE i.meter_id = ?",
+                (reading.meter_id,),
+            ).fetchall()
+        for point_id, from_us, until_us, timezone, resource in its:
+            if from_us <= reading.measured_at_us <= until_us and REGISTERS[resource] == reading.register_name:
+                near = days_near(reading.measured_at_us, zone_of(timezone))
+                if near:
+                    days.setdefault(point_id, set()).update(near)
+    return days
+
+
+def add_manual_reading(
+    db: Database,
+    meter_id: int,
+    value: Decimal,
+    measured_at_us: int,
+    now_us: int,
+    author: str,
+    register_name: str = "",
+    source: str = "manual",
+) -> bool:
+    """Keep a reading that somebody took by eye or brought from elsewhere. False when it is known already.
+
+    ``register_name`` empty is the resource's principal register. Raises RegistryError ``not_found`` for the meter,
+    ``invalid`` for a value or a moment that cannot be.
+    """
+    if source not in ("manual", "import", "gis"):
+        raise RegistryError("invalid", "source", f"There is no source {source!r}; use manual, import or gis.")
+    if not value.is_finite() or abs(value) >= Decimal(10) ** 12:
+        raise RegistryError("invalid", "value", f"{value} cannot be a register's value.")
+    if measured_at_us > now_us:
+        raise RegistryError("invalid", "measured_at", "The reading is from the future; check its date.")
+    with db.transaction() as connection:
+        row = connection.execute("SELECT resource FROM meter WHERE id = ?", (meter_id,)).fetchone()
+        if row is None:
+            raise RegistryError("not_found", "meter_id", f"There is no meter {meter_id}.")
+        reading = NewReading(
+            meter_id,
+            register_name or REGISTERS[row[0]],
+            measured_at_us,
+            to_micro(value),
+            "manual" if source == "manual" else "import",
+            source,
+            now_us,
+            author=author,
+        )
+        return store(connection, [reading], now_us) == 1
+
+
+# -------------------------------------------------------------------------------------------------------------- lists
+
+
+@dataclass(frozen=True, slots=True)
+class LastReadingRow:
+    """A meter with its place and its last reading."""
+
+    meter_id: int
+    serial: str
+    model: str
+    resource: str
+    unit: str
+    verification_until: str | None
+    """ISO date."""
+    point_id: int | None
+    role: str | None
+    building_id: int | None
+    address: str | None
+    premises_id: int | None
+    premises: str | None
+    account_number: str | None
+    dev_eui: str | None
+    value: Decimal | None
+    measured_at_us: int | None
+    quality: str | None
+    received_at_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastReadingPage:
+    """A page of meters; ``next_cursor`` is None on the last one."""
+
+    items: list[LastReadingRow]
+    next_cursor: str | None
+
+
+_PLACE = "coalesce(CAST(pr.number AS INTEGER), 0)"
+_KEY = f"coalesce(b.id, 0), {_PLACE}, coalesce(pr.number, ''), m.resource, m.id"
+_FROM = """
+  FROM meter m
+  LEFT JOIN installation i ON i.meter_id = m.id AND i.removed_at_us IS NULL
+  LEFT JOIN point p ON p.id = i.point_id
+  LEFT JOIN building b ON b.id = p.building_id
+  LEFT JOIN premises pr ON pr.id = p.premises_id
+  LEFT JOIN last_reading l ON l.meter_id = m.id AND l.register =
+    CASE m.resource WHEN 'electricity' THEN 'energy' WHEN 'heat' THEN 'heat' ELSE 'volume' END
+"""
+_DEV_EUI = (
+    "(SELECT c.dev_eui FROM module_channel c WHERE c.meter_id = m.id AND c.valid_until_us IS NULL"
+    " ORDER BY c.valid_from_us DESC LIMIT 1)"
+)
+_SEARCHED = ("m.serial", "m.model", "pr.account_number", "pr.number", "b.address", _DEV_EUI)
+
+
+def last_readings(
+    db: Database,
+    building_id: int | None = None,
+    resource: str = "",
+    q: str = "",
+    cursor: str = "",
+    limit: int = 100,
+    silent_since_us: int | None = None,
+) -> LastReadingPage:
+    """Meters with their last reading of the principal register, by building and flat; a page by key.
+
+    ``q`` is a part of the serial number, model, account, flat, address or DevEUI; ``silent_since_us`` leaves only those
+    without a reading received since. Raises RegistryError ``invalid`` for a cursor that is not one.
+    """
+    conditions, parameters = ["1"], []
+    if building_id is not None:
+        conditions.append("p.building_id = ?")
+        parameters.append(building_id)
+    if resource:
+        conditions.append("m.resource = ?")
+        parameters.append(resource)
+    if silent_since_us is not None:
+        conditions.append("coalesce(l.received_at_us, 0) < ?")
+        parameters.append(silent_since_us)
+    if q.strip():
+        conditions.append("(" + " OR ".join(f"fold({c}) LIKE ? ESCAPE '\\'" for c in _SEARCHED) + ")")
+        parameters += [contains(q)] * len(_SEARCHED)
+    if cursor:
+        conditions.append(f"({_KEY}) > (?, ?, ?, ?, ?)")
+        parameters += read_cursor(cursor, 5)
+    rows = db.rows(
+        f"SELECT m.id, m.serial, m.model, m.resource, m.verification_until, p.id, p.role, b.id, b.address, pr.id,"
+        f" pr.number, pr.account_number, {_DEV_EUI}, l.value_micro, l.measured_at_us, l.quality, l.received_at_us,"
+        f" {_KEY} {_FROM} WHERE {' AND '.join(conditions)} ORDER BY {_KEY} LIMIT ?",
+        [*parameters, limit + 1],
+    )
+    items = [
+        LastReadingRow(
+            *row[:4],
+            UNITS[row[3]],
+            *row[4:13],
+            value=from_micro(row[13]) if row[13] is not None else None,
+            measured_at_us=row[14],
+            quality=row[15],
+            received_at_us=row[16],
+        )
+        for row in rows[:limit]
+    ]
+    return LastReadingPage(items, write_cursor(rows[limit - 1][17:]) if len(rows) > limit else None)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingRow:
+    """A reading with where it came from."""
+
+    meter_id: int
+    serial: str
+    register_name: str
+    measured_at_us: int
+    value: Decimal
+    quality: str
+    source: str
+    received_at_us: int
+    recorded_at_us: int
+    device_time_us: int | None
+    codec: str
+    author: str
+    conflict: bool
+    uplink_id: int | None
+    dev_eui: str | None
+    frame_id: int | None
+    session_id: int | None
+    f_cnt: int | None
+
+
+def point_readings(
+    db: Database,
+    *,
+    point_id: int | None = None,
+    meter_id: int | None = None,
+    register_name: str = "",
+    from_us: int = 0,
+    until_us: int = 2**62,
+    cursor: str = "",
+    limit: int = 100,
+) -> tuple[list[ReadingRow], str | None]:
+    """Readings of a meter, or of all meters of a point while they hung there, newest first; a page and its cursor."""
+    if (point_id is None) == (meter_id is None):
+        raise RegistryError("invalid", "meter", "Give either a point or a meter.")
+    conditions = ["r.measured_at_us >= ?", "r.measured_at_us < ?"]
+    parameters: list[Any] = [from_us, until_us]
+    if meter_id is not None:
+        source = "reading r"
+        conditions.append("r.meter_id = ?")
+        parameters.append(meter_id)
+    else:
+        source = "installation i JOIN reading r ON r.meter_id = i.meter_id"
+        conditions.append(
+            "i.point_id = ? AND r.measured_at_us >= i.installed_at_us"
+            " AND r.measured_at_us <= coalesce(i.removed_at_us, 1 << 62)"
+        )
+        parameters.append(point_id)
+    if register_name:
+        conditions.append("r.register = ?")
+        parameters.append(register_name)
+    key = "r.measured_at_us, r.meter_id, r.register, r.value_micro"
+    if cursor:
+        conditions.append(f"({key}) < (?, ?, ?, ?)")
+        parameters += read_cursor(cursor, 4)
+    rows = db.rows(
+        "SELECT r.meter_id, m.serial, r.register, r.measured_at_us, r.value_micro, r.quality, r.source,"
+        " r.received_at_us, r.recorded_at_us, r.device_time_us, r.codec, r.author, r.conflict, r.uplink_id,"
+        f" u.dev_eui, u.frame_id, u.session_id, u.f_cnt FROM {source} JOIN meter m ON m.id = r.meter_id"
+        f" LEFT JOIN uplink u ON u.id = r.uplink_id WHERE {' AND '.join(conditions)}"
+        " ORDER BY r.measured_at_us DESC, r.meter_id DESC, r.register DESC, r.value_micro DESC LIMIT ?",
+        [*parameters, limit + 1],
+    )
+    items = [ReadingRow(*r[:4], from_micro(r[4]), *r[5:12], bool(r[12]), *r[13:]) for r in rows[:limit]]
+    if len(rows) <= limit:
+        return items, None
+    last = rows[limit - 1]
+    return items, write_cursor((last[3], last[0], last[2], last[4]))
+
+
+def write_cursor(key: Sequence[Any]) -> str:
+    """The key of a page's last row as an opaque word."""
+    return base64.urlsafe_b64encode(json.dumps(list(key), separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, length: int) -> list[Any]:
+    """The key in a cursor. Raises RegistryError ``invalid`` when it is none of ours."""
+    try:
+        key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, ValueError, RecursionError):
+        key = None
+    if not isinstance(key, list) or len(key) != length or not all(isinstance(k, int | str) for k in key):
+        raise RegistryError("invalid", "cursor", "This is not a cursor of this list; start again without one.")
+    if any(isinstance(k, int) and not -(2**63) <= k < 2**63 for k in key):
+        raise RegistryError("invalid", "cursor", "This is not a cursor of this list; start again without one.")
+    return key
