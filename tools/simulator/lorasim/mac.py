@@ -1,0 +1,265 @@
+"""A device's MAC layer: radio parameters, and how each command of the network changes and answers them.
+
+One function a command; :data:`HANDLERS` is the table. What a device does not implement it does not answer
+(TS001-1.0.4 §5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from lorawan import commands as mac
+from lorawan.commands import Command
+from regional import Plan
+
+
+@dataclass(slots=True)
+class Channel:
+    frequency_hz: int
+    rx1_hz: int
+    min_dr: int
+    max_dr: int
+
+
+@dataclass(slots=True)
+class MacState:
+    """Radio parameters of a device as LoRaWAN names them."""
+
+    plan: Plan
+    dr: int
+    lorawan_1_1: bool = False
+    keeps_15: bool = False
+    """1.0.4 and 1.1: DataRate or TXPower 15 in LinkADRReq means "as it is"."""
+    tx_power: int = 0
+    nb_trans: int = 1
+    channels: dict[int, Channel] = field(default_factory=dict)
+    enabled: set[int] = field(default_factory=set)
+    rx1_delay_s: int = 1
+    rx1_dr_offset: int = 0
+    rx2_dr: int = 0
+    rx2_frequency_hz: int = 0
+    max_duty_cycle: int = 0
+    adr_ack_limit: int = 64
+    adr_ack_delay: int = 32
+
+    def __post_init__(self) -> None:
+        self.reset_radio()
+
+    def reset_radio(self) -> None:
+        """Back to the region's defaults, as before a join."""
+        plan = self.plan
+        self.channels = {
+            i: Channel(c.frequency_hz, plan.rx1_frequency_hz(c.frequency_hz), c.min_dr, c.max_dr)
+            for i, c in enumerate(plan.default_channels)
+        }
+        self.enabled = set(self.channels)
+        self.tx_power = self.max_duty_cycle = self.rx1_dr_offset = 0
+        self.nb_trans = 1
+        self.rx1_delay_s = plan.receive_delay1_s
+        self.rx2_dr = plan.rx2_dr
+        self.rx2_frequency_hz = plan.rx2_frequency_hz
+        self.adr_ack_limit, self.adr_ack_delay = plan.adr_ack_limit, plan.adr_ack_delay
+
+    def apply_cflist(self, cflist: bytes) -> None:
+        """Channels of a join-accept. Raises PlanError for garbage."""
+        if not cflist:
+            return
+        frequencies = self.plan.parse_cflist(cflist)
+        if self.plan.is_fixed:
+            self.enabled = {i for i, c in self.channels.items() if c.frequency_hz in frequencies}
+            return
+        first = len(self.plan.default_channels)
+        rates = self.plan.default_channels[0]
+        for index, frequency_hz in enumerate(frequencies, start=first):
+            if frequency_hz:
+                self.channels[index] = Channel(frequency_hz, frequency_hz, rates.min_dr, rates.max_dr)
+                self.enabled.add(index)
+
+    def usable(self, dr: int) -> list[int]:
+        """Enabled channels that allow a data rate."""
+        return [i for i in sorted(self.enabled) if self.channels[i].min_dr <= dr <= self.channels[i].max_dr]
+
+    def eirp_dbm(self) -> float:
+        return self.plan.tx_power_dbm(self.tx_power)
+
+
+@dataclass(slots=True)
+class Answers:
+    """What a block of commands asks the device to say and do."""
+
+    commands: list[Command] = field(default_factory=list)
+    sticky: list[Command] = field(default_factory=list)
+    """Repeated in every uplink until a class A downlink comes."""
+    rekeyed: bool = False
+    rejoin: tuple[int, int] | None = None
+    """Type and data rate of a forced rejoin."""
+    link_check: tuple[int, int] | None = None
+    device_time: tuple[int, int] | None = None
+    ignored: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, frozen=True)
+class Condition:
+    """What DevStatusAns reports."""
+
+    battery: int
+    margin_db: int
+
+
+def handle(state: MacState, block: Sequence[Command], condition: Condition) -> Answers:
+    """Apply a downlink's commands in order."""
+    answers = Answers()
+    index = 0
+    while index < len(block):
+        command = block[index]
+        if isinstance(command, mac.LinkADRReq):
+            end = index
+            while end < len(block) and isinstance(block[end], mac.LinkADRReq):
+                end += 1
+            _link_adr(state, [c for c in block[index:end] if isinstance(c, mac.LinkADRReq)], answers)
+            index = end
+            continue
+        handler = HANDLERS.get(type(command))
+        if handler is None:
+            answers.ignored.append(type(command).__name__)
+            if isinstance(command, mac.UnknownCommand):
+                break
+        else:
+            handler(state, command, condition, answers)
+        index += 1
+    return answers
+
+
+def _link_adr(state: MacState, block: list[mac.LinkADRReq], answers: Answers) -> None:
+    """A contiguous block is one request: it takes effect whole or not at all (1.0.2+ §5.2)."""
+    enabled: set[int] | None = set(state.enabled)
+    for request in block:
+        if enabled is not None:
+            masked = state.plan.apply_ch_mask(enabled, request.ch_mask, request.ch_mask_cntl, set(state.channels))
+            enabled = None if masked is None else set(masked)
+    last = block[-1]
+    dr = state.dr if last.dr == 15 and state.keeps_15 else last.dr
+    power = state.tx_power if last.tx_power == 15 and state.keeps_15 else last.tx_power
+    mask_ok = bool(enabled)
+    on = [state.channels[i] for i in enabled or state.enabled]
+    dr_ok = any(c.min_dr <= dr <= c.max_dr for c in on) and state.plan.max_payload(dr) > 0
+    power_ok = 0 <= power <= state.plan.max_tx_power_index
+    if mask_ok and dr_ok and power_ok:
+        assert enabled is not None
+        state.enabled, state.dr, state.tx_power = enabled, dr, power
+        state.nb_trans = last.nb_trans or (state.nb_trans if state.keeps_15 else 1)
+    answer = mac.LinkADRAns(channel_mask_ack=mask_ok, data_rate_ack=dr_ok, power_ack=power_ok)
+    # 1.1 §5.3 answers a block once, 1.0.x each request with the same status
+    answers.commands += [answer] * (1 if state.lorawan_1_1 else len(block))
+
+
+def _duty_cycle(state: MacState, command: mac.DutyCycleReq, _: Condition, answers: Answers) -> None:
+    state.max_duty_cycle = command.max_duty_cycle
+    answers.commands.append(mac.DutyCycleAns())
+
+
+def _rx_param_setup(state: MacState, command: mac.RXParamSetupReq, _: Condition, answers: Answers) -> None:
+    channel_ok = _in_range(state, command.frequency_hz)
+    dr_ok = state.plan.max_payload(command.rx2_dr, downlink=True) > 0
+    offset_ok = command.rx1_dr_offset <= state.plan.max_rx1_dr_offset
+    if channel_ok and dr_ok and offset_ok:
+        state.rx2_frequency_hz, state.rx2_dr = command.frequency_hz, command.rx2_dr
+        state.rx1_dr_offset = command.rx1_dr_offset
+    answers.sticky.append(
+        mac.RXParamSetupAns(channel_ack=channel_ok, rx2_data_rate_ack=dr_ok, rx1_dr_offset_ack=offset_ok)
+    )
+
+
+def _dev_status(_: MacState, __: Command, condition: Condition, answers: Answers) -> None:
+    margin = max(-32, min(31, condition.margin_db))
+    answers.commands.append(mac.DevStatusAns(battery=condition.battery, margin=margin))
+
+
+def _new_channel(state: MacState, command: mac.NewChannelReq, _: Condition, answers: Answers) -> None:
+    if state.plan.is_fixed:
+        return
+    index, first = command.ch_index, len(state.plan.default_channels)
+    free = first <= index < state.plan.max_channels
+    off = command.frequency_hz == 0
+    frequency_ok = free and (off or _in_range(state, command.frequency_hz))
+    rates_ok = free and (off or all(state.plan.max_payload(dr) > 0 for dr in (command.min_dr, command.max_dr)))
+    rates_ok = rates_ok and (off or command.min_dr <= command.max_dr)
+    if frequency_ok and rates_ok:
+        if off:
+            state.channels.pop(index, None)
+            state.enabled.discard(index)
+        else:
+            hz = command.frequency_hz
+            state.channels[index] = Channel(hz, hz, command.min_dr, command.max_dr)
+            state.enabled.add(index)
+    answers.commands.append(mac.NewChannelAns(channel_frequency_ack=frequency_ok, data_rate_range_ack=rates_ok))
+
+
+def _rx_timing_setup(state: MacState, command: mac.RXTimingSetupReq, _: Condition, answers: Answers) -> None:
+    state.rx1_delay_s = command.delay or 1
+    answers.sticky.append(mac.RXTimingSetupAns())
+
+
+def _tx_param_setup(state: MacState, _: Command, __: Condition, answers: Answers) -> None:
+    if state.plan.tx_param_setup:  # elsewhere a device does not know the command
+        answers.sticky.append(mac.TxParamSetupAns())
+    else:
+        answers.ignored.append("TxParamSetupReq")
+
+
+def _dl_channel(state: MacState, command: mac.DlChannelReq, _: Condition, answers: Answers) -> None:
+    if state.plan.is_fixed:
+        return
+    frequency_ok = _in_range(state, command.frequency_hz)
+    exists = command.ch_index in state.channels
+    if frequency_ok and exists:
+        state.channels[command.ch_index].rx1_hz = command.frequency_hz
+    answers.sticky.append(mac.DlChannelAns(channel_frequency_ack=frequency_ok, uplink_frequency_ack=exists))
+
+
+def _adr_param_setup(state: MacState, command: mac.ADRParamSetupReq, _: Condition, answers: Answers) -> None:
+    state.adr_ack_limit, state.adr_ack_delay = 1 << command.limit_exp, 1 << command.delay_exp
+    answers.commands.append(mac.ADRParamSetupAns())
+
+
+def _rejoin_param_setup(_: MacState, __: Command, ___: Condition, answers: Answers) -> None:
+    answers.commands.append(mac.RejoinParamSetupAns(time_ok=False))
+
+
+def _force_rejoin(_: MacState, command: mac.ForceRejoinReq, __: Condition, answers: Answers) -> None:
+    answers.rejoin = (2 if command.rejoin_type == 2 else 0, command.dr)
+
+
+def _rekey_conf(_: MacState, __: Command, ___: Condition, answers: Answers) -> None:
+    answers.rekeyed = True
+
+
+def _link_check(_: MacState, command: mac.LinkCheckAns, __: Condition, answers: Answers) -> None:
+    answers.link_check = (command.margin, command.gw_cnt)
+
+
+def _device_time(_: MacState, command: mac.DeviceTimeAns, __: Condition, answers: Answers) -> None:
+    answers.device_time = (command.seconds, command.fraction)
+
+
+def _in_range(state: MacState, frequency_hz: int) -> bool:
+    limits = state.plan.frequency_range_hz
+    return limits is None or limits[0] <= frequency_hz <= limits[1]
+
+
+HANDLERS: dict[type[Command], Callable[..., None]] = {
+    mac.DutyCycleReq: _duty_cycle,
+    mac.RXParamSetupReq: _rx_param_setup,
+    mac.DevStatusReq: _dev_status,
+    mac.NewChannelReq: _new_channel,
+    mac.RXTimingSetupReq: _rx_timing_setup,
+    mac.TxParamSetupReq: _tx_param_setup,
+    mac.DlChannelReq: _dl_channel,
+    mac.ADRParamSetupReq: _adr_param_setup,
+    mac.RejoinParamSetupReq: _rejoin_param_setup,
+    mac.ForceRejoinReq: _force_rejoin,
+    mac.RekeyConf: _rekey_conf,
+    mac.LinkCheckAns: _link_check,
+    mac.DeviceTimeAns: _device_time,
+}

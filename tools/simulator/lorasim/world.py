@@ -1,0 +1,440 @@
+"""Everything that is simulated, in one sans-I/O machine: devices, meters, gateways, the air and the backhaul.
+
+Feed it the server's datagrams with the time, ask :meth:`World.timer`, call :meth:`World.handle_timer`, send what
+:meth:`World.next_datagram` gives. Events are handled in the order of their own times, so a late call changes nothing on
+the air: time may be a real clock's or a counted one.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from lorasim.air import Air
+from lorasim.clock import MeterClock
+from lorasim.consumption import local_midnight, to_us
+from lorasim.device import Device, DeviceConfig, Message
+from lorasim.gateway import Gateway, GatewayConfig
+from lorasim.house import Module, Report, SimulatedHouse, key_of
+from lorasim.radio import Datagram, Downlink, Note, Reception, Uplink
+from lorasim.recording import Recorder
+from lorasim.scenario import Backhaul, DeviceGroup, Scenario, ScenarioError
+from lorasim.summary import Summary
+from lorawan import commands
+from regional import Plan, PlanError
+from regional import plan as region_plan
+
+Actor = Device | Gateway
+
+
+@dataclass(slots=True, frozen=True)
+class Outgoing:
+    """A datagram for the server, from one of a gateway's two sockets."""
+
+    gateway_eui: int
+    pull: bool
+    data: bytes
+
+
+@dataclass(slots=True)
+class _Group:
+    """A device that sends a running number."""
+
+    config: DeviceGroup
+    sent: int = 0
+
+
+@dataclass(slots=True)
+class World:
+    """See the module. ``start_us`` is the moment at which everything is switched on."""
+
+    scenario: Scenario
+    start_us: int
+    seed: int | None = None
+    speed: float | None = None
+    recorder: Recorder = field(default_factory=lambda: Recorder(None))
+    devices: dict[int, Device] = field(default_factory=dict)
+    gateways: dict[int, Gateway] = field(default_factory=dict)
+    house: SimulatedHouse | None = None
+    clock: MeterClock | None = None
+    summary: Summary = field(default_factory=Summary)
+    plan: Plan = field(init=False)
+    air: Air = field(init=False)
+    rng: random.Random = field(init=False)
+    _now: int = 0
+    _backhaul: dict[int, Backhaul] = field(default_factory=dict)
+    _events: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = field(default_factory=list)
+    _sequence: int = 0
+    _armed: dict[int, int] = field(default_factory=dict)
+    """The time for which an actor's timer stands in the heap, by id of the actor."""
+    _out: deque[Outgoing] = field(default_factory=deque)
+    _address: dict[str, set[int]] = field(default_factory=dict)
+    """DevEUIs by DevAddr."""
+    _groups: dict[int, _Group] = field(default_factory=dict)
+    _unacknowledged: dict[str, object] = field(default_factory=dict)
+    """Frames with a reading for which no PUSH_ACK has come, by their bytes."""
+    _pushed: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        scenario = self.scenario
+        self.seed = scenario.seed if self.seed is None else self.seed
+        self.speed = scenario.clock.speed if self.speed is None else self.speed
+        self.rng = random.Random(f"{self.seed}/world")
+        try:
+            self.plan = region_plan(scenario.region)
+            extra = self.plan.presets[scenario.preset] if scenario.preset else ()
+        except (PlanError, KeyError) as error:
+            raise ScenarioError(f"region {scenario.region!r}, preset {scenario.preset!r}: {error}") from error
+        channels = [c.frequency_hz for c in self.plan.default_channels] + list(extra)
+        self._add_gateways(channels)
+        self.air = Air(scenario.radio, list(self.gateways), self.seed)
+        self._add_groups()
+        self._add_house()
+        self.summary = Summary(scenario.name, self.seed, days=scenario.clock.days, devices=len(self.devices))
+
+    # ------------------------------------------------------------------------------------------------- building
+
+    def _add_gateways(self, channels: list[int]) -> None:
+        for entry in self.scenario.gateways:
+            eui = int(entry.eui, 16)
+            config = GatewayConfig(
+                eui=eui,
+                name=entry.name,
+                channels_hz=channels,
+                forwarder=entry.forwarder,
+                keepalive_s=entry.keepalive_s,
+                stat_s=entry.stat_s,
+                tmst_offset_us=entry.tmst_offset_us,
+                tx_ack=entry.tx_ack,
+                latitude=entry.latitude,
+                longitude=entry.longitude,
+            )
+            self.gateways[eui] = Gateway(config, random.Random(f"{self.seed}/gateway/{eui:x}"))
+            self._backhaul[eui] = entry.backhaul or self.scenario.backhaul
+
+    def add_device(self, config: DeviceConfig) -> Device:
+        """Put a device into the world; :meth:`start` or :meth:`switch_on` starts it."""
+        device = Device(config, self.plan, random.Random(f"{self.seed}/device/{config.dev_eui:x}"))
+        self.devices[config.dev_eui] = device
+        return device
+
+    def _add_groups(self) -> None:
+        for group in self.scenario.devices:
+            for index in range(group.count):
+                dev_eui = int(group.dev_eui, 16) + index
+                self.add_device(
+                    DeviceConfig(
+                        dev_eui=dev_eui,
+                        join_eui=int(group.join_eui, 16),
+                        app_key=key_of(self.seed or 0, dev_eui),
+                        nwk_key=key_of(self.seed or 0, dev_eui, "nwk_key"),
+                        mac_version=group.mac_version,
+                        dr=group.dr,
+                        adr=group.adr,
+                    )
+                )
+                self._groups[dev_eui] = _Group(group)
+
+    def _add_house(self) -> None:
+        scenario = self.scenario
+        if scenario.house is None:
+            return
+        start = local_midnight(self.start_us, scenario.clock.days, scenario.clock.zone)
+        self.house = SimulatedHouse(scenario.house, self.seed or 0, start)
+        lead_in_us = round(scenario.clock.lead_in_s * 1e6)
+        self.clock = MeterClock(self.start_us + lead_in_us, to_us(start), self.speed or 1.0)
+        for module in self.house.modules:
+            self.add_device(
+                DeviceConfig(
+                    dev_eui=module.dev_eui,
+                    join_eui=module.join_eui,
+                    app_key=module.app_key,
+                    nwk_key=key_of(self.seed or 0, module.dev_eui, "nwk_key"),
+                    mac_version=module.mac_version,
+                    dr=scenario.house.dr,
+                    battery=scenario.house.battery,
+                )
+            )
+            if module.deaf:
+                self.air.deaf[module.dev_eui] = 0.5
+
+    # ------------------------------------------------------------------------------------------------- life
+
+    def start(self, now: int) -> None:
+        """Switch everything on: gateways at once, devices within their spread."""
+        self._now = now
+        self._record("run", {"scenario": self.scenario.name, "seed": self.seed, "speed": self.speed})
+        for eui, gateway in self.gateways.items():
+            self._record("gateway", {"gateway": f"{eui:016x}", "name": gateway.config.name})
+            gateway.start(now)
+            self._pump(gateway, now)
+        for dev_eui in self.devices:
+            group = self._groups.get(dev_eui)
+            house = self.scenario.house
+            spread_s = group.config.join_spread_s if group else house.join_spread_s if house else 0.0
+            at = now + round(self.rng.uniform(0.1, max(0.1, spread_s)) * 1e6)
+            self._at(at, self.switch_on, dev_eui)
+        if self.house is not None:
+            for module in self.house.modules:
+                self._next_report(module, self.house.reports(module))
+
+    def switch_on(self, dev_eui: int) -> None:
+        """Start a device now."""
+        device, config = self.devices[dev_eui], self.devices[dev_eui].config
+        fields: dict[str, object] = {
+            "dev_eui": f"{dev_eui:016x}",
+            "join_eui": f"{config.join_eui:016x}",
+            "mac_version": config.mac_version,
+            "app_key": config.app_key.hex(),
+            "nwk_key": config.nwk_key.hex() if config.lorawan_1_1 else "",
+        }
+        if device.session is not None:
+            keys = device.session.keys
+            fields |= {"dev_addr": str(device.session.dev_addr), "app_s_key": keys.app_s_key.hex()}
+            fields |= {"nwk_s_key": keys.f_nwk_s_int_key.hex()}
+            self._address.setdefault(str(device.session.dev_addr), set()).add(dev_eui)
+        self._record("device", fields)
+        device.start(self._now)
+        self._pump(device, self._now)
+        group = self._groups.get(dev_eui)
+        if group is not None:
+            first_s = self.rng.uniform(0, group.config.interval_s)
+            self._at(self._now + round(first_s * 1e6), self._send_number, device, group)
+
+    def send(self, dev_eui: int, message: Message) -> None:
+        """Give a device a payload now."""
+        device = self.devices[dev_eui]
+        device.send(message, self._now)
+        self._pump(device, self._now)
+
+    def act(self, actor: Actor, action: Callable[[int], None]) -> None:
+        """Do something to a device or gateway now, such as ``lambda now: gateway.restart(now)``."""
+        action(self._now)
+        self._pump(actor, self._now)
+
+    def finished(self) -> bool:
+        """The meters have caught up with the present and nothing waits to be sent."""
+        if self.clock is None or not self.clock.caught_up(self._now):
+            return False
+        return all(not device.queue for device in self.devices.values())
+
+    # ------------------------------------------------------------------------------------------------- meters
+
+    def _next_report(self, module: Module, reports: Iterator[Report]) -> None:
+        assert self.clock is not None
+        report = next(reports)
+        self._at(self.clock.radio_us(report.send_us), self._report, module, report, reports)
+
+    def _report(self, module: Module, report: Report, reports: Iterator[Report]) -> None:
+        meter = module.meter
+        tag = {
+            "serial": meter.serial,
+            "resource": meter.resource,
+            "measured_us": report.measured_us,
+            "units": report.units,
+        }
+        self.send(module.dev_eui, Message(report.f_port, report.payload, module.confirmed, tag))
+        self._next_report(module, reports)
+
+    def _send_number(self, device: Device, group: _Group) -> None:
+        config = group.config
+        group.sent += 1
+        if config.link_check and group.sent % config.link_check == 0:
+            device.wishes.append(commands.LinkCheckReq())
+        if config.device_time and group.sent % config.device_time == 0:
+            device.wishes.append(commands.DeviceTimeReq())
+        data = group.sent.to_bytes(config.payload_bytes, "big")
+        self.send(device.config.dev_eui, Message(config.f_port, data, config.confirmed, {"number": group.sent}))
+        self._at(self._now + round(config.interval_s * 1e6), self._send_number, device, group)
+
+    # ------------------------------------------------------------------------------------------------- events
+
+    def _at(self, t: int, action: Callable[..., None], *arguments: object) -> None:
+        self._sequence += 1
+        heapq.heappush(self._events, (t, self._sequence, action, arguments))
+
+    def timer(self) -> int | None:
+        """When :meth:`handle_timer` is due."""
+        return self._events[0][0] if self._events else None
+
+    def handle_timer(self, now: int) -> None:
+        """Everything that is due, in the order of its own time."""
+        while self._events and self._events[0][0] <= now:
+            self._now, _, action, arguments = heapq.heappop(self._events)
+            action(*arguments)
+        self._now = max(self._now, now)
+
+    def receive(self, gateway_eui: int, data: bytes, now: int) -> None:
+        """A datagram of the server enters the backhaul of a gateway."""
+        self.handle_timer(now)
+        for delay_us in self._ways(gateway_eui, "down"):
+            self._at(now + delay_us, self._arrive, self.gateways[gateway_eui], data)
+
+    def next_datagram(self) -> Outgoing | None:
+        """The next datagram for the server."""
+        return self._out.popleft() if self._out else None
+
+    def snapshot(self) -> Summary:
+        """The summary as of now."""
+        summary = self.summary
+        summary.elapsed_s = (self._now - self.start_us) / 1e6
+        summary.joined = sum(device.joined for device in self.devices.values())
+        if self.clock is not None and self.house is not None:
+            summary.meter_time_us = self.clock.meter_us(self._now)
+            summary.day = max(0, summary.meter_time_us - self.house.start_us) // 86_400_000_000
+        return summary
+
+    # ------------------------------------------------------------------------------------------------- actors
+
+    def _pump(self, actor: Actor, now: int) -> None:
+        """Carry out what an actor wants and note when it wants to be called."""
+        while (effect := actor.next_effect()) is not None:
+            if isinstance(effect, Note):
+                self._noted(actor, effect)
+            elif isinstance(effect, Uplink):
+                self._at(effect.end_us, self._uplink_ends, effect)
+            elif isinstance(effect, Downlink):
+                self._downlink_starts(effect)
+            elif isinstance(effect, Datagram) and isinstance(actor, Gateway):
+                for delay_us in self._ways(actor.config.eui, "up"):
+                    self._at(now + delay_us, self._leave, Outgoing(actor.config.eui, effect.pull, effect.data))
+        due = actor.timer()
+        if due is not None and self._armed.get(id(actor)) != due:
+            self._armed[id(actor)] = due
+            self._at(due, self._timer_of, actor, due)
+
+    def _timer_of(self, actor: Actor, due: int) -> None:
+        if self._armed.get(id(actor)) == due:
+            del self._armed[id(actor)]
+            actor.handle_timer(self._now)
+            self._pump(actor, self._now)
+
+    def _ways(self, gateway_eui: int, direction: str) -> list[int]:
+        """Delays of the copies that come through the backhaul: usually one."""
+        backhaul = self._backhaul[gateway_eui]
+        if self.rng.random() < backhaul.loss:
+            self._record("backhaul_loss", {"gateway": f"{gateway_eui:016x}", "direction": direction})
+            return []
+        copies = 1 + (self.rng.random() < backhaul.duplicate)
+        return [round((backhaul.delay_ms + self.rng.uniform(0, backhaul.jitter_ms)) * 1000) for _ in range(copies)]
+
+    def _leave(self, outgoing: Outgoing) -> None:
+        self._out.append(outgoing)
+
+    def _arrive(self, gateway: Gateway, data: bytes) -> None:
+        gateway.receive(data, self._now)
+        self._pump(gateway, self._now)
+
+    # ------------------------------------------------------------------------------------------------- air
+
+    def _uplink_ends(self, uplink: Uplink) -> None:
+        heard = 0
+        for eui, gateway in self.gateways.items():
+            if not gateway.hears(uplink.frequency_hz) or gateway.busy(uplink.start_us, uplink.end_us):
+                continue
+            signal = self.air.uplink(uplink.dev_eui, eui, uplink.datr)
+            if signal is None:
+                continue
+            heard += 1
+            reception = Reception(
+                uplink.phy,
+                uplink.frequency_hz,
+                uplink.datr,
+                signal.rssi_dbm,
+                signal.snr_db,
+                uplink.start_us,
+                uplink.end_us,
+            )
+            gateway.hear(reception, self._now)
+            self._pump(gateway, self._now)
+        self.summary.receptions += heard
+        if not heard:
+            self.summary.unheard += 1
+            self._record("unheard", {"dev_eui": f"{uplink.dev_eui:016x}", "phy": uplink.phy.hex()})
+
+    def _downlink_starts(self, downlink: Downlink) -> None:
+        """A frame is on the air: who has a window open for it?"""
+        phy = downlink.phy
+        is_data = len(phy) >= 12 and phy[0] >> 5 in (3, 5)
+        meant = self._address.get(phy[4:0:-1].hex(), set()) if is_data else set()
+        fields = {
+            "gateway": f"{downlink.gateway_eui:016x}",
+            "token": downlink.token,
+            "phy": phy.hex(),
+            "frequency_hz": downlink.frequency_hz,
+            "datr": downlink.datr,
+            "power_dbm": downlink.power_dbm,
+            "airtime_us": downlink.airtime_us,
+        }
+        self._record("on_air", fields)
+        for dev_eui, device in self.devices.items():
+            if not (device.listening or dev_eui in meant):
+                continue
+            signal = self.air.downlink(dev_eui, downlink.gateway_eui, downlink.datr)
+            why = "not heard: signal" if signal is None else device.detect(downlink, self._now)
+            if why is None and signal is not None:
+                self._at(downlink.end_us, self._downlink_ends, device, downlink, signal.snr_db)
+            elif dev_eui in meant:
+                self.summary.downlinks_missed += 1
+                if signal is not None and why is not None:
+                    self.summary.faults[f"missed: {why}"] += 1
+                self._record("downlink_missed", {"dev_eui": f"{dev_eui:016x}", "why": why, "phy": phy.hex()})
+
+    def _downlink_ends(self, device: Device, downlink: Downlink, snr_db: float) -> None:
+        device.receive(downlink, self._now, snr_db)
+        self._pump(device, self._now)
+
+    # ------------------------------------------------------------------------------------------------- notes
+
+    def _record(self, kind: str, fields: dict[str, object]) -> None:
+        self.recorder.write(self._now, kind, fields)
+
+    def _noted(self, actor: Actor, note: Note) -> None:
+        if isinstance(actor, Gateway):
+            self._gateway_noted(actor, note)
+            self._record(note.kind, {"gateway": f"{actor.config.eui:016x}", **note.fields})
+        else:
+            self._device_noted(actor, note)
+            self._record(note.kind, {"dev_eui": f"{actor.config.dev_eui:016x}", **note.fields})
+
+    def _gateway_noted(self, gateway: Gateway, note: Note) -> None:
+        summary, fields = self.summary, note.fields
+        if note.kind == "push_data":
+            summary.push_data += 1
+            self._pushed[gateway.config.eui, fields["token"]] = fields["phys"]
+        elif note.kind == "push_ack":
+            summary.push_ack += 1
+            for phy in self._pushed.pop((gateway.config.eui, fields["token"]), ()):
+                summary.readings_acknowledged += self._unacknowledged.pop(phy, None) is not None
+        elif note.kind == "pull_resp":
+            summary.pull_resp += 1
+            if "fault" in fields:
+                summary.faults[f"PULL_RESP: {fields['fault']}"] += 1
+        elif note.kind == "tx_ack":
+            outcome = fields["outcome"]
+            summary.tx_ack[outcome.get("error") or f"warn {outcome['warn']}"] += 1
+        elif note.kind == "bad_datagram":
+            summary.faults[f"datagram: {fields['why']}"] += 1
+
+    def _device_noted(self, device: Device, note: Note) -> None:
+        summary, fields = self.summary, note.fields
+        if note.kind == "uplink":
+            summary.uplinks += 1
+            summary.repeated += fields["transmission"] > 1
+            if fields["tag"] is not None:
+                summary.readings += fields["transmission"] == 1
+                if fields["transmission"] == 1:
+                    self._unacknowledged[fields["phy"]] = fields["tag"]
+        elif note.kind == "join_request":
+            summary.join_requests += 1
+        elif note.kind == "joined":
+            summary.downlinks_heard += 1
+            self._address.setdefault(fields["dev_addr"], set()).add(device.config.dev_eui)
+        elif note.kind == "downlink":
+            summary.downlinks_heard += 1
+        elif note.kind == "downlink_refused":
+            summary.downlinks_refused += 1
+            summary.faults[fields["why"]] += 1
