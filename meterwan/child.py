@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
-import signal
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from meterwan import log
 from meterwan.datadir import DataDir
@@ -24,7 +24,7 @@ _CANNOT_LISTEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 async def _network(loaded: Loaded, data: DataDir) -> None:
     from meterwan.network import run
 
-    await run(loaded.settings, data)
+    await run(loaded.settings.for_network(), data)
 
 
 async def _application(loaded: Loaded, data: DataDir) -> None:
@@ -40,7 +40,9 @@ async def _application(loaded: Loaded, data: DataDir) -> None:
         await run(loaded.settings.for_application(), network, ready)
 
 
-ROLES: dict[str, Callable[[Loaded, DataDir], Awaitable[None]]] = {"network": _network, "application": _application}
+Entry = Callable[[Loaded, DataDir], Coroutine[Any, Any, None]]
+
+ROLES: dict[str, Entry] = {"network": _network, "application": _application}
 
 
 def run_role(role: str, loaded: Loaded) -> int:
@@ -53,7 +55,7 @@ def run_role(role: str, loaded: Loaded) -> int:
     try:
         data.create()
         with data.role_lock(role).acquire(LOCK_WAIT_S):
-            asyncio.run(_until_told(ROLES[role](loaded, data)))
+            asyncio.run(ROLES[role](loaded, data))
     except OSError as error:
         if error.errno not in _CANNOT_LISTEN:
             raise
@@ -67,31 +69,5 @@ def raise_or_exit(failure: Failure, watched: bool) -> None:
     """Tell the supervisor by the exit status that another try is useless; without one, fail as every command does."""
     if not watched:
         raise failure
-    import sys
-
     print(f"meterwan: {failure}", file=sys.stderr, flush=True)
     sys.exit(EXIT_CANNOT_START)
-
-
-async def _until_told(work: Awaitable[None]) -> None:
-    """Run ``work`` until it ends or SIGTERM or SIGINT asks for the end; then cancel it and wait."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(work)
-    told = False
-
-    def end() -> None:
-        nonlocal told
-        told = True
-        task.cancel()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end)
-    try:
-        await task
-    except asyncio.CancelledError:
-        if not told:
-            raise
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(ValueError, RuntimeError):
-                loop.remove_signal_handler(number)

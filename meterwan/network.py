@@ -1,0 +1,41 @@
+"""The network process: the network server and, in the same process, its join server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from lns import runtime
+from lns.settings import NetworkSettings
+from meterwan.application import now_us
+from meterwan.datadir import DataDir
+from meterwan.joining import open_join_room
+
+
+async def run(settings: NetworkSettings, data: DataDir) -> None:
+    """Serve until SIGTERM or SIGINT. Raises Failure when ``join.db`` cannot be opened, OSError when a port is taken."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    restored = data.restored.exists()
+    joins = open_join_room(data, now_us)
+
+    def ready() -> None:
+        data.restored.unlink(missing_ok=True)  # both stores have skipped their counters ahead, durably
+
+    try:
+        await runtime.run(settings, data.read_kek(), data.read_token(), joins, joins, stop, ready, restored)
+    finally:
+        await joins.close()
+
+
+def migrate_network(data: DataDir) -> list[str]:
+    """Bring the network's databases up to date by opening them once; returns their names."""
+    from joinserver.store import JoinStore
+    from lns.store.embedded.journal import Journal
+
+    with JoinStore(data.path / "join.db", data.read_kek()):
+        pass
+    Journal(data.path / "network.db").close()
+    return ["join.db", "network.db"]
