@@ -146,10 +146,11 @@ def _read(request: JoinReq) -> Request:
 
 
 def _check_device(record: JoinRecord, request: JoinReq, frame: Request) -> None:
-    if not isinstance(frame, RejoinRequest0_2) and frame.join_eui != record.join_eui:
+    named = request.join_eui if isinstance(frame, RejoinRequest0_2) else frame.join_eui
+    if named not in (None, record.join_eui):
         raise Refused(
             ResultCode.UNKNOWN_DEV_EUI,
-            f"DevEUI {record.dev_eui} joins with JoinEUI {frame.join_eui} but is registered with {record.join_eui}",
+            f"DevEUI {record.dev_eui} joins with JoinEUI {named} but is registered with {record.join_eui}",
         )
     if record.home_net_id is not None and record.home_net_id != request.net_id:
         raise Refused(

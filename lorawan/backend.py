@@ -75,6 +75,8 @@ class JoinReq:
     """16 bytes or none."""
     rejoin_type: int | None = None
     """0, 1 or 2; None for a join-request."""
+    join_eui: EUI64 | None = None
+    """The device's, ReceiverID on the wire: names the join server where the frame does not (rejoin types 0 and 2)."""
 
 
 @dataclass(slots=True)
