@@ -14,9 +14,10 @@ from pathlib import Path
 
 from regional.common import REVISION_OF_LORAWAN, REVISIONS
 from regional.library import Library
-from regional.plan import ClassB, Plan
+from regional.plan import Plan
 from regional.types import (
     Channel,
+    ClassB,
     DataRate,
     Difference,
     JoinReply,

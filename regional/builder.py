@@ -8,9 +8,22 @@ from itertools import pairwise
 from typing import Any, Final
 
 from regional import common, link_adr
-from regional.plan import ClassB, DataRates, DirectionLimits, PerDataRate, Plan
+from regional.plan import Plan
 from regional.reader import Table
-from regional.types import Channel, DataRate, Difference, JoinReply, Modulation, PlanError, RelayChannel, SubBand
+from regional.types import (
+    Channel,
+    ClassB,
+    DataRate,
+    DataRates,
+    Difference,
+    DirectionLimits,
+    JoinReply,
+    Modulation,
+    PerDataRate,
+    PlanError,
+    RelayChannel,
+    SubBand,
+)
 
 _DATA_RATES: Final = 16
 _LORA: Final = re.compile(r"SF(\d{1,2})BW(\d{2,4})")

@@ -11,40 +11,20 @@ from typing import Final
 from regional import cflist, common, link_adr
 from regional.types import (
     Channel,
+    ClassB,
     DataRate,
+    DataRates,
     Difference,
+    DirectionLimits,
     JoinReply,
     LinkAdr,
     Modulation,
     NewChannel,
+    PerDataRate,
     PlanError,
     RelayChannel,
     SubBand,
 )
-
-DataRates = tuple[DataRate | None, ...]
-PerDataRate = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DirectionLimits:
-    """The largest MACPayload by data rate (0: nothing may be sent), without and with a dwell-time limit of 400 ms."""
-
-    m: PerDataRate
-    m_repeater: PerDataRate
-    m_dwell: PerDataRate
-    m_dwell_repeater: PerDataRate
-
-
-@dataclass(frozen=True, slots=True)
-class ClassB:
-    """Beacon and ping-slot channels; more than one frequency means hopping. Empty where a plan defines none."""
-
-    beacon_frequencies_hz: tuple[int, ...] = ()
-    beacon_dr: int | None = None
-    beacon_layout: tuple[tuple[str, int], ...] = ()
-    ping_slot_frequencies_hz: tuple[int, ...] = ()
-    ping_slot_dr: int | None = None
 
 
 @dataclass(eq=False, kw_only=True, slots=True)

@@ -38,6 +38,31 @@ class DataRate:
     codr: str = ""
 
 
+DataRates = tuple[DataRate | None, ...]
+PerDataRate = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DirectionLimits:
+    """The largest MACPayload by data rate (0: nothing may be sent), without and with a dwell-time limit of 400 ms."""
+
+    m: PerDataRate
+    m_repeater: PerDataRate
+    m_dwell: PerDataRate
+    m_dwell_repeater: PerDataRate
+
+
+@dataclass(frozen=True, slots=True)
+class ClassB:
+    """Beacon and ping-slot channels; more than one frequency means hopping. Empty where a plan defines none."""
+
+    beacon_frequencies_hz: tuple[int, ...] = ()
+    beacon_dr: int | None = None
+    beacon_layout: tuple[tuple[str, int], ...] = ()
+    ping_slot_frequencies_hz: tuple[int, ...] = ()
+    ping_slot_dr: int | None = None
+
+
 class Channel(NamedTuple):
     """An uplink channel: its centre and the data rates allowed on it."""
 
