@@ -151,7 +151,7 @@ class Beacon:
 
 
 def gateway_position(latitude: float, longitude: float, antenna: int = 0) -> bytes:
-    """GwSpecific with the place of an antenna (InfoDesc 0..2), 24 bits each (§13.3). Degrees; north and east positive."""
+    """GwSpecific with the place of an antenna (InfoDesc 0..2, §13.3): degrees, north and east positive."""
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180 and 0 <= antenna <= 2):
         raise StateError(f"no such place or antenna: {latitude}, {longitude}, {antenna}")
     return bytes((antenna,)) + _degrees_to_wire(latitude, 90) + _degrees_to_wire(longitude, 180)

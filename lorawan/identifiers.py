@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple, Self
 
 from lorawan.errors import FrameError, StateError
 
+_HEX = frozenset("0123456789abcdefABCDEF")
 _SEPARATORS = str.maketrans("", "", " :-._\t\r\n")
 
 
@@ -35,10 +36,9 @@ class _Identifier(int):
         digits = text.strip().removeprefix("0x").removeprefix("0X").translate(_SEPARATORS)
         if len(digits) != 2 * cls.WIDTH:
             raise FrameError(f"{cls.__name__} {text!r} has {len(digits)} hex digits, not {2 * cls.WIDTH}")
-        try:
-            return super().__new__(cls, int.from_bytes(bytes.fromhex(digits), "big"))
-        except ValueError:
-            raise FrameError(f"{cls.__name__} {text!r} is not hexadecimal") from None
+        if not _HEX.issuperset(digits):
+            raise FrameError(f"{cls.__name__} {text!r} is not hexadecimal")
+        return super().__new__(cls, int(digits, 16))
 
     @classmethod
     def from_wire(cls, data: bytes) -> Self:
