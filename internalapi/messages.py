@@ -102,6 +102,8 @@ class EventsRequest(Struct):
     limit: int = 1000
     wait_s: float = 0.0
     """Long poll: when there is nothing yet, wait up to this long."""
+    acknowledge: bool = False
+    """The caller keeps everything up to ``after`` durably: old events up to there may be deleted."""
 
 
 class EventsResult(Struct):

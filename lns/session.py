@@ -6,15 +6,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from lorawan.counters import mark_seen, seen
 from lorawan.crypto import SessionCipher, SessionKeys
 
 if TYPE_CHECKING:
     from lns.device import Device
     from lorawan.identifiers import DevAddr
-
-REPLAY_WINDOW = 128
-"""How far behind the newest a frame may be and still be taken as late data."""
-WINDOW_MASK = (1 << REPLAY_WINDOW) - 1
 
 
 class RadioParameters(NamedTuple):
@@ -103,18 +100,13 @@ class Session:
 
     def take_f_cnt_up(self, f_cnt: int, mic: bytes) -> None:
         """Note an accepted FCntUp, newer or late."""
-        ahead = f_cnt + 1 - self.f_cnt_up
-        if ahead > 0:
-            self.window = (self.window << ahead | 1) & WINDOW_MASK if ahead < REPLAY_WINDOW else 1
-            self.f_cnt_up = f_cnt + 1
+        if f_cnt >= self.f_cnt_up:
             self.last_mic = mic
-        else:
-            self.window |= 1 << -ahead
+        self.window, self.f_cnt_up = mark_seen(self.window, f_cnt, self.f_cnt_up)
 
     def was_taken(self, f_cnt: int) -> bool:
         """True when an older FCntUp was accepted, or is too old to be known."""
-        behind = self.f_cnt_up - 1 - f_cnt
-        return behind >= REPLAY_WINDOW or bool(self.window >> behind & 1)
+        return seen(self.window, f_cnt, self.f_cnt_up)
 
     def next_f_cnt_down(self, application: bool) -> int:
         """Allocate the counter of one downlink; it is burned whatever becomes of the frame."""

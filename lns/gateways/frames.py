@@ -20,6 +20,7 @@ class RxFrame:
         "frequency_hz",
         "gateway",
         "gateway_time_us",
+        "heard_us",
         "mono_us",
         "phy",
         "rf_chain",
@@ -58,6 +59,8 @@ class RxFrame:
         self.mono_us = mono_us
         """Arrival at the server, both clocks."""
         self.wall_us = wall_us
+        self.heard_us = mono_us if tmst is None else gateway.clock.observe(tmst, mono_us)
+        """When the gateway heard it, on the server's monotonic clock: the arrival less what is known to be delay."""
         self.channel = channel
         self.rf_chain = rf_chain
         self.antenna = antenna

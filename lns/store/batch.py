@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lns.clock import Now
     from lns.gateways.gateway import Address
     from lns.session import Session
 
@@ -50,7 +51,7 @@ class Batch:
         """(last frame id, last event id, last session id, last frame handed over) as of the seal."""
         self.acks: list[tuple[bytes, Address]] = []
         """Answers to gateways that promise durability."""
-        self.after: list[Callable[[], None]] = []
+        self.after: list[Callable[[Now], Any]] = []
         """Called in the engine's thread once the batch is durable."""
 
     def __len__(self) -> int:

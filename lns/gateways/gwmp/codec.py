@@ -75,7 +75,9 @@ _strict = msgspec.json.Decoder(Push).decode
 def header(datagram: bytes) -> Header:
     """Read what every datagram begins with. Raises FrameError."""
     if len(datagram) < 12:
-        raise FrameError(f"datagram of {len(datagram)} bytes: a gateway's datagram has at least 12", offset=len(datagram))
+        raise FrameError(
+            f"datagram of {len(datagram)} bytes: a gateway's datagram has at least 12", offset=len(datagram)
+        )
     if datagram[0] not in (1, 2):
         raise FrameError(f"protocol version {datagram[0]}: expected 2", offset=0)
     return Header(datagram[0], datagram[1:3], datagram[3], int.from_bytes(datagram[4:12], "big"))

@@ -47,7 +47,7 @@ class GwmpFront:
         host = self._host
         host.counters["datagrams"] += 1
         try:
-            version, token, identifier, eui = codec.header(datagram)
+            _, token, identifier, eui = codec.header(datagram)
             gateway = host.registry.get(eui)
             if gateway is None:
                 if identifier in (codec.PUSH_DATA, codec.PULL_DATA):

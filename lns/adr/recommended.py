@@ -1,0 +1,74 @@
+"""Semtech's recommended algorithm ("simple rate adaptation"), with two cautions of ours.
+
+It needs a full history before it takes power away or changes NbTrans (others decide on a few frames and overshoot), and it
+never lowers the data rate: that is the device's own back-off (TS001-1.0.4 §4.3.1.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lns.adr.interface import Current, Decision, Limits
+from lns.mac.state import ADR_HISTORY, Sample
+
+STEP_DB = 3
+NB_TRANS_BY_LOSS = (
+    # (loss below, NbTrans by the present 1, 2, 3)
+    (0.05, (1, 1, 2)),
+    (0.10, (1, 2, 3)),
+    (0.30, (2, 3, 3)),
+    (1.01, (3, 3, 3)),
+)
+FIRST_DECISION_AFTER = 5
+"""Frames before the data rate is raised for the first time: one good frame may be a lucky one."""
+
+
+def recommended(samples: Sequence[Sample], current: Current, limits: Limits) -> Decision:
+    """Raise the data rate, then lower the power, by the best SNR of the last frames; NbTrans by their loss."""
+    if len(samples) < FIRST_DECISION_AFTER:
+        return _stay(current, f"{len(samples)} of {FIRST_DECISION_AFTER} frames heard: too few to decide")
+    full = len(samples) >= ADR_HISTORY
+    best = max(sample.snr_db for sample in samples)
+    spare = best - limits.required_snr_db - limits.margin_db
+    steps = int(spare / STEP_DB)
+    dr, tx_power = current.dr, current.tx_power
+    while steps > 0 and dr < limits.max_dr:
+        dr += 1
+        steps -= 1
+    if full:
+        power_steps = min(steps, limits.max_tx_power - tx_power) if steps > 0 else max(steps, -tx_power)
+        tx_power += power_steps
+    elif steps < 0:
+        tx_power = max(0, tx_power + steps)
+    loss = loss_of(samples)
+    nb_trans = nb_trans_for(loss, current.nb_trans) if full else current.nb_trans
+    changes = (dr, tx_power, nb_trans) != (current.dr, current.tx_power, current.nb_trans)
+    if not changes:
+        return _stay(current, f"DR{dr} stays: {spare:+.1f} dB to spare, loss {loss:.0%}")
+    return Decision(
+        dr,
+        tx_power,
+        nb_trans,
+        True,
+        f"DR{current.dr}→DR{dr}, power index {current.tx_power}→{tx_power}, NbTrans {current.nb_trans}→{nb_trans}: "
+        f"best SNR {best:+.1f} dB of {len(samples)} frames is {spare:+.1f} dB over the floor {limits.required_snr_db:g} dB and the "
+        f"margin {limits.margin_db:g} dB; loss {loss:.0%}",
+    )
+
+
+def loss_of(samples: Sequence[Sample]) -> float:
+    """Share of frames lost between the first and the last sample, from the gaps of FCntUp."""
+    if len(samples) < 2:
+        return 0.0
+    sent = samples[-1].f_cnt - samples[0].f_cnt + 1
+    return max(0.0, 1 - len(samples) / sent)
+
+
+def nb_trans_for(loss: float, present: int) -> int:
+    """NbTrans by measured loss."""
+    column = min(max(present, 1), 3) - 1
+    return next(row[column] for below, row in NB_TRANS_BY_LOSS if loss < below)
+
+
+def _stay(current: Current, reason: str) -> Decision:
+    return Decision(current.dr, current.tx_power, current.nb_trans, False, reason)

@@ -1,0 +1,69 @@
+"""Device profiles."""
+
+from __future__ import annotations
+
+import msgspec
+
+from internalapi import messages as m
+from lns.adr import ALGORITHMS
+from lns.api.errors import Refused, invalid, not_found
+from lns.device import Profile
+from lns.network import Network
+from lns.store.embedded.load import profile_body
+
+MAC_VERSIONS = ("1.0.0", "1.0.1", "1.0.2", "1.0.3", "1.0.4", "1.1.0")
+
+
+async def profiles(network: Network, request: m.Empty) -> m.ProfilePage:
+    return m.ProfilePage(
+        [
+            m.ProfileRecord(**msgspec.to_builtins(profile))
+            for profile in sorted(network.state.profiles.values(), key=lambda one: one.name)
+        ]
+    )
+
+
+async def profile_put(network: Network, request: m.ProfileWrite) -> m.PutResult:
+    if not request.name or not all(c.isalnum() or c in "-_." for c in request.name):
+        raise invalid("name: letters, digits, dots and dashes", "name")
+    if request.mac_version not in MAC_VERSIONS:
+        raise invalid(f"mac_version: one of {', '.join(MAC_VERSIONS)}", "mac_version")
+    if request.region != network.state.plan.name:
+        raise invalid(f"region: this server runs {network.state.plan.name}", "region")
+    if request.device_class != "A":
+        raise invalid("device_class: this version serves class A", "device_class")
+    if request.adr != "default" and request.adr not in ALGORITHMS:
+        raise invalid(f"adr: one of default, {', '.join(ALGORITHMS)}", "adr")
+    if not 1 <= request.rx1_delay_s <= 15:
+        raise invalid("rx1_delay_s: 1 to 15 seconds", "rx1_delay_s")
+    if request.expected_interval_s <= 0 or request.dev_status_interval_s < 0:
+        raise invalid("expected_interval_s: more than zero seconds", "expected_interval_s")
+    before = network.state.profiles.get(request.name)
+    if before is not None and before.built_in:
+        raise Refused("conflict", f"profile {request.name} is built in: make one of another name")
+    profile = Profile(**msgspec.to_builtins(request))
+    if before is not None:
+        # Devices hold the profile itself: change it in place.
+        unchanged = before == profile
+        for name in Profile.__dataclass_fields__:
+            setattr(before, name, getattr(profile, name))
+    else:
+        unchanged = False
+        network.state.profiles[request.name] = profile
+    network.state.batch.operations.append(("profile_put", (profile.name, profile_body(profile))))
+    await network.durable()
+    return m.PutResult(created=before is None, changed=before is not None and not unchanged, unchanged=unchanged)
+
+
+async def profile_delete(network: Network, request: m.Key) -> m.Ok:
+    profile = network.state.profiles.get(request.key)
+    if profile is None:
+        raise not_found("profile", request.key)
+    users = sum(device.profile is profile for device in network.state.devices.values())
+    if profile.built_in or users:
+        why = "is built in" if profile.built_in else f"is used by {users} devices"
+        raise Refused("conflict", f"profile {request.key} {why}")
+    del network.state.profiles[request.key]
+    network.state.batch.operations.append(("profile_delete", (request.key,)))
+    await network.durable()
+    return m.Ok()

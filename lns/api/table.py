@@ -1,0 +1,34 @@
+"""The methods of the internal API by their names. ``internalapi.messages.METHODS`` has their requests and results."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from lns.api import devices, frames, gateways, profiles, sessions, status
+from lns.network import Network
+
+HANDLERS: dict[str, Callable[[Network, Any], Awaitable[Any]]] = {
+    "events": frames.events,
+    "status": status.status,
+    "gateways": gateways.gateways,
+    "gateway": gateways.gateway,
+    "gateway_put": gateways.gateway_put,
+    "gateway_delete": gateways.gateway_delete,
+    "gateways_unknown": gateways.gateways_unknown,
+    "profiles": profiles.profiles,
+    "profile_put": profiles.profile_put,
+    "profile_delete": profiles.profile_delete,
+    "devices": devices.devices,
+    "device": devices.device,
+    "devices_put": devices.devices_put,
+    "device_delete": devices.device_delete,
+    "session": sessions.session,
+    "session_put": sessions.session_put,
+    "session_delete": sessions.session_delete,
+    "queue": sessions.queue,
+    "queue_put": sessions.queue_put,
+    "queue_delete": sessions.queue_delete,
+    "nonces_forget": devices.nonces_forget,
+    "frames": frames.frames,
+}

@@ -1,0 +1,134 @@
+"""Window and gateway for a class A downlink, in the order they are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lns import events
+from lns.gateways.frames import RxFrame, TxFrame
+from lns.gateways.gateway import Gateway
+from lns.session import RadioParameters
+from lns.state import NetworkState
+from lorawan.airtime import fsk_airtime_us, lora_airtime_us
+from regional import Modulation, Plan, PlanError
+
+MAX_GATEWAYS = 4
+WINDOW_GAP_US = 1_000_000
+"""RX2 opens one second after RX1 (TS001-1.0.4 §3.3.2)."""
+JIT_MARGIN_US = 43_000
+"""A forwarder refuses what comes later than 32.5 or 42.5 ms before its time (jitqueue.c of the two generations)."""
+SLACK_US = 20_000
+"""For what the round trip does not know: our own queues and a jump in the backhaul."""
+
+
+@dataclass(slots=True, frozen=True)
+class Option:
+    """One way to send a frame."""
+
+    window: str
+    """``RX1`` or ``RX2``, for people."""
+    rx: RxFrame
+    """The reception that it answers: gateway and concentrator time."""
+    delay_us: int
+    frequency_hz: int
+    dr: int
+    max_mac_payload: int
+
+    @property
+    def gateway(self) -> Gateway:
+        return self.rx.gateway
+
+    @property
+    def start_us(self) -> int:
+        """When the transmission starts, by the server's monotonic clock."""
+        return self.rx.heard_us + self.delay_us
+
+    @property
+    def latest_us(self) -> int:
+        """When the datagram must leave the server at the latest."""
+        return self.start_us - self.gateway.expected_rtt_us - JIT_MARGIN_US - SLACK_US
+
+    def tx_frame(self, plan: Plan, phy: bytes) -> TxFrame:
+        assert self.rx.tmst is not None
+        return TxFrame(
+            phy,
+            self.frequency_hz,
+            plan.datr(self.dr, downlink=True),
+            eirp_dbm(plan, self.frequency_hz),
+            (self.rx.tmst + self.delay_us) % (1 << 32),
+            0,
+            self.rx.antenna,
+            self.rx.board,
+        )
+
+
+def eirp_dbm(plan: Plan, frequency_hz: int) -> float:
+    """The power for a frequency: what the plan and the regulator's sub-band both allow."""
+    band = plan.sub_band(frequency_hz)
+    return plan.max_eirp_dbm if band is None else min(plan.max_eirp_dbm, band.max_eirp_dbm)
+
+
+def airtime_us(plan: Plan, dr: int, length: int) -> int:
+    """Time on air of a downlink of ``length`` bytes (no payload CRC, TS001-1.0.4 §4)."""
+    rate = plan.data_rate(dr, downlink=True)
+    if rate.modulation is Modulation.FSK:
+        return fsk_airtime_us(length, crc=True)
+    return lora_airtime_us(length, rate.sf, rate.bw_hz, crc=False)
+
+
+def data_options(state: NetworkState, copies: list[RxFrame], dr: int, radio: RadioParameters) -> list[Option]:
+    """Options for an answer to a data uplink: for each gateway, the best heard first, RX1 and then RX2."""
+    plan = state.plan
+    rx1_us = radio.rx1_delay_s * 1_000_000
+
+    def windows(rx: RxFrame) -> list[tuple[str, int, int, int]]:
+        return [
+            ("RX1", rx1_us, plan.rx1_frequency_hz(rx.frequency_hz), plan.rx1_dr(dr, radio.rx1_dr_offset)),
+            ("RX2", rx1_us + WINDOW_GAP_US, radio.rx2_frequency_hz, radio.rx2_dr),
+        ]
+
+    return _options(state, copies, windows)
+
+
+def join_options(state: NetworkState, copies: list[RxFrame], dr: int) -> list[Option]:
+    """Options for a join-accept: 5 and 6 s after the request, always with the region's default RX2."""
+    plan = state.plan
+
+    def windows(rx: RxFrame) -> list[tuple[str, int, int, int]]:
+        return [
+            (
+                "RX1",
+                plan.join_accept_delay1_s * 1_000_000,
+                plan.join_rx1_frequency_hz(rx.frequency_hz),
+                plan.rx1_dr(dr, 0),
+            ),
+            (
+                "RX2",
+                plan.join_accept_delay2_s * 1_000_000,
+                plan.rx2_frequency_after_join_hz(rx.frequency_hz),
+                plan.rx2_dr,
+            ),
+        ]
+
+    return _options(state, copies, windows)
+
+
+def _options(
+    state: NetworkState, copies: list[RxFrame], windows: Callable[[RxFrame], list[tuple[str, int, int, int]]]
+) -> list[Option]:
+    plan = state.plan
+    options = []
+    gateways: set[int] = set()
+    for rx in events.best_copies(copies):
+        if rx.tmst is None or rx.gateway.eui in gateways or len(gateways) == MAX_GATEWAYS:
+            continue
+        gateways.add(rx.gateway.eui)
+        try:
+            offered = windows(rx)
+        except PlanError:
+            continue  # heard on a frequency that is no channel of this plan: there is no RX1 for it
+        for window, delay_us, frequency_hz, dr in offered:
+            limit = plan.max_mac_payload(dr, downlink=True)
+            options.append(Option(window, rx, delay_us, frequency_hz, dr, limit))
+    return options

@@ -1,0 +1,133 @@
+"""The network server without a socket, a clock or a disk.
+
+Feed it datagrams and the time (:meth:`Engine.receive`), wake it when it asks (:meth:`Engine.timer`,
+:meth:`Engine.handle_timer`), carry its questions to the join server (:meth:`Engine.take_joins`,
+:meth:`Engine.join_answered`), and make its batches durable (:meth:`Engine.take_batch`) before doing what they promise. The
+same input and the same times give the same output, so a year can be run in minutes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from lns.clock import Now
+from lns.downlink.transmit import Transmission, Transmitter
+from lns.gateways.frames import RxFrame
+from lns.gateways.gateway import Address
+from lns.gateways.gwmp.front import GwmpFront
+from lns.keys import KeyRing
+from lns.settings import NetworkSettings
+from lns.state import NetworkState
+from lns.store.batch import Batch
+from lns.uplink import join
+from lns.uplink.accept import accept
+from lns.uplink.gather import Gathered, Gatherer, Kind
+from lns.uplink.handover import hand_over
+from lorawan.backend import JoinAns
+from lorawan.frames import MType
+
+MAX_BATCH = 50_000
+"""Rows that may wait for a store that is stuck; beyond it frames are dropped, and not acknowledged."""
+
+
+class Engine:
+    """One partition of the network server. Not thread-safe: one thread owns it."""
+
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        keys: KeyRing,
+        send: Callable[[bytes, Address], None],
+        rng: random.Random | None = None,
+    ) -> None:
+        self.state = NetworkState(settings, keys, rng or random.SystemRandom())
+        self._gatherer = Gatherer(settings.deduplication_window_ms * 1000)
+        self._joins: list[join.JoinAsked] = []
+        self.gwmp = GwmpFront(self, send, lambda: self.state.rng.getrandbits(16).to_bytes(2, "big"))
+        self._transmitter = Transmitter(self.state, self.gwmp.transmit)
+        self.registry = self.state.gateways
+        self.counters = self.state.counters
+
+    # ---------------------------------------------------------------------------------------------------- input
+
+    def receive(self, datagram: bytes, address: Address, now: Now) -> None:
+        """Take a datagram of a Semtech UDP packet forwarder."""
+        if len(self.state.batch) > MAX_BATCH:
+            self.counters["overload"] += 1
+            return
+        self.gwmp.receive(datagram, address, now)
+
+    def timer(self) -> int | None:
+        """When :meth:`handle_timer` wants to be called, monotonic microseconds; None when nothing waits."""
+        window, ack = self._gatherer.timer_us(), self._transmitter.timer_us()
+        if window is None or (ack is not None and ack < window):
+            return ack
+        return window
+
+    def handle_timer(self, now: Now) -> None:
+        """Close the windows whose time is over and give up TX_ACKs that are overdue."""
+        for gathered in self._gatherer.closed(now):
+            self._close(gathered, now)
+        self._transmitter.handle_timer(now)
+
+    def join_answered(self, asked: join.JoinAsked, answer: JoinAns, now: Now) -> None:
+        """The join server's answer to a question of :meth:`take_joins`."""
+        self._start_when_durable(join.answered(self.state, asked, answer, now))
+
+    def recover(self, gathered: Gathered, now: Now) -> None:
+        """Hand over a frame that was accepted before the last stop. Its receive windows are long gone."""
+        for rx in gathered.copies:
+            rx.tmst = None
+        hand_over(self.state, gathered, now)
+
+    # --------------------------------------------------------------------------------------------------- output
+
+    def take_joins(self) -> list[join.JoinAsked]:
+        """Questions for the join server; each must be answered with :meth:`join_answered`."""
+        asked, self._joins = self._joins, []
+        return asked
+
+    def take_batch(self) -> Batch | None:
+        """What must become durable now, None when there is nothing. Then do ``batch.acks`` and ``batch.after``."""
+        return None if self.state.batch.is_empty else self.state.take_batch()
+
+    # ------------------------------------------------------------------------------------- what the front calls
+
+    def uplink(self, rx: RxFrame, now: Now) -> None:
+        """A gateway heard a frame."""
+        gathered = self._gatherer.get(rx.phy)
+        if gathered is not None:
+            gathered.copies.append(rx)
+            self.counters["copies"] += 1
+            return
+        m_type = rx.phy[0] >> 5
+        if m_type in (MType.UNCONFIRMED_DATA_UP, MType.CONFIRMED_DATA_UP):
+            accept(self.state, self._gatherer, rx, now)
+        elif m_type == MType.JOIN_REQUEST:
+            join.accept_join(self.state, self._gatherer, rx, now)
+        else:
+            self.counters["other_frames"] += 1
+
+    def after_commit(self, datagram: bytes, address: Address) -> None:
+        """Send this answer when everything taken so far is durable."""
+        self.state.batch.acks.append((datagram, address))
+
+    def tx_done(self, transmission: Any, error: str, warning: str, now: Now) -> None:
+        """A gateway accepted or refused a transmission."""
+        self._transmitter.answered(transmission, error, warning, now)
+
+    # --------------------------------------------------------------------------------------------------- within
+
+    def _close(self, gathered: Gathered, now: Now) -> None:
+        if gathered.kind is Kind.JOIN:
+            asked = join.ask(self.state, gathered)
+            if asked is not None:
+                self._joins.append(asked)
+            return
+        self._start_when_durable(hand_over(self.state, gathered, now))
+
+    def _start_when_durable(self, transmission: Transmission | None) -> None:
+        if transmission is not None:
+            self.state.batch.after.append(lambda now: self._transmitter.start(transmission, now))

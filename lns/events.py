@@ -1,0 +1,198 @@
+"""Events that the network hands over, made from what the server knows. One function an event type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from internalapi.messages import Event, Reception
+
+if TYPE_CHECKING:
+    from lns.device import Device
+    from lns.downlink.queue import Item
+    from lns.gateways.frames import RxFrame
+    from lns.session import Session
+    from lns.state import NetworkState
+    from lns.uplink.gather import Gathered
+
+
+def receptions(gathered: Gathered) -> tuple[Reception, ...]:
+    """Receptions of a frame, best signal first, one a gateway and antenna."""
+    copies = best_copies(gathered.copies)
+    frequency_hz = copies[0].frequency_hz
+    return tuple(
+        Reception(
+            rx.gateway.eui_text,
+            rx.wall_us,
+            rx.rssi_dbm,
+            rx.snr_db,
+            rx.tmst,
+            rx.channel,
+            rx.rf_chain,
+            rx.antenna,
+            rx.gateway_time_us,
+            None if rx.frequency_hz == frequency_hz else rx.frequency_hz,
+        )
+        for rx in copies
+    )
+
+
+def best_copies(copies: list[RxFrame]) -> list[RxFrame]:
+    """Copies by falling signal; of several from one gateway and antenna (ghosts, repeats) only the best."""
+    if len(copies) == 1:
+        return copies
+    seen = set()
+    best = []
+    for rx in sorted(copies, key=signal, reverse=True):
+        key = (rx.gateway.eui, rx.antenna)
+        if key not in seen:
+            seen.add(key)
+            best.append(rx)
+    return best
+
+
+def signal(rx: RxFrame) -> tuple[float, float]:
+    """What a copy is worth: its SNR, then its RSSI."""
+    return (
+        rx.snr_db if rx.snr_db is not None else -99.0,
+        rx.rssi_dbm if rx.rssi_dbm is not None else -999.0,
+    )
+
+
+def emit_up(
+    state: NetworkState,
+    gathered: Gathered,
+    session: Session,
+    f_port: int | None,
+    data: bytes,
+    confirmed: bool,
+    adr: bool,
+    late: bool,
+) -> None:
+    device = session.device
+    heard = receptions(gathered)
+    datr = gathered.copies[0].datr
+    state.emit(
+        Event(
+            state.next_event_id(),
+            "up",
+            gathered.wall_us,
+            device.dev_eui_text,
+            device.name,
+            device.profile.name,
+            device.profile.codec,
+            f"{session.dev_addr:08x}",
+            gathered.frame_id,
+            session.id,
+            f_port,
+            gathered.f_cnt,
+            data,
+            confirmed,
+            adr,
+            gathered.dr,
+            gathered.copies[0].frequency_hz,
+            datr if isinstance(datr, str) else str(datr),
+            late,
+            heard,
+        ),
+        device,
+    )
+
+
+def emit_join(state: NetworkState, session: Session, time_us: int) -> None:
+    """The device uses its new session: told at the first uplink, not at the join-accept, as ChirpStack does."""
+    device = session.device
+    state.emit(
+        Event(
+            state.next_event_id(),
+            "join",
+            time_us,
+            device.dev_eui_text,
+            device_name=device.name,
+            profile=device.profile.name,
+            dev_addr=f"{session.dev_addr:08x}",
+            session_id=session.id,
+        ),
+        device,
+    )
+
+
+def emit_status(state: NetworkState, device: Device, time_us: int, battery: int, margin_db: int) -> None:
+    state.emit(
+        Event(
+            state.next_event_id(),
+            "status",
+            time_us,
+            device.dev_eui_text,
+            device_name=device.name,
+            profile=device.profile.name,
+            battery=battery,
+            margin_db=margin_db,
+        ),
+        device,
+    )
+
+
+def emit_ack(state: NetworkState, device: Device, time_us: int, item: Item, acknowledged: bool) -> None:
+    """A confirmed downlink was answered by the device, or the next uplink came without its ACK."""
+    state.emit(
+        Event(
+            state.next_event_id(),
+            "ack",
+            time_us,
+            device.dev_eui_text,
+            device_name=device.name,
+            profile=device.profile.name,
+            queue_item_id=item.id,
+            acknowledged=acknowledged,
+            f_cnt_down=item.f_cnt_down or 0,
+        ),
+        device,
+    )
+
+
+def emit_tx_ack(
+    state: NetworkState, device: Device, time_us: int, item: Item, gateway_eui: str, downlink_id: int
+) -> None:
+    """A gateway took an application downlink for transmission."""
+    state.emit(
+        Event(
+            state.next_event_id(),
+            "txack",
+            time_us,
+            device.dev_eui_text,
+            device_name=device.name,
+            profile=device.profile.name,
+            queue_item_id=item.id,
+            f_cnt_down=item.f_cnt_down or 0,
+            gateway_eui=gateway_eui,
+            downlink_id=downlink_id,
+        ),
+        device,
+    )
+
+
+def emit_log(
+    state: NetworkState,
+    device: Device,
+    time_us: int,
+    level: str,
+    code: str,
+    text: str,
+    context: dict[str, str] | None = None,
+) -> None:
+    """Something about a device that its owner should know: ``code`` is one of ChirpStack's log codes."""
+    state.emit(
+        Event(
+            state.next_event_id(),
+            "log",
+            time_us,
+            device.dev_eui_text,
+            device_name=device.name,
+            profile=device.profile.name,
+            level=level,
+            code=code,
+            text=text,
+            context=context or {},
+        ),
+        device,
+    )

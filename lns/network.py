@@ -1,0 +1,279 @@
+"""The running network server: the engine, its journal and its questions to the join server, without sockets.
+
+Everything here runs in one asyncio loop; the journal's thread and the join server only hand results back to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from lns.clock import Now, system_now
+from lns.engine import Engine
+from lns.gateways.gateway import Address
+from lns.keys import KeyRing
+from lns.ports import JoinServerPort, KeyStorePort
+from lns.settings import NetworkSettings
+from lns.store.batch import Batch
+from lns.store.embedded.journal import Journal
+from lns.store.embedded.load import load
+from lns.uplink.join import JoinAsked
+from lns.writer import Writer
+from lorawan.backend import JoinAns, ResultCode
+
+COMMIT_EVERY_S = 0.004
+"""Under load commits begin no more often than this, so that one carries many frames; an idle server commits at once."""
+DAY_US = 86_400_000_000
+PRUNE_CHUNK = 2000
+
+log = structlog.get_logger("network")
+T = TypeVar("T")
+
+
+class Network:
+    """Owns the engine. Call :meth:`start` first and :meth:`stop` last, from the loop's thread."""
+
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        kek: bytes,
+        join_server: JoinServerPort,
+        key_store: KeyStorePort,
+        restored: bool = False,
+    ) -> None:
+        self.settings = settings
+        self.join_server = join_server
+        self.key_store = key_store
+        self._restored = restored
+        self.send: Callable[[bytes, Address], None] = lambda datagram, address: None
+        """Puts a datagram on the wire; the UDP server sets it."""
+        self.engine = Engine(settings, KeyRing(kek), lambda datagram, address: self.send(datagram, address))
+        self.state = self.engine.state
+        self.storage = "ok"
+        """``ok``, or why frames are not acknowledged at the moment."""
+        self.started_us = 0
+        self.failed: asyncio.Future[None]
+        """Set when the server must not go on; the process then ends and is started anew."""
+        self._journal: Journal
+        self._writer: Writer
+        self._loop: asyncio.AbstractEventLoop
+        self._readers = ThreadPoolExecutor(1, "reader")
+        self._reader: sqlite3.Connection | None = None
+        self._in_flight = False
+        self._last_submit_s = 0.0
+        self._pump_handle: asyncio.TimerHandle | None = None
+        self._timer_handle: asyncio.TimerHandle | None = None
+        self._timer_us: int | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.events_arrived = asyncio.Event()
+        self.frames_arrived = asyncio.Event()
+        self.queue_lock = asyncio.Lock()
+        """One queue item is added at a time: an Idempotency-Key is looked up and used in one step."""
+        self.consumed_event_id = 0
+        """The application has taken events up to this one."""
+
+    @property
+    def path(self) -> Path:
+        return Path(self.settings.data_dir) / "network.db"
+
+    async def start(self) -> None:
+        """Open the journal, load it, and hand over what the last stop left."""
+        self._loop = asyncio.get_running_loop()
+        self.failed = self._loop.create_future()
+        self._journal = Journal(self.path)
+        now = system_now()
+        self.started_us = now.wall_us
+        reader = self._journal.reader()
+        waiting = load(self.state, reader, now, self._restored)
+        reader.close()
+        for gathered in waiting:
+            self.engine.recover(gathered, now)
+        self.state.batch.operations.append(("prune_sessions", (self.state.handed_over_id,)))
+        self._writer = Writer(
+            self._journal,
+            lambda batch: self._from_writer(self._committed, batch),
+            lambda text: self._from_writer(self._stuck, text),
+            lambda error: self._from_writer(self._fail, error),
+        )
+        await self.durable()
+        if waiting:
+            log.info("frames accepted before the last stop are handed over", frames=len(waiting))
+
+    async def stop(self) -> None:
+        """Commit what is there (unless the store is stuck) and close."""
+        for task in self._tasks:
+            task.cancel()
+        if self._timer_handle is not None:
+            self._timer_handle.cancel()
+        try:
+            await asyncio.wait_for(self.durable(), 5.0)
+        except TimeoutError:
+            log.warning("stopped with frames that could not be written; they were not acknowledged")
+        if self._pump_handle is not None:
+            self._pump_handle.cancel()
+        await self._loop.run_in_executor(None, self._writer.stop)
+        self._readers.shutdown()
+        self._journal.close()
+
+    # ------------------------------------------------------------------------------------------------- the pump
+
+    def pump(self) -> None:
+        """After any input: ask the join server, commit, set the timer."""
+        asked = self.engine.take_joins()
+        if asked:
+            self.spawn(self._ask(asked))
+        if not self._in_flight and self._pump_handle is None:
+            wait_s = self._last_submit_s + COMMIT_EVERY_S - self._loop.time()
+            if wait_s <= 0:
+                self._submit()
+            elif not self.state.batch.is_empty:
+                self._pump_handle = self._loop.call_later(wait_s, self._submit)
+        timer_us = self.engine.timer()
+        if timer_us != self._timer_us:
+            self._timer_us = timer_us
+            if self._timer_handle is not None:
+                self._timer_handle.cancel()
+            self._timer_handle = None if timer_us is None else self._loop.call_at(timer_us / 1e6, self._on_timer)
+
+    def _submit(self) -> None:
+        self._pump_handle = None
+        if self._in_flight:
+            return
+        batch = self.engine.take_batch()
+        if batch is None:
+            return
+        self._last_submit_s = self._loop.time()
+        if batch.writes_nothing:
+            self._carry_out(batch)
+        else:
+            self._in_flight = True
+            self._writer.submit(batch)
+
+    def _from_writer(self, function: Callable[[T], None], argument: T) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody is left to be told
+            self._loop.call_soon_threadsafe(function, argument)
+
+    def _committed(self, batch: Batch) -> None:
+        self._in_flight = False
+        if self.storage != "ok":
+            log.warning("the store takes frames again", before=self.storage)
+            self.storage = "ok"
+        self._carry_out(batch)
+
+    def _carry_out(self, batch: Batch) -> None:
+        send = self.send
+        for datagram, address in batch.acks:
+            send(datagram, address)
+        if batch.after:
+            now = system_now()
+            for effect in batch.after:
+                self.guarded(effect, now)
+        if batch.events:
+            self.events_arrived.set()
+            self.events_arrived = asyncio.Event()
+        if batch.frames:
+            self.frames_arrived.set()
+            self.frames_arrived = asyncio.Event()
+        self.pump()
+
+    def _stuck(self, text: str) -> None:
+        if self.storage == "ok":
+            log.error("frames are not acknowledged until the store works again", why=text)
+        self.storage = text
+
+    def _fail(self, error: Exception) -> None:
+        log.critical("the store is not to be trusted; this process ends", why=str(error))
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    def _on_timer(self) -> None:
+        self._timer_us = self._timer_handle = None
+        self.guarded(self.engine.handle_timer, system_now())
+        self.pump()
+
+    def guarded(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Call into the engine; an error of ours in one frame must not stop the frames behind it."""
+        try:
+            function(*arguments)
+        except Exception:
+            self.engine.counters["internal_errors"] += 1
+            log.exception("internal error; the frame at hand may be lost")
+
+    # ------------------------------------------------------------------------------------------------ questions
+
+    async def _ask(self, asked: list[JoinAsked]) -> None:
+        try:
+            answers = list(await self.join_server.join([one.request for one in asked]))
+        except Exception as error:
+            log.exception("the join server failed")
+            answers = [JoinAns(ResultCode.OTHER, f"the join server failed: {error}") for _ in asked]
+        now = system_now()
+        for question, answer in zip(asked, answers, strict=True):
+            self.guarded(self.engine.join_answered, question, answer, now)
+        self.pump()
+
+    async def durable(self) -> None:
+        """Wait until everything that the engine has taken so far is on the disk."""
+        waiter = self._loop.create_future()
+
+        def done(now: Now) -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        self.state.batch.after.append(done)
+        self.pump()
+        await waiter
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a query on the journal in the reader's thread."""
+
+        def run() -> T:
+            if self._reader is None:
+                self._reader = self._journal.reader()
+            return query(self._reader)
+
+        return await self._loop.run_in_executor(self._readers, run)
+
+    def spawn(self, work: Awaitable[None]) -> None:
+        """Run ``work`` beside everything else; it is cancelled at the stop."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def prune(self, now: Now) -> int:
+        """Delete what is older than the frame log's term, in small pieces. Events that nobody has taken stay."""
+        before_us = now.wall_us - self.settings.frame_log_days * DAY_US
+        total = 0
+        while True:
+            handed_over, consumed = self.state.handed_over_id, self.consumed_event_id
+
+            def measure(
+                db: sqlite3.Connection, handed_over: int = handed_over, consumed: int = consumed
+            ) -> tuple[int, int]:
+                kept = db.execute(
+                    "SELECT id FROM frame WHERE time_us >= ? ORDER BY id LIMIT 1", (before_us,)
+                ).fetchone()
+                first_kept = kept[0] if kept is not None else handed_over + 1
+                event = db.execute(
+                    "SELECT id FROM event WHERE frame_id >= ? ORDER BY id LIMIT 1", (first_kept,)
+                ).fetchone()
+                old = db.execute(
+                    "SELECT count(*) FROM (SELECT 1 FROM frame WHERE id < ? LIMIT ?)",
+                    (min(first_kept, handed_over + 1), PRUNE_CHUNK),
+                ).fetchone()[0]
+                return old, event[0] if event is not None else consumed + 1
+
+            old, first_event_kept = await self.read(measure)
+            if not old:
+                return total
+            total += old
+            self.state.batch.operations.append(("prune_frames", (handed_over, before_us, PRUNE_CHUNK)))
+            self.state.batch.operations.append(("prune_events", (consumed, first_event_kept, PRUNE_CHUNK)))
+            await self.durable()

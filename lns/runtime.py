@@ -1,0 +1,93 @@
+"""The network process: the network server with its sockets, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import structlog
+
+from lns.api.http import serve_http, serve_internal
+from lns.clock import system_now
+from lns.network import Network
+from lns.ports import JoinServerPort, KeyStorePort
+from lns.settings import NetworkSettings
+from lns.udp import UdpServer
+
+PRUNE_EVERY_S = 3600.0
+STALE_EVERY_S = 30.0
+
+log = structlog.get_logger("network")
+
+
+@contextlib.asynccontextmanager
+async def running(
+    settings: NetworkSettings,
+    kek: bytes,
+    token: str,
+    join_server: JoinServerPort,
+    key_store: KeyStorePort,
+    restored: bool = False,
+) -> AsyncIterator[Network]:
+    """Everything of the network process, as a context: on leaving it is stopped and durable."""
+    network = Network(settings, kek, join_server, key_store, restored)
+    await network.start()
+    # What was loaded stays: the collector need not walk a million sessions again and again.
+    gc.collect()
+    gc.freeze()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(network.stop)
+        udp = UdpServer(network, settings.gateways.udp)
+        await stack.enter_async_context(serve_internal(network, token))
+        if settings.http.listen:
+            await stack.enter_async_context(serve_http(network, settings.http))
+        udp.start()
+        stack.callback(udp.stop)
+        network.spawn(_housekeeping(network))
+        log.info(
+            "network server is ready",
+            udp=f"{udp.address[0]}:{udp.address[1]}",
+            region=settings.region,
+            devices=len(network.state.devices),
+            sessions=len(network.state.sessions),
+        )
+        yield network
+
+
+async def run(
+    settings: NetworkSettings,
+    kek: bytes,
+    token: str,
+    join_server: JoinServerPort,
+    key_store: KeyStorePort,
+    stop: asyncio.Event,
+    ready: Callable[[], None] = lambda: None,
+    restored: bool = False,
+) -> None:
+    """Serve until ``stop`` is set. Raises what made the store untrustworthy, if that happened."""
+    async with running(settings, kek, token, join_server, key_store, restored) as network:
+        ready()
+        stopped = asyncio.ensure_future(stop.wait())
+        waiting: set[asyncio.Future[Any]] = {stopped, network.failed}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if network.failed.done():
+            network.failed.result()
+
+
+async def _housekeeping(network: Network) -> None:
+    since_prune = PRUNE_EVERY_S
+    while True:
+        await asyncio.sleep(STALE_EVERY_S)
+        now = system_now()
+        for gateway in network.state.gateways:
+            network.engine.gwmp.forget_stale(gateway, now)
+        since_prune += STALE_EVERY_S
+        if since_prune >= PRUNE_EVERY_S and network.storage == "ok":
+            since_prune = 0.0
+            deleted = await network.prune(now)
+            if deleted:
+                log.info("old frames deleted", frames=deleted, older_than_days=network.settings.frame_log_days)

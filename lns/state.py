@@ -1,0 +1,89 @@
+"""The server's memory: everything the rules read and change, in one place and with no rules in it."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, OrderedDict
+
+import msgspec
+
+from internalapi.messages import Event
+from lns.device import Device, Profile
+from lns.gateways.gateway import GatewayRegistry
+from lns.keys import KeyRing
+from lns.session import CipherCache, RadioParameters, Session, SessionTable
+from lns.settings import NetworkSettings
+from lns.store.batch import Batch
+from lorawan.crypto import SessionCipher
+from lorawan.identifiers import NetID
+from regional import Plan, plan
+
+pack = msgspec.msgpack.Encoder().encode
+HEARD_LIMIT = 20_000
+unpack = msgspec.msgpack.decode
+
+
+class NetworkState:
+    """Devices, sessions, gateways, and the batch being filled. Owned by one thread."""
+
+    def __init__(self, settings: NetworkSettings, keys: KeyRing, rng: random.Random) -> None:
+        self.settings = settings
+        self.plan: Plan = plan(settings.region)
+        self.net_id = NetID.parse(settings.net_id)
+        self.extra_channels_hz: tuple[int, ...] = tuple(self.plan.presets[settings.channels])
+        self.rng = rng
+        self.keys = keys
+        self.counters: Counter[str] = Counter()
+        self.profiles: dict[str, Profile] = {}
+        self.devices: dict[int, Device] = {}
+        """By DevEUI."""
+        self.devices_by_id: dict[int, Device] = {}
+        self.sessions = SessionTable()
+        self.ciphers = CipherCache(lambda session: keys.unseal(session.sealed_keys, session.lorawan_1_1))
+        self.gateways = GatewayRegistry(lambda: self.plan.sub_bands)
+        self.batch = Batch()
+        self.heard: OrderedDict[int, dict[int, int]] = OrderedDict()
+        """Session id → gateway → when it heard the session's newest confirmed frame (its counter). Bounded."""
+        self.last_frame_id = 0
+        self.last_event_id = 0
+        self.last_session_id = 0
+        self.last_device_id = 0
+        self.last_item_seq = 0
+        self.handed_over_id = 0
+        """Frames up to this one have become events."""
+        self._radio: dict[RadioParameters, RadioParameters] = {}
+
+    def cipher(self, session: Session) -> SessionCipher:
+        return self.ciphers.get(session)
+
+    def radio(self, parameters: RadioParameters) -> RadioParameters:
+        """The one shared copy of these parameters: thousands of sessions have the same."""
+        return self._radio.setdefault(parameters, parameters)
+
+    def take_batch(self) -> Batch:
+        """The batch filled so far; a new one is begun."""
+        batch, self.batch = self.batch, Batch()
+        batch.marks = (self.last_frame_id, self.last_event_id, self.last_session_id, self.handed_over_id)
+        return batch
+
+    def dirty(self, session: Session) -> None:
+        """The session's row must be written with this batch."""
+        self.batch.sessions[session.id] = session
+
+    def next_frame_id(self) -> int:
+        self.last_frame_id += 1
+        return self.last_frame_id
+
+    def remember_heard(self, session: Session, heard: dict[int, int]) -> None:
+        self.heard[session.id] = heard
+        self.heard.move_to_end(session.id)
+        if len(self.heard) > HEARD_LIMIT:
+            self.heard.popitem(last=False)
+
+    def emit(self, event: Event, device: Device) -> None:
+        """Hand an event over: it is durable with this batch. ``event.id`` must be :meth:`next_event_id`."""
+        self.batch.events.append((event.id, event.frame_id, device.id, pack(event)))
+
+    def next_event_id(self) -> int:
+        self.last_event_id += 1
+        return self.last_event_id

@@ -1,0 +1,1 @@
+"""The embedded house: one SQLite file, one writer, group commit (WAL, ``synchronous=FULL``)."""

@@ -1,0 +1,157 @@
+"""The journal: opens the file, brings its schema up to date, commits batches."""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from lns.store.batch import Batch
+from lns.store.embedded import statements
+from lorawan.errors import StateError
+
+SCHEMA_VERSION = 1
+
+
+class StoreError(Exception):
+    """The store cannot take a batch now; ``fatal`` when the process must not go on with this file."""
+
+    def __init__(self, text: str, fatal: bool) -> None:
+        super().__init__(text)
+        self.fatal = fatal
+
+
+class SealedBatch:
+    """A batch as plain rows: it may leave the engine's thread, and may be committed again after a failure."""
+
+    __slots__ = ("batch", "events", "frames", "marks", "operations", "sessions")
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.frames = batch.frames
+        self.events = batch.events
+        self.sessions = [
+            (
+                session.confirmed,
+                session.f_cnt_up,
+                session.window.to_bytes(17, "little"),
+                session.last_mic,
+                session.last_frame_id,
+                session.n_f_cnt_down,
+                session.a_f_cnt_down,
+                session.conf_f_cnt_down,
+                radio_text(session.radio),
+                session.dr,
+                session.tx_power,
+                session.nb_trans,
+                session.adr_reason,
+                session.last_seen_us,
+                session.rssi_dbm,
+                session.snr_db,
+                session.gateways,
+                session.id,
+                session.f_cnt_up,
+                session.n_f_cnt_down,
+                session.a_f_cnt_down,
+            )
+            for session in batch.sessions.values()
+        ]
+        self.operations = batch.operations
+        self.marks = batch.marks
+
+
+def radio_text(radio: Any) -> str:
+    """RadioParameters as one short text."""
+    text = _RADIO_TEXTS.get(radio)
+    if text is None:
+        text = f"{radio[0]} {radio[1]} {radio[2]} {radio[3]} {','.join(map(str, radio[4]))}"
+        _RADIO_TEXTS[radio] = text
+    return text
+
+
+_RADIO_TEXTS: dict[Any, str] = {}
+
+
+class Journal:
+    """One SQLite file. :meth:`commit` is called from one thread only, :meth:`reader` opens further connections."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA busy_timeout = 5000")
+        self._db.execute("PRAGMA cache_size = -65536")
+        self._db.execute("PRAGMA wal_autocheckpoint = 4000")
+        self._migrate()
+
+    def _migrate(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.path} was written by a newer version (schema {version}, this program knows {SCHEMA_VERSION}): "
+                "install that version, or restore an older backup",
+                fatal=True,
+            )
+        for target in range(version + 1, SCHEMA_VERSION + 1):
+            script = resources.files(__package__).joinpath(f"schema_v{target}.sql").read_text("utf-8")
+            self._db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {target};\nCOMMIT;")
+
+    def commit(self, sealed: SealedBatch) -> None:
+        """Make a batch durable: all of it, or none. Raises StoreError; the batch may then be tried again."""
+        db = self._db
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                self._write(db, sealed)
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise _store_error(self.path, error) from error
+
+    def _write(self, db: sqlite3.Connection, sealed: SealedBatch) -> None:
+        for name, parameters in sealed.operations:
+            db.execute(statements.OPERATIONS[name], parameters)
+        if sealed.sessions:
+            changed = db.executemany(statements.UPDATE_SESSION, sealed.sessions).rowcount
+            if changed != len(sealed.sessions):
+                raise StateError(
+                    f"{len(sealed.sessions) - changed} session counters in {self.path} are ahead of this server: "
+                    "another server has written this file"
+                )
+        if sealed.frames:
+            db.executemany(statements.INSERT_FRAME, sealed.frames)
+        if sealed.events:
+            db.executemany(statements.INSERT_EVENT, sealed.events)
+        if sealed.marks is not None:
+            db.executemany(statements.SET_MARK, zip(statements.MARKS, sealed.marks, strict=True))
+
+    def reader(self) -> sqlite3.Connection:
+        """A further connection that only reads; it sees whole batches."""
+        db = sqlite3.connect(f"file:{_uri(self.path)}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA busy_timeout = 5000")
+        return db
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _uri(path: Path) -> str:
+    from urllib.parse import quote
+
+    return quote(str(path.resolve()))
+
+
+def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
+    code = getattr(error, "sqlite_errorname", "") or ""
+    if code == "SQLITE_FULL":
+        return StoreError(f"disk full: {path} cannot grow; free some space", fatal=False)
+    if code in ("SQLITE_IOERR_FSYNC", "SQLITE_CORRUPT", "SQLITE_NOTADB") or code.startswith("SQLITE_CONSTRAINT"):
+        # After a failed fsync nobody knows what is on the disk, and a batch that breaks a rule of the schema will never
+        # fit: only a fresh start may look.
+        return StoreError(f"{path}: {error} ({code})", fatal=True)
+    return StoreError(f"{path}: {error} ({code or 'error'})", fatal=False)

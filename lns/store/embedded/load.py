@@ -1,0 +1,184 @@
+"""Read the journal into the server's memory at start."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import deque
+
+import msgspec
+
+from lns.clock import Now
+from lns.device import BUILT_IN_PROFILES, Device, Profile
+from lns.downlink.queue import Item, ItemState
+from lns.gateways.gateway import Gateway
+from lns.session import RadioParameters, Session
+from lns.state import NetworkState
+from lns.store.embedded.statements import MARKS
+from lns.uplink.gather import Gathered, Kind
+from lns.uplink.reception import from_detail
+from lorawan.identifiers import DevAddr
+
+RESTORE_SKIP = 1024
+"""Downlink counters skipped after a restore: more than a server sends between two backups, less than MAX_FCNT_GAP."""
+
+
+def load(state: NetworkState, db: sqlite3.Connection, now: Now, restored: bool = False) -> list[Gathered]:
+    """Fill ``state``. Returns the frames that were accepted and not handed over before the last stop.
+
+    ``restored``: the file comes from a backup, so downlinks after it may have used counters that it does not know.
+    """
+    marks = dict(db.execute("SELECT name, value FROM mark"))
+    state.last_frame_id, state.last_event_id, state.last_session_id, state.handed_over_id = (
+        marks.get(name, 0) for name in MARKS
+    )
+    _profiles(state, db)
+    _gateways(state, db)
+    _devices(state, db)
+    sessions = _sessions(state, db, restored)
+    _queue(state, db, now)
+    state.batch.operations.extend(
+        ("frame_outcome", ("unknown: the server stopped before the gateway answered", *row))
+        for row in db.execute(
+            "SELECT gateway, frequency_hz, datr, detail, id FROM frame WHERE outcome = 'scheduled' AND id > ?",
+            (max(0, state.last_frame_id - 100_000),),
+        )
+    )
+    return _not_handed_over(state, db, sessions)
+
+
+def _profiles(state: NetworkState, db: sqlite3.Connection) -> None:
+    for profile in BUILT_IN_PROFILES:
+        state.profiles[profile.name] = profile
+    for name, body in db.execute("SELECT name, body FROM profile"):
+        state.profiles[name] = Profile(**json.loads(body))
+    for profile in BUILT_IN_PROFILES:
+        state.batch.operations.append(("profile_put", (profile.name, profile_body(state.profiles[profile.name]))))
+
+
+def profile_body(profile: Profile) -> str:
+    """A profile as its row keeps it."""
+    return msgspec.json.encode(profile).decode()
+
+
+def _gateways(state: NetworkState, db: sqlite3.Connection) -> None:
+    for eui, body, created_at_us in db.execute("SELECT eui, body, created_at_us FROM gateway"):
+        gateway = state.gateways.add(int.from_bytes(eui, "big"))
+        gateway.created_at_us = created_at_us
+        apply_gateway(gateway, json.loads(body))
+
+
+def apply_gateway(gateway: Gateway, body: dict[str, object]) -> None:
+    """Take over what the operator wrote about a gateway."""
+    for name, value in body.items():
+        setattr(gateway, name, value)
+
+
+def _devices(state: NetworkState, db: sqlite3.Connection) -> None:
+    rows = db.execute(
+        "SELECT id, dev_eui, join_eui, name, profile, activation, tags, disabled, created_at_us, battery, margin_db,"
+        " status_us FROM device"
+    )
+    for row in rows:
+        id, dev_eui, join_eui, name, profile, activation, tags, disabled, created, battery, margin, status = row
+        device = Device(
+            id, int.from_bytes(dev_eui, "big"), int.from_bytes(join_eui, "big"), name, state.profiles[profile]
+        )
+        device.activation = activation
+        device.tags = json.loads(tags) or None if tags != "{}" else None
+        device.disabled = bool(disabled)
+        device.created_at_us = created
+        device.battery, device.margin_db, device.status_us = battery, margin, status
+        state.devices_by_id[id] = device
+        state.devices[device.dev_eui] = device
+    state.last_device_id = max(state.devices_by_id, default=0)
+
+
+def _sessions(state: NetworkState, db: sqlite3.Connection, restored: bool) -> dict[int, Session]:
+    sessions = {}
+    rows = db.execute(
+        "SELECT id, device_id, dev_addr, lorawan_1_1, sealed_keys, activated_at_us, ended, confirmed, f_cnt_up,"
+        " replay_window, last_mic, last_frame_id, n_f_cnt_down, a_f_cnt_down, conf_f_cnt_down, radio, dr, tx_power,"
+        " nb_trans, adr_reason, last_seen_us, rssi_dbm, snr_db, gateways FROM session ORDER BY id"
+    )
+    for row in rows:
+        device = state.devices_by_id.get(row[1])
+        if device is None:
+            continue
+        session = Session(row[0], device, DevAddr(row[2]), bool(row[3]), row[4], row[5], _radio(state, row[15]))
+        session.confirmed = bool(row[7])
+        session.f_cnt_up = row[8]
+        session.window = int.from_bytes(row[9], "little")
+        session.last_mic, session.last_frame_id = row[10], row[11]
+        session.n_f_cnt_down, session.a_f_cnt_down, session.conf_f_cnt_down = row[12], row[13], row[14]
+        session.dr, session.tx_power, session.nb_trans, session.adr_reason = row[16], row[17], row[18], row[19]
+        session.last_seen_us, session.rssi_dbm, session.snr_db, session.gateways = row[20], row[21], row[22], row[23]
+        sessions[session.id] = session
+        if row[6]:
+            continue  # ended: kept only for frames that wait to be handed over
+        if restored:
+            session.n_f_cnt_down += RESTORE_SKIP
+            session.a_f_cnt_down += RESTORE_SKIP
+            state.dirty(session)
+        state.sessions.add(session)
+        if session.confirmed:
+            device.session = session
+        else:
+            device.pending = session
+    return sessions
+
+
+def _radio(state: NetworkState, text: str) -> RadioParameters:
+    delay, offset, dr, frequency, channels = text.split(" ")
+    return state.radio(
+        RadioParameters(
+            int(delay),
+            int(offset),
+            int(dr),
+            int(frequency),
+            tuple(int(hz) for hz in channels.split(",")) if channels else (),
+        )
+    )
+
+
+def _queue(state: NetworkState, db: sqlite3.Connection, now: Now) -> None:
+    rows = db.execute(
+        "SELECT seq, id, dev_eui, f_port, data, confirmed, state, reason, created_at_us, expires_at_us, f_cnt_down"
+        " FROM queue_item WHERE state IN ('queued', 'scheduled', 'sent', 'unknown') ORDER BY seq"
+    )
+    for seq, id, dev_eui, f_port, data, confirmed, item_state, reason, created, expires, f_cnt_down in rows:
+        device = state.devices.get(int.from_bytes(dev_eui, "big"))
+        if device is None:
+            continue
+        item = Item(id, seq, device.dev_eui, f_port, data, bool(confirmed), created, expires)
+        item.state, item.reason, item.f_cnt_down = ItemState(item_state), reason, f_cnt_down
+        if item.state is ItemState.SCHEDULED:
+            item.move(ItemState.UNKNOWN, "the server stopped before the gateway answered; it may have been sent")
+            state.batch.operations.append(("item_state", item.row()))
+        if item.is_open:
+            if device.queue is None:
+                device.queue = deque()
+            device.queue.append(item)
+    state.last_item_seq = db.execute("SELECT coalesce(max(seq), 0) FROM queue_item").fetchone()[0]
+
+
+def _not_handed_over(state: NetworkState, db: sqlite3.Connection, sessions: dict[int, Session]) -> list[Gathered]:
+    """Frames behind the mark, oldest first: the mark moves in the order of acceptance."""
+    waiting = []
+    rows = db.execute(
+        "SELECT id, kind, time_us, session_id, f_cnt, frequency_hz, datr, phy, detail FROM frame"
+        " WHERE id > ? AND kind IN ('up', 'late') ORDER BY id",
+        (state.handed_over_id,),
+    )
+    for id, kind, time_us, session_id, f_cnt, frequency_hz, datr, phy, detail in rows:
+        session = sessions.get(session_id)
+        if session is None:
+            continue
+        rx = from_detail(detail, phy, frequency_hz, int(datr) if datr.isdigit() else datr, time_us, state.gateways)
+        gathered = Gathered(Kind.LATE if kind == "late" else Kind.DATA, rx, session.dr or 0, 0)
+        gathered.dr = state.plan.dr_of(rx.datr) or 0
+        gathered.session = session
+        gathered.f_cnt = f_cnt
+        gathered.frame_id = id
+        waiting.append(gathered)
+    return waiting

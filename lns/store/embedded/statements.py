@@ -1,0 +1,46 @@
+"""Every statement that the journal runs, by the engine's name for it."""
+
+from __future__ import annotations
+
+from lns.store.batch import EVENT_COLUMNS, FRAME_COLUMNS
+
+INSERT_FRAME = f"INSERT INTO frame ({', '.join(FRAME_COLUMNS)}) VALUES ({', '.join('?' * len(FRAME_COLUMNS))})"
+INSERT_EVENT = f"INSERT INTO event ({', '.join(EVENT_COLUMNS)}) VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"
+
+# The guard is the compare-and-set: a counter never goes back, whatever the memory believes.
+UPDATE_SESSION = """
+UPDATE session SET confirmed = ?, f_cnt_up = ?, replay_window = ?, last_mic = ?, last_frame_id = ?, n_f_cnt_down = ?,
+    a_f_cnt_down = ?, conf_f_cnt_down = ?, radio = ?, dr = ?, tx_power = ?, nb_trans = ?, adr_reason = ?, last_seen_us = ?,
+    rssi_dbm = ?, snr_db = ?, gateways = ?
+WHERE id = ? AND f_cnt_up <= ? AND n_f_cnt_down <= ? AND a_f_cnt_down <= ?
+"""
+
+SET_MARK = "INSERT INTO mark (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+MARKS = ("last_frame_id", "last_event_id", "last_session_id", "handed_over_id")
+
+OPERATIONS: dict[str, str] = {
+    "session_add": "INSERT INTO session (id, device_id, dev_addr, lorawan_1_1, sealed_keys, activated_at_us)"
+    " VALUES (?, ?, ?, ?, ?, ?)",
+    "session_end": "UPDATE session SET ended = 1 WHERE id = ?",
+    "frame_outcome": "UPDATE frame SET outcome = ?, gateway = ?, frequency_hz = ?, datr = ?, detail = ? WHERE id = ?",
+    "item_add": "INSERT INTO queue_item (seq, id, dev_eui, f_port, data, confirmed, state, reason, created_at_us,"
+    " expires_at_us, idempotency_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "item_state": "UPDATE queue_item SET state = ?, reason = ?, f_cnt_down = ? WHERE id = ?",
+    "device_status": "UPDATE device SET battery = ?, margin_db = ?, status_us = ? WHERE id = ?",
+    "device_put": "INSERT INTO device (id, dev_eui, join_eui, name, profile, activation, tags, disabled, created_at_us)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET join_eui = excluded.join_eui,"
+    " name = excluded.name, profile = excluded.profile, activation = excluded.activation, tags = excluded.tags,"
+    " disabled = excluded.disabled",
+    "device_delete": "DELETE FROM device WHERE id = ?",
+    "device_queue_delete": "DELETE FROM queue_item WHERE dev_eui = ?",
+    "gateway_put": "INSERT INTO gateway (eui, body, created_at_us) VALUES (?, ?, ?)"
+    " ON CONFLICT (eui) DO UPDATE SET body = excluded.body",
+    "gateway_delete": "DELETE FROM gateway WHERE eui = ?",
+    "profile_put": "INSERT INTO profile (name, body) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body",
+    "profile_delete": "DELETE FROM profile WHERE name = ?",
+    "audit": "INSERT INTO audit (time_us, who, what) VALUES (?, ?, ?)",
+    "prune_frames": "DELETE FROM frame WHERE id IN"
+    " (SELECT id FROM frame WHERE id <= ? AND time_us < ? ORDER BY id LIMIT ?)",
+    "prune_events": "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE id <= ? AND id < ? ORDER BY id LIMIT ?)",
+    "prune_sessions": "DELETE FROM session WHERE ended = 1 AND last_frame_id <= ?",
+}

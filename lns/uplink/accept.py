@@ -1,0 +1,193 @@
+"""Accept a data frame: session, MIC, counter, durable row.
+
+The rules of counters (TS001-1.0.4 §4.3.1.5): a new frame has a counter not below the next expected one, extended from the
+16 bits on the air; up to LoRaWAN 1.0.3 the jump is below MAX_FCNT_GAP. The newest frame again is a repetition: by the
+device when a gateway that had it hears it anew, otherwise a copy that was slow on its way. An older one that was never seen
+is taken as late data within a window of 128, and refused as a replay otherwise. The MIC is over the full counter, so nobody
+can move a frame to another counter.
+"""
+
+from __future__ import annotations
+
+from lns import events
+from lns.clock import Now
+from lns.gateways.clock import WRAP_US
+from lns.gateways.frames import RxFrame
+from lns.lifecycle import activate
+from lns.session import Session
+from lns.state import NetworkState
+from lns.uplink.gather import Gathered, Gatherer, Kind
+from lns.uplink.reception import time_of, to_detail
+from lorawan.counters import MAX_F_CNT, full_f_cnt, late_f_cnt, within_gap
+from lorawan.errors import FrameError
+from lorawan.hot import data_header
+
+CONFIRMED_UP = 4
+F_CTRL_ACK = 0x20
+REPEAT_AFTER_US = 800_000
+"""A device repeats a frame only behind its receive windows (RECEIVE_DELAY1 is at least 1 s)."""
+
+
+def accept(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) -> None:
+    """Take a data uplink that no open window has. Rejections are counted; nothing is raised."""
+    counters = state.counters
+    try:
+        m_hdr, dev_addr, f_ctrl, f_cnt16 = data_header(rx.phy)
+    except FrameError:
+        counters["bad_frames"] += 1
+        return
+    dr = state.plan.dr_of(rx.datr)
+    if dr is None:
+        counters["unknown_data_rate"] += 1
+        return
+    sessions = state.sessions.get(dev_addr)
+    if not sessions:
+        counters["unknown_dev_addr"] += 1
+        return
+    phy = rx.phy
+    message, mic = phy[:-4], phy[-4:]
+    for session in sessions:
+        next_expected = session.f_cnt_up
+        f_cnt = full_f_cnt(f_cnt16, next_expected)
+        if f_cnt >= next_expected:
+            gap_is_fair = not session.device.profile.has_max_f_cnt_gap or within_gap(f_cnt, next_expected)
+            if gap_is_fair and _mic_holds(state, session, message, mic, f_ctrl, f_cnt, dr, rx):
+                _fresh(state, gatherer, session, rx, m_hdr, f_ctrl, f_cnt, dr, now)
+                return
+        elif f_cnt == next_expected - 1 and _mic_holds(state, session, message, mic, f_ctrl, f_cnt, dr, rx):
+            _again(state, gatherer, session, rx, f_cnt, dr, now)
+            return
+        late = late_f_cnt(f_cnt16, next_expected)
+        if late is not None and late != f_cnt and _mic_holds(state, session, message, mic, f_ctrl, late, dr, rx):
+            if session.was_taken(late):
+                counters["replayed"] += 1
+            else:
+                _take(state, gatherer, Kind.LATE, session, rx, m_hdr, f_ctrl, late, dr, now)
+            return
+    counters["mic_failed"] += 1
+
+
+def _mic_holds(
+    state: NetworkState, session: Session, message: bytes, mic: bytes, f_ctrl: int, f_cnt: int, dr: int, rx: RxFrame
+) -> bool:
+    cipher = state.cipher(session)
+    if not session.lorawan_1_1:
+        return cipher.uplink_mic(message, f_cnt) == mic
+    conf_f_cnt = session.conf_f_cnt_down if f_ctrl & F_CTRL_ACK else 0
+    channel = state.plan.channel_index(rx.frequency_hz, session.radio.channels_hz)
+    return channel is not None and cipher.uplink_mic(message, f_cnt, conf_f_cnt, dr, channel) == mic
+
+
+def _fresh(
+    state: NetworkState,
+    gatherer: Gatherer,
+    session: Session,
+    rx: RxFrame,
+    m_hdr: int,
+    f_ctrl: int,
+    f_cnt: int,
+    dr: int,
+    now: Now,
+) -> None:
+    if session.device.disabled:
+        state.counters["disabled"] += 1
+        return
+    if f_cnt == MAX_F_CNT:
+        events.emit_log(
+            state, session.device, rx.wall_us, "ERROR", "UPLINK_F_CNT_RESET",
+            "FCntUp has reached its end, 2**32 - 1: the device must join again",
+        )  # fmt: skip
+    if not session.confirmed:
+        activate(state, session, rx.wall_us)
+    _take(state, gatherer, Kind.DATA, session, rx, m_hdr, f_ctrl, f_cnt, dr, now)
+
+
+def _take(
+    state: NetworkState,
+    gatherer: Gatherer,
+    kind: Kind,
+    session: Session,
+    rx: RxFrame,
+    m_hdr: int,
+    f_ctrl: int,
+    f_cnt: int,
+    dr: int,
+    now: Now,
+) -> None:
+    """Counter and frame go into one batch: both survive, or neither."""
+    phy = rx.phy
+    session.take_f_cnt_up(f_cnt, phy[-4:])
+    frame_id = state.next_frame_id()
+    session.last_seen_us = rx.wall_us
+    session.rssi_dbm = rx.rssi_dbm
+    session.snr_db = rx.snr_db
+    session.last_frame_id = frame_id
+    if kind is Kind.DATA:
+        session.dr = dr
+    port_at = 8 + (f_ctrl & 0x0F)
+    device = session.device
+    state.batch.frames.append(
+        (
+            frame_id,
+            "late" if kind is Kind.LATE else "up",
+            rx.wall_us,
+            device.id,
+            session.id,
+            session.dev_addr,
+            f_cnt,
+            phy[port_at] if port_at < len(phy) - 4 else None,
+            m_hdr >> 5 == CONFIRMED_UP,
+            rx.frequency_hz,
+            rx.datr,
+            phy,
+            to_detail(rx),
+            rx.gateway.eui_text,
+            0,
+            "",
+        )
+    )
+    state.batch.sessions[session.id] = session
+    state.counters["accepted"] += 1
+    gathered = gatherer.open(kind, rx, dr, now)
+    gathered.session = session
+    gathered.f_cnt = f_cnt
+    gathered.frame_id = frame_id
+
+
+def _again(
+    state: NetworkState, gatherer: Gatherer, session: Session, rx: RxFrame, f_cnt: int, dr: int, now: Now
+) -> None:
+    """The newest counter once more, with a MIC that holds."""
+    if rx.phy[-4:] != session.last_mic:
+        # Two different frames under one counter: the device has lost its counter or its mind.
+        state.counters["counter_reused"] += 1
+        events.emit_log(
+            state, session.device, rx.wall_us, "WARNING", "UPLINK_F_CNT_RETRANSMISSION",
+            f"another frame with FCntUp {f_cnt}, which was already used; the first one is kept",
+        )  # fmt: skip
+        return
+    if not _repeated_by_device(state, session, rx):
+        state.counters["late_copies"] += 1
+        return
+    state.counters["repeated"] += 1
+    gathered: Gathered = gatherer.open(Kind.REPEATED, rx, dr, now)
+    gathered.session = session
+    gathered.f_cnt = f_cnt
+    gathered.frame_id = session.last_frame_id
+
+
+def _repeated_by_device(state: NetworkState, session: Session, rx: RxFrame) -> bool:
+    """Did the device transmit a confirmed frame again, or was this copy only slow on its way?
+
+    A gateway that had the frame and now has it at another concentrator time heard the device again. A gateway that did not
+    have it is slow: it is noted, so a second hearing of it counts. Nothing is known of frames from before the server's
+    start, then the wall clock must do. A repeated unconfirmed frame (NbTrans) needs no answer and is always a copy.
+    """
+    if rx.phy[0] >> 5 != CONFIRMED_UP:
+        return False
+    heard = state.heard.get(session.id)
+    if heard is None:
+        return session.last_seen_us is None or rx.wall_us - session.last_seen_us > REPEAT_AFTER_US
+    before = heard.get(rx.gateway.eui)
+    heard[rx.gateway.eui] = time_of(rx)
+    return before is not None and (time_of(rx) - before) % WRAP_US > REPEAT_AFTER_US

@@ -1,0 +1,77 @@
+"""Copies of one frame, from the first to the end of the deduplication window."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from lns.clock import Now
+from lns.gateways.frames import RxFrame
+
+if TYPE_CHECKING:
+    from lns.session import Session
+
+
+class Kind(Enum):
+    DATA = auto()
+    """A new data frame."""
+    LATE = auto()
+    """A data frame older than the newest, never seen before: data only."""
+    REPEATED = auto()
+    """The newest frame transmitted once more by the device: answered again, no second event."""
+    JOIN = auto()
+    REJOIN = auto()
+
+
+class Gathered:
+    """A frame and all its receptions so far. ``heard_us`` of each copy is when the gateway really heard it."""
+
+    __slots__ = ("copies", "deadline_us", "dr", "f_cnt", "frame_id", "kind", "phy", "session", "wall_us")
+
+    def __init__(self, kind: Kind, rx: RxFrame, dr: int, deadline_us: int) -> None:
+        self.kind = kind
+        self.phy = rx.phy
+        self.copies = [rx]
+        self.dr = dr
+        self.deadline_us = deadline_us
+        self.wall_us = rx.wall_us
+        self.session: Session | None = None
+        self.f_cnt = 0
+        self.frame_id = 0
+
+
+class Gatherer:
+    """Open windows. They close in the order they were opened, for all are of one length."""
+
+    def __init__(self, window_us: int) -> None:
+        self._window_us = window_us
+        self._open: dict[bytes, Gathered] = {}
+        self._order: deque[Gathered] = deque()
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def get(self, phy: bytes) -> Gathered | None:
+        """The open window of these bytes: a copy on any channel belongs to it."""
+        return self._open.get(phy)
+
+    def open(self, kind: Kind, rx: RxFrame, dr: int, now: Now) -> Gathered:
+        gathered = Gathered(kind, rx, dr, now.mono_us + self._window_us)
+        self._open[rx.phy] = gathered
+        self._order.append(gathered)
+        return gathered
+
+    def timer_us(self) -> int | None:
+        """When the oldest window closes, monotonic microseconds."""
+        return self._order[0].deadline_us if self._order else None
+
+    def closed(self, now: Now) -> list[Gathered]:
+        """Windows whose time is over, oldest first; they are open no more."""
+        done = []
+        order, opened = self._order, self._open
+        while order and order[0].deadline_us <= now.mono_us:
+            gathered = order.popleft()
+            del opened[gathered.phy]
+            done.append(gathered)
+        return done

@@ -1,0 +1,106 @@
+"""The window has closed: one event, the MAC layer, and perhaps a downlink."""
+
+from __future__ import annotations
+
+from lns import events, mac
+from lns.clock import Now
+from lns.downlink.compose import compose
+from lns.downlink.queue import ItemState, awaiting_ack, drop_closed
+from lns.downlink.transmit import Transmission
+from lns.mac.context import MacContext
+from lns.session import Session
+from lns.state import NetworkState
+from lns.uplink.accept import CONFIRMED_UP
+from lns.uplink.gather import Gathered, Kind
+from lns.uplink.reception import time_of
+from lorawan.crypto import SessionCipher
+from lorawan.hot import data_payload
+
+F_CTRL_ADR = 0x80
+F_CTRL_ADR_ACK_REQ = 0x40
+F_CTRL_ACK = 0x20
+
+
+def hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmission | None:
+    """Make the event of a gathered data frame. Returns the downlink that answers it, to be started when durable."""
+    session = gathered.session
+    assert session is not None
+    phy = gathered.phy
+    f_ctrl = phy[5]
+    confirmed = phy[0] >> 5 == CONFIRMED_UP
+    if confirmed:
+        state.remember_heard(session, {rx.gateway.eui: time_of(rx) for rx in gathered.copies})
+    ack_f_cnt = gathered.f_cnt if confirmed else None
+    if gathered.kind is Kind.REPEATED:
+        return _answer(state, session, gathered, ack_f_cnt, None, now) if _is_in_use(session) else None
+
+    cipher = state.cipher(session)
+    f_opts, f_port, data = data_payload(phy, f_ctrl)
+    if f_port is not None and data:
+        data = cipher.payload(f_port, data, gathered.f_cnt, uplink=True)
+    late = gathered.kind is Kind.LATE
+    state.handed_over_id = gathered.frame_id
+    adr = bool(f_ctrl & F_CTRL_ADR)
+    events.emit_up(state, gathered, session, f_port, data if f_port else b"", confirmed, adr, late)
+    if late or not _is_in_use(session):
+        return None
+    session.gateways = len({rx.gateway.eui for rx in gathered.copies})
+    best = max(gathered.copies, key=events.signal)
+    session.rssi_dbm, session.snr_db = best.rssi_dbm, best.snr_db
+    _take_ack(state, session, bool(f_ctrl & F_CTRL_ACK), now)
+    context = MacContext(state, session, session.device, gathered, adr, adr and bool(f_ctrl & F_CTRL_ADR_ACK_REQ), now)
+    mac.handle(_mac_commands(cipher, session, gathered.f_cnt, f_opts, f_port, data), context)
+    return _answer(state, session, gathered, ack_f_cnt, context, now)
+
+
+def _is_in_use(session: Session) -> bool:
+    return session.device.session is session
+
+
+def _mac_commands(
+    cipher: SessionCipher, session: Session, f_cnt: int, f_opts: bytes, f_port: int | None, data: bytes
+) -> bytes:
+    if f_port == 0:
+        return data
+    if f_opts and session.lorawan_1_1:
+        return cipher.f_opts(f_opts, f_cnt, uplink=True)
+    return f_opts
+
+
+def _take_ack(state: NetworkState, session: Session, acknowledged: bool, now: Now) -> None:
+    """The uplink after a confirmed downlink decides its fate, whichever way (TS001-1.0.4 §4.3.1.2)."""
+    device = session.device
+    item = awaiting_ack(device) if device.queue is not None else None
+    if item is None or item.state is ItemState.SCHEDULED:
+        return
+    item.move(
+        ItemState.ACKED if acknowledged else ItemState.NACKED,
+        "the device acknowledged it" if acknowledged else "the device's next uplink came without an ACK",
+    )
+    state.batch.operations.append(("item_state", item.row()))
+    events.emit_ack(state, device, now.wall_us, item, acknowledged)
+    drop_closed(device)
+
+
+def _answer(
+    state: NetworkState,
+    session: Session,
+    gathered: Gathered,
+    ack_f_cnt: int | None,
+    context: MacContext | None,
+    now: Now,
+) -> Transmission | None:
+    if context is not None:
+        mac.ask(context)
+    return compose(
+        state,
+        session,
+        gathered.copies,
+        gathered.dr,
+        ack_f_cnt,
+        context.answers if context is not None else [],
+        context.requests if context is not None else [],
+        context is not None and context.adr_ack_req,
+        gathered.frame_id,
+        now,
+    )

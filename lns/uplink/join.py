@@ -1,0 +1,154 @@
+"""Join-requests: gathered like data, answered by a join server, durable before the accept is sent.
+
+The server checks nothing that needs a root key: MIC and DevNonce are the join server's (TS002). One request makes one
+session, whatever number of copies come: the join server answers a DevNonce once. The session before the join lives on until
+the device uses the new one (TS001-1.0.4 §6.2.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lns import events
+from lns.clock import Now
+from lns.device import Device
+from lns.downlink.compose import log_downlink
+from lns.downlink.options import join_options
+from lns.downlink.transmit import Transmission
+from lns.gateways.frames import RxFrame
+from lns.lifecycle import open_session
+from lns.session import RadioParameters
+from lns.state import NetworkState
+from lns.uplink.gather import Gathered, Gatherer, Kind
+from lns.uplink.reception import to_detail
+from lorawan.backend import JoinAns, JoinReq, ResultCode
+from lorawan.errors import FrameError
+from lorawan.frames import JoinRequest
+from lorawan.identifiers import EUI64, DevAddr
+
+DEV_ADDR_TRIES = 20
+
+
+@dataclass(slots=True)
+class JoinAsked:
+    """A question to the join server, with what is needed when its answer comes."""
+
+    request: JoinReq
+    device: Device
+    gathered: Gathered
+    radio: RadioParameters
+    frame_id: int
+
+
+def accept_join(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) -> None:
+    """Open a window for a join-request of a device that we know. Others are counted and forgotten."""
+    try:
+        request = JoinRequest.parse(rx.phy)
+    except FrameError:
+        state.counters["bad_frames"] += 1
+        return
+    device = state.devices.get(request.dev_eui)
+    dr = state.plan.dr_of(rx.datr)
+    if device is None or dr is None:
+        state.counters["join_unknown_device" if device is None else "unknown_data_rate"] += 1
+        return
+    if device.disabled or device.activation != "OTAA":
+        state.counters["join_refused"] += 1
+        return
+    gatherer.open(Kind.JOIN, rx, dr, now)
+
+
+def ask(state: NetworkState, gathered: Gathered) -> JoinAsked | None:
+    """The window has closed: the question for the join server."""
+    request = JoinRequest.parse(gathered.phy)
+    device = state.devices.get(request.dev_eui)
+    if device is None:
+        return None
+    plan = state.plan
+    radio = state.radio(
+        RadioParameters(
+            max(device.profile.rx1_delay_s, state.settings.rx1_delay_s),
+            0,
+            plan.rx2_dr,
+            plan.rx2_frequency_after_join_hz(gathered.copies[0].frequency_hz),
+            state.extra_channels_hz,
+        )
+    )
+    frame_id = state.next_frame_id()
+    return JoinAsked(
+        JoinReq(
+            phy_payload=gathered.phy,
+            mac_version=device.profile.mac_version,
+            dev_eui=EUI64(request.dev_eui),
+            net_id=state.net_id,
+            dev_addr=new_dev_addr(state),
+            dl_settings=(0x80 if device.profile.lorawan_1_1 else 0) | radio.rx1_dr_offset << 4 | radio.rx2_dr,
+            rx_delay=radio.rx1_delay_s,
+            cflist=plan.cflist(radio.channels_hz),
+        ),
+        device,
+        gathered,
+        radio,
+        frame_id,
+    )
+
+
+def new_dev_addr(state: NetworkState) -> DevAddr:
+    """A random address of our NetID that no session has; after many tries any of ours (the MIC tells them apart)."""
+    bits = state.net_id.nwk_addr_bits
+    for _ in range(DEV_ADDR_TRIES):
+        dev_addr = state.net_id.make_dev_addr(state.rng.getrandbits(bits))
+        if not state.sessions.get(dev_addr):
+            break
+    return dev_addr
+
+
+def answered(state: NetworkState, asked: JoinAsked, answer: JoinAns, now: Now) -> Transmission | None:
+    """The join server's answer: a session, its row and the accept, or a line in the log that says why not."""
+    device, gathered = asked.device, asked.gathered
+    accepted = answer.result is ResultCode.SUCCESS and answer.session_keys is not None
+    _log_request(state, asked, "accepted" if accepted else f"refused: {answer.result.value}: {answer.detail}")
+    if answer.result is not ResultCode.SUCCESS or answer.session_keys is None:
+        state.counters[f"join_{answer.result.name.lower()}"] += 1
+        events.emit_log(state, device, now.wall_us, "ERROR", _log_code(answer.result), answer.detail)
+        return None
+    if state.devices.get(device.dev_eui) is not device:
+        return None
+    session = open_session(state, device, asked.request.dev_addr, answer.session_keys, asked.radio, now.wall_us)
+    state.counters["joins"] += 1
+    options = join_options(state, gathered.copies, gathered.dr)
+    if not options:
+        state.counters["no_downlink_option"] += 1
+        return None
+    transmission = Transmission(device, state.next_frame_id(), answer.phy_payload, options, None, now)
+    log_downlink(state, "join_accept", session, transmission, None, None, asked.frame_id)
+    return transmission
+
+
+def _log_request(state: NetworkState, asked: JoinAsked, outcome: str) -> None:
+    gathered = asked.gathered
+    rx = events.best_copies(gathered.copies)[0]
+    state.batch.frames.append(
+        (
+            asked.frame_id,
+            "join_request",
+            gathered.wall_us,
+            asked.device.id,
+            0,
+            None,
+            None,
+            None,
+            False,
+            rx.frequency_hz,
+            rx.datr,
+            gathered.phy,
+            to_detail(rx),
+            rx.gateway.eui_text,
+            0,
+            outcome,
+        )
+    )
+
+
+def _log_code(result: ResultCode) -> str:
+    return "UPLINK_MIC" if result is ResultCode.MIC_FAILED else "OTAA"

@@ -1,0 +1,45 @@
+"""A reception as it is kept beside its frame until the frame has been handed over."""
+
+from __future__ import annotations
+
+from lns.gateways.clock import WRAP_US
+from lns.gateways.frames import RxFrame
+from lns.gateways.gateway import Gateway, GatewayRegistry
+from lns.state import pack, unpack
+
+
+def to_detail(rx: RxFrame) -> bytes:
+    """The first reception of a frame, for a start after a crash."""
+    return pack(
+        (rx.gateway.eui, rx.rssi_dbm, rx.snr_db, rx.tmst, rx.channel, rx.rf_chain, rx.antenna, rx.gateway_time_us)
+    )
+
+
+def from_detail(
+    detail: bytes, phy: bytes, frequency_hz: int, datr: str | int, wall_us: int, gateways: GatewayRegistry
+) -> RxFrame:
+    """The reception again. A gateway that was removed meanwhile is named by its EUI only."""
+    eui, rssi_dbm, snr_db, tmst, channel, rf_chain, antenna, gateway_time_us = unpack(detail)
+    rx = RxFrame(
+        gateways.get(eui) or Gateway(eui, ()),
+        phy,
+        frequency_hz,
+        datr,
+        rssi_dbm,
+        snr_db,
+        None,
+        0,
+        wall_us,
+        channel,
+        rf_chain,
+        antenna,
+        None,
+        gateway_time_us,
+    )
+    rx.tmst = tmst  # told, but not taken as a measurement of the gateway's clock now
+    return rx
+
+
+def time_of(rx: RxFrame) -> int:
+    """When a gateway heard a frame, by its own counter if it tells one; microseconds modulo 2**32."""
+    return rx.tmst if rx.tmst is not None else rx.mono_us % WRAP_US
