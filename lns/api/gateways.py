@@ -47,7 +47,8 @@ async def gateway_put(network: Network, request: m.GatewayWrite) -> m.PutResult:
         ("gateway_put", (eui.to_bytes(8, "big"), msgspec.json.encode(body).decode(), gateway.created_at_us))
     )
     await network.durable()
-    return m.PutResult(created=not known, changed=known and before != body, unchanged=known and before == body)
+    same = known and before == body
+    return m.PutResult(created=int(not known), changed=int(known and not same), unchanged=int(same))
 
 
 async def gateway_delete(network: Network, request: m.Key) -> m.Ok:

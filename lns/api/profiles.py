@@ -52,7 +52,7 @@ async def profile_put(network: Network, request: m.ProfileWrite) -> m.PutResult:
         network.state.profiles[request.name] = profile
     network.state.batch.operations.append(("profile_put", (profile.name, profile_body(profile))))
     await network.durable()
-    return m.PutResult(created=before is None, changed=before is not None and not unchanged, unchanged=unchanged)
+    return m.PutResult(int(before is None), int(before is not None and not unchanged), int(unchanged))
 
 
 async def profile_delete(network: Network, request: m.Key) -> m.Ok:
