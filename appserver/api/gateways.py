@@ -1,0 +1,216 @@
+"""Gateways: the registry, their state, and the quarantine of unknown ones."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from appserver.api.fields import Eui, Input, Name, Output, Page, PageQuery, Tags, Time, time_of
+from appserver.api.problems import Problem, invalid, not_found
+from appserver.api.router import Api, Call
+from internalapi import messages as m
+from internalapi.client import ApiError
+
+api = Api("Gateways")
+
+
+class Location(Input):
+    """WGS 84."""
+
+    latitude: float = Field(ge=-90, le=90, allow_inf_nan=False)
+    longitude: float = Field(ge=-180, le=180, allow_inf_nan=False)
+    altitude_m: Annotated[float | None, Field(ge=-1000, le=20000, allow_inf_nan=False)] = None
+
+
+class GatewayBody(Input):
+    """What a person says of a gateway."""
+
+    name: Name = ""
+    location: Location | None = None
+    antenna_gain_dbi: float = Field(0.0, ge=-20, le=40, allow_inf_nan=False)
+    tags: Tags = Field(default_factory=dict)
+
+
+class NewGateway(GatewayBody):
+    """A gateway to register."""
+
+    gateway_eui: Eui
+
+
+class ChangedGateway(GatewayBody):
+    """All that may change; ``gateway_eui`` may be repeated."""
+
+    gateway_eui: Eui | None = None
+
+
+class SubBand(Output):
+    """Airtime used on one duty-cycle sub-band over the last hour."""
+
+    min_hz: int
+    max_hz: int
+    duty_cycle: float
+    used_ms: float
+    budget_ms: float
+
+
+class Gateway(Output):
+    """A gateway and its state."""
+
+    gateway_eui: str
+    name: str
+    location: Location | None
+    antenna_gain_dbi: float
+    tags: dict[str, str]
+    created_at: Time
+    online: bool
+    last_seen_at: Time | None
+    address: str
+    rtt_ms: float | None
+    uplinks: int
+    downlinks: int
+    tx_outcomes: dict[str, int]
+    sub_bands: list[SubBand]
+    stat: dict[str, Any]
+
+
+class Unknown(Output):
+    """A gateway that knocks and is not registered."""
+
+    gateway_eui: str
+    address: str
+    first_seen_at: Time
+    last_seen_at: Time
+    datagrams: int
+
+
+class GatewayPath(Input):
+    gateway_eui: Eui
+
+
+def gateway_view(record: m.GatewayRecord) -> Gateway:
+    """The API's form of a gateway."""
+    location = None
+    if record.latitude is not None and record.longitude is not None:
+        location = Location.model_construct(
+            latitude=record.latitude, longitude=record.longitude, altitude_m=record.altitude_m
+        )
+    return Gateway.model_construct(
+        gateway_eui=record.gateway_eui,
+        name=record.name,
+        location=location,
+        antenna_gain_dbi=record.antenna_gain_dbi,
+        tags=record.tags,
+        created_at=time_of(record.created_at_us),
+        online=record.online,
+        last_seen_at=time_of(record.last_seen_us),
+        address=record.address,
+        rtt_ms=record.rtt_ms,
+        uplinks=record.uplinks,
+        downlinks=record.downlinks,
+        tx_outcomes=record.tx_outcomes,
+        sub_bands=[
+            SubBand.model_construct(
+                min_hz=band.min_hz,
+                max_hz=band.max_hz,
+                duty_cycle=band.duty_cycle,
+                used_ms=band.used_ms,
+                budget_ms=band.budget_ms,
+            )
+            for band in record.sub_bands
+        ],
+        stat=record.stat,
+    )
+
+
+async def find_gateway(call: Call, eui: str) -> m.GatewayRecord:
+    """The gateway, or the 404 that names it."""
+    try:
+        return await call.services.network.gateway(key=eui)
+    except ApiError as error:
+        if error.problem.code == "not_found":
+            raise not_found("gateway", eui) from error
+        raise
+
+
+async def write_gateway(call: Call, eui: str, body: GatewayBody) -> None:
+    """Create or change a gateway in the network process."""
+    place = body.location
+    await call.services.network.gateway_put(
+        gateway_eui=eui,
+        name=body.name,
+        latitude=place.latitude if place else None,
+        longitude=place.longitude if place else None,
+        altitude_m=place.altitude_m if place else None,
+        antenna_gain_dbi=body.antenna_gain_dbi,
+        tags=body.tags,
+    )
+
+
+async def create_gateway(call: Call, body: NewGateway) -> None:
+    """Register a gateway; 409 when it is registered already."""
+    try:
+        await find_gateway(call, body.gateway_eui)
+    except Problem as problem:
+        if problem.status != 404:
+            raise
+    else:
+        raise Problem(409, f"Gateway {body.gateway_eui} is registered already.")
+    await write_gateway(call, body.gateway_eui, body)
+    await call.audit("gateway.create", f"gateway/{body.gateway_eui}", {"name": body.name})
+
+
+async def remove_gateway(call: Call, eui: str) -> None:
+    """Take a gateway out of the registry."""
+    await find_gateway(call, eui)
+    await call.services.network.gateway_delete(key=eui)
+    await call.audit("gateway.delete", f"gateway/{eui}")
+
+
+@api.add("GET", "/gateways", answers=Page[Gateway], summary="List gateways")
+async def list_gateways(call: Call, query: PageQuery) -> Page[Gateway]:
+    page = await call.services.network.gateways(cursor=query.cursor, limit=query.limit, q=query.q)
+    return Page(items=[gateway_view(item) for item in page.items], next_cursor=page.next_cursor)
+
+
+@api.add("GET", "/gateways/unknown", answers=Page[Unknown], summary="List gateways that are not registered")
+async def list_unknown(call: Call) -> Page[Unknown]:
+    unknown = await call.services.network.gateways_unknown()
+    return Page(
+        items=[
+            Unknown.model_construct(
+                gateway_eui=item.gateway_eui,
+                address=item.address,
+                first_seen_at=time_of(item.first_seen_us),
+                last_seen_at=time_of(item.last_seen_us),
+                datagrams=item.datagrams,
+            )
+            for item in unknown.items
+        ]
+    )
+
+
+@api.add("POST", "/gateways", answers=Gateway, status=201, summary="Register a gateway (also adopts an unknown one)")
+async def post_gateway(call: Call, body: NewGateway) -> Gateway:
+    await create_gateway(call, body)
+    return gateway_view(await find_gateway(call, body.gateway_eui))
+
+
+@api.add("GET", "/gateways/{gateway_eui}", answers=Gateway, summary="Show a gateway")
+async def get_gateway(call: Call, path: GatewayPath) -> Gateway:
+    return gateway_view(await find_gateway(call, path.gateway_eui))
+
+
+@api.add("PUT", "/gateways/{gateway_eui}", answers=Gateway, summary="Change a gateway")
+async def put_gateway(call: Call, path: GatewayPath, body: ChangedGateway) -> Gateway:
+    if body.gateway_eui not in (None, path.gateway_eui):
+        raise invalid("gateway_eui", "differs from the address; a gateway's EUI does not change")
+    await find_gateway(call, path.gateway_eui)
+    await write_gateway(call, path.gateway_eui, body)
+    await call.audit("gateway.change", f"gateway/{path.gateway_eui}", {"name": body.name})
+    return gateway_view(await find_gateway(call, path.gateway_eui))
+
+
+@api.add("DELETE", "/gateways/{gateway_eui}", answers=None, status=204, summary="Remove a gateway")
+async def delete_gateway(call: Call, path: GatewayPath) -> None:
+    await remove_gateway(call, path.gateway_eui)

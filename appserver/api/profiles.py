@@ -1,0 +1,140 @@
+"""Device profiles: what all devices of one kind share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from appserver.api.fields import Input, Name, Output, Page, Slug
+from appserver.api.problems import Problem, invalid, not_found
+from appserver.api.router import Api, Call
+from internalapi import messages as m
+
+api = Api("Device profiles")
+
+MacVersion = Literal["1.0.0", "1.0.1", "1.0.2", "1.0.3", "1.0.4", "1.1.0", "1.1"]
+DeviceClass = Literal["A", "B", "C"]
+
+
+class ProfileBody(Input):
+    """What a profile says."""
+
+    title: Name = ""
+    mac_version: MacVersion = "1.0.3"
+    region: str = Field("RU864", pattern=r"^[A-Z0-9_-]{2,20}$")
+    device_class: DeviceClass = Field("A", alias="class")
+    codec: str = Field("", pattern=r"^[a-z0-9_.-]{0,63}$")
+    adr: Literal["default", "recommended", "off"] = "default"
+    adr_margin_db: float = Field(10.0, ge=0, le=40, allow_inf_nan=False)
+    expected_interval_s: int = Field(86400, ge=10, le=31 * 86400)
+    rx1_delay_s: int = Field(1, ge=1, le=15)
+    dev_status_interval_s: int = Field(86400, ge=0, le=366 * 86400)
+
+
+class NewProfile(ProfileBody):
+    """A profile to make."""
+
+    name: Slug
+
+
+class ChangedProfile(ProfileBody):
+    """All that may change; ``name`` may be repeated."""
+
+    name: Slug | None = None
+
+
+class Profile(Output):
+    """A device profile."""
+
+    name: str
+    title: str
+    mac_version: str
+    region: str
+    device_class: str = Field(alias="class")
+    codec: str
+    adr: str
+    adr_margin_db: float
+    expected_interval_s: int
+    rx1_delay_s: int
+    dev_status_interval_s: int
+    built_in: bool
+
+
+class ProfilePath(Input):
+    name: Slug
+
+
+FIELDS = [
+    "title",
+    "mac_version",
+    "region",
+    "device_class",
+    "codec",
+    "adr",
+    "adr_margin_db",
+    "expected_interval_s",
+    "rx1_delay_s",
+    "dev_status_interval_s",
+]
+
+
+def profile_view(record: m.ProfileRecord) -> Profile:
+    """The API's form of a profile."""
+    return Profile.model_construct(
+        name=record.name, built_in=record.built_in, **{field: getattr(record, field) for field in FIELDS}
+    )
+
+
+async def all_profiles(call: Call) -> dict[str, m.ProfileRecord]:
+    """Profiles by name."""
+    return {item.name: item for item in (await call.services.network.profiles()).items}
+
+
+async def find_profile(call: Call, name: str) -> m.ProfileRecord:
+    """The profile, or the 404 that names it."""
+    profiles = await all_profiles(call)
+    if name not in profiles:
+        raise not_found("device profile", name)
+    return profiles[name]
+
+
+async def _write(call: Call, name: str, body: ProfileBody) -> Profile:
+    await call.services.network.profile_put(name=name, **{field: getattr(body, field) for field in FIELDS})
+    return profile_view(await find_profile(call, name))
+
+
+@api.add("GET", "/device-profiles", answers=Page[Profile], summary="List device profiles")
+async def list_profiles(call: Call) -> Page[Profile]:
+    return Page(items=[profile_view(item) for item in (await all_profiles(call)).values()])
+
+
+@api.add("POST", "/device-profiles", answers=Profile, status=201, summary="Make a device profile")
+async def post_profile(call: Call, body: NewProfile) -> Profile:
+    if body.name in await all_profiles(call):
+        raise Problem(409, f"Device profile {body.name} exists already.")
+    profile = await _write(call, body.name, body)
+    await call.audit("profile.create", f"profile/{body.name}")
+    return profile
+
+
+@api.add("GET", "/device-profiles/{name}", answers=Profile, summary="Show a device profile")
+async def get_profile(call: Call, path: ProfilePath) -> Profile:
+    return profile_view(await find_profile(call, path.name))
+
+
+@api.add("PUT", "/device-profiles/{name}", answers=Profile, summary="Change a device profile")
+async def put_profile(call: Call, path: ProfilePath, body: ChangedProfile) -> Profile:
+    if body.name not in (None, path.name):
+        raise invalid("name", "differs from the address; a profile's name does not change")
+    await find_profile(call, path.name)
+    profile = await _write(call, path.name, body)
+    await call.audit("profile.change", f"profile/{path.name}")
+    return profile
+
+
+@api.add("DELETE", "/device-profiles/{name}", answers=None, status=204, summary="Remove a device profile")
+async def delete_profile(call: Call, path: ProfilePath) -> None:
+    await find_profile(call, path.name)
+    await call.services.network.profile_delete(key=path.name)
+    await call.audit("profile.delete", f"profile/{path.name}")

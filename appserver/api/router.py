@@ -1,0 +1,172 @@
+"""A typed router: handlers say with annotations what they take, requests that differ get a problem document.
+
+A handler is ``async def handler(call, path=…, query=…, body=…)``; the parameters named ``path``, ``query`` and ``body``
+are pydantic models, present only where the handler wants them. The same annotations make the OpenAPI description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, get_type_hints
+
+from aiohttp import web
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from appserver.api.problems import Problem, from_validation
+from appserver.auth.gate import client_address
+from appserver.auth.identity import Identity, identity_of
+from appserver.services import SERVICES, Services
+
+PREFIX = "/api/v1"
+Handler = Callable[..., Awaitable[Any]]
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way through a handler."""
+
+    request: web.Request
+    services: Services
+    who: Identity
+
+    async def audit(self, action: str, subject: str, detail: dict[str, Any] | None = None) -> None:
+        """Write down who did what to what."""
+        await self.services.auth.audit(self.who.name, client_address(self.request), action, subject, detail or {})
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one address."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    tag: str
+    status: int
+    answers: Any
+    """Type of the JSON answer; None for an empty one, a media type for anything else."""
+    upload: bool = False
+    """Takes multipart/form-data that the handler reads itself."""
+    headers: tuple[str, ...] = ()
+    """Request headers with a meaning of their own."""
+
+    @cached_property
+    def takes(self) -> dict[str, type[BaseModel]]:
+        """Models of ``path``, ``query`` and ``body``."""
+        hints = get_type_hints(self.handler)
+        return {name: hints[name] for name in ("path", "query", "body") if name in hints}
+
+    @cached_property
+    def writer(self) -> TypeAdapter[Any] | None:
+        return None if self.answers is None or isinstance(self.answers, str) else TypeAdapter(self.answers)
+
+
+@dataclass
+class Api:
+    """A table of operations."""
+
+    tag: str = ""
+    operations: list[Operation] = field(default_factory=list)
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        *,
+        answers: Any,
+        summary: str,
+        status: int = 200,
+        upload: bool = False,
+        headers: tuple[str, ...] = (),
+    ) -> Callable[[Handler], Handler]:
+        """Enter the decorated handler for ``method`` and ``path`` (without the prefix)."""
+
+        def enter(handler: Handler) -> Handler:
+            self.operations.append(
+                Operation(method, path, handler, summary, self.tag, status, answers, upload, headers)
+            )
+            return handler
+
+        return enter
+
+    def include(self, other: Api) -> None:
+        """Take over another table's operations."""
+        self.operations.extend(other.operations)
+
+    def mount(self, app: web.Application) -> None:
+        """Make aiohttp routes of all operations."""
+        for operation in self.operations:
+            app.router.add_route(operation.method, PREFIX + operation.path, _endpoint(operation))
+
+
+def _endpoint(operation: Operation) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        arguments = {}
+        for name, model in operation.takes.items():
+            arguments[name] = await _READERS[name](request, model)
+        if "query" not in operation.takes and request.query:
+            unknown = sorted(request.query)
+            raise Problem(
+                422,
+                f"Unknown query parameter: {unknown[0]}.",
+                errors=[{"in": "query", "field": key, "message": "Unknown parameter"} for key in unknown],
+            )
+        call = Call(request, request.app[SERVICES], identity_of(request))
+        result = await operation.handler(call, **arguments)
+        if isinstance(result, web.StreamResponse):
+            return result
+        if operation.writer is None:
+            return web.Response(status=204)
+        return web.Response(
+            status=operation.status,
+            body=operation.writer.dump_json(operation.writer.validate_python(result), by_alias=True),
+            content_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
+
+    return endpoint
+
+
+async def _read_path(request: web.Request, model: type[BaseModel]) -> BaseModel:
+    try:
+        return model.model_validate(dict(request.match_info))
+    except ValidationError as error:
+        raise from_validation(error, "path") from error
+
+
+async def _read_query(request: web.Request, model: type[BaseModel]) -> BaseModel:
+    values: dict[str, str] = {}
+    for key, value in request.query.items():
+        if key in values:
+            raise Problem(
+                422,
+                f"Query parameter {key} is given twice.",
+                errors=[{"in": "query", "field": key, "message": "Given twice"}],
+            )
+        values[key] = value
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise from_validation(error, "query") from error
+
+
+async def _read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
+    if request.content_type not in ("application/json", "application/octet-stream", "text/json"):
+        raise Problem(415, "Send the body as application/json.")
+    raw = await request.read()
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise from_validation(error, "body") from error
+    except UnicodeError as error:
+        raise Problem(400, "The body is not valid UTF-8.") from error
+
+
+_READERS: dict[str, Callable[[web.Request, type[BaseModel]], Awaitable[BaseModel]]] = {
+    "path": _read_path,
+    "query": _read_query,
+    "body": _read_body,
+}

@@ -1,0 +1,205 @@
+"""A device's session and its downlink queue."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints, model_validator
+
+from appserver.api.devices import DevicePath, find_device
+from appserver.api.fields import Base64, DevAddrHex, Input, Key128, Output, Page, Time, microseconds_of, time_of
+from appserver.api.problems import Problem, invalid, not_found
+from appserver.api.router import Api, Call
+from internalapi import messages as m
+from internalapi.client import ApiError
+
+api = Api("Devices")
+
+Counter = Annotated[int, Field(ge=0, le=2**32 - 1)]
+IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
+
+
+class Session(Output):
+    """A session without its keys: counters and the state of the MAC layer."""
+
+    dev_eui: str
+    dev_addr: str
+    mac_version: str
+    activated_at: Time
+    confirmed_by_uplink: bool
+    fcnt_up: int | None
+    fcnt_down: int
+    afcnt_down: int
+    rx1_delay_s: int
+    rx1_dr_offset: int
+    rx2_dr: int
+    rx2_frequency_hz: int
+    channels_hz: list[int]
+    dr: int | None
+    tx_power_index: int
+    nb_trans: int
+    adr_reason: str
+
+
+class NewSession(Input):
+    """An ABP session, or one taken over from another server."""
+
+    dev_addr: DevAddrHex
+    app_s_key: Key128
+    nwk_s_key: Key128 | None = None
+    """1.0.x: the one network key."""
+    f_nwk_s_int_key: Key128 | None = None
+    s_nwk_s_int_key: Key128 | None = None
+    nwk_s_enc_key: Key128 | None = None
+    fcnt_up: Counter = 0
+    fcnt_down: Counter = 0
+    afcnt_down: Counter = 0
+
+    @model_validator(mode="after")
+    def _network_keys_are_complete(self) -> NewSession:
+        three = (self.f_nwk_s_int_key, self.s_nwk_s_int_key, self.nwk_s_enc_key)
+        if self.nwk_s_key and any(three):
+            raise ValueError("give nwk_s_key (1.0.x) or the three network keys of 1.1, not both")
+        if not self.nwk_s_key and not all(three):
+            raise ValueError("give nwk_s_key (1.0.x) or all three of f_nwk_s_int_key, s_nwk_s_int_key, nwk_s_enc_key")
+        return self
+
+
+def session_view(record: m.SessionRecord) -> Session:
+    """The API's form of a session."""
+    names = [name for name in Session.model_fields if name in m.SessionRecord.__struct_fields__]
+    return Session.model_construct(
+        **{name: getattr(record, name) for name in names},
+        activated_at=time_of(record.activated_at_us),
+        fcnt_up=record.f_cnt_up,
+        fcnt_down=record.f_cnt_down,
+        afcnt_down=record.a_f_cnt_down,
+    )
+
+
+@api.add("GET", "/devices/{dev_eui}/session", answers=Session, summary="Show a device's session")
+async def get_session(call: Call, path: DevicePath) -> Session:
+    try:
+        return session_view(await call.services.network.session(key=path.dev_eui))
+    except ApiError as error:
+        if error.problem.code == "not_found":
+            raise not_found("session of device", path.dev_eui) from error
+        raise
+
+
+@api.add("PUT", "/devices/{dev_eui}/session", answers=Session, summary="Set a device's session (ABP)")
+async def put_session(call: Call, path: DevicePath, body: NewSession) -> Session:
+    await find_device(call, path.dev_eui)
+    await call.services.network.session_put(
+        dev_eui=path.dev_eui,
+        dev_addr=body.dev_addr,
+        app_s_key=body.app_s_key,
+        nwk_s_key=body.nwk_s_key or "",
+        f_nwk_s_int_key=body.f_nwk_s_int_key or "",
+        s_nwk_s_int_key=body.s_nwk_s_int_key or "",
+        nwk_s_enc_key=body.nwk_s_enc_key or "",
+        f_cnt_up=body.fcnt_up,
+        f_cnt_down=body.fcnt_down,
+        a_f_cnt_down=body.afcnt_down,
+    )
+    await call.audit("session.set", f"device/{path.dev_eui}", {"dev_addr": body.dev_addr})
+    return await get_session(call, path)
+
+
+@api.add("DELETE", "/devices/{dev_eui}/session", answers=None, status=204, summary="Drop a device's session")
+async def delete_session(call: Call, path: DevicePath) -> None:
+    await get_session(call, path)
+    await call.services.network.session_delete(key=path.dev_eui)
+    await call.audit("session.delete", f"device/{path.dev_eui}")
+
+
+class QueueItem(Output):
+    """An item of the downlink queue; ``state`` is where it is, ``reason`` says why."""
+
+    id: str
+    dev_eui: str
+    f_port: int
+    data: Base64
+    confirmed: bool
+    state: str
+    reason: str
+    created_at: Time
+    expires_at: Time | None
+    fcnt_down: int | None
+
+
+class NewQueueItem(Input):
+    """Bytes for a device (``data``), or an ``object`` that its codec encodes."""
+
+    f_port: int | None = Field(None, ge=1, le=223)
+    data: Annotated[Base64, Field(max_length=242)] | None = None
+    object: dict[str, Any] | None = None
+    confirmed: bool = False
+    expires_at: Time | None = None
+
+
+def queue_view(item: m.QueueItem) -> QueueItem:
+    """The API's form of a queue item."""
+    return QueueItem.model_construct(
+        id=item.id,
+        dev_eui=item.dev_eui,
+        f_port=item.f_port,
+        data=item.data,
+        confirmed=item.confirmed,
+        state=item.state,
+        reason=item.reason,
+        created_at=time_of(item.created_at_us),
+        expires_at=time_of(item.expires_at_us),
+        fcnt_down=item.f_cnt_down,
+    )
+
+
+async def enqueue(call: Call, dev_eui: str, body: NewQueueItem, idempotency_key: str = "") -> m.QueueItem:
+    """Put an item into the device's queue; the same ``idempotency_key`` gives the same item again."""
+    device = await find_device(call, dev_eui)
+    if (body.data is None) == (body.object is None):
+        raise invalid("data", "give either data or object")
+    f_port, data = body.f_port, body.data
+    if body.object is not None:
+        raise invalid("object", f"the codec {device.codec or '(none)'} does not encode downlinks; send data")
+    if f_port is None:
+        raise invalid("f_port", "is required with data")
+    item = await call.services.network.queue_put(
+        dev_eui=dev_eui,
+        f_port=f_port,
+        data=data,
+        confirmed=body.confirmed,
+        expires_at_us=microseconds_of(body.expires_at) if body.expires_at else None,
+        idempotency_key=idempotency_key,
+    )
+    await call.audit("queue.add", f"device/{dev_eui}", {"id": item.id, "f_port": f_port, "bytes": len(data or b"")})
+    return item
+
+
+@api.add("GET", "/devices/{dev_eui}/queue", answers=Page[QueueItem], summary="List a device's downlink queue")
+async def list_queue(call: Call, path: DevicePath) -> Page[QueueItem]:
+    await find_device(call, path.dev_eui)
+    queue = await call.services.network.queue(key=path.dev_eui)
+    return Page(items=[queue_view(item) for item in queue.items])
+
+
+@api.add(
+    "POST",
+    "/devices/{dev_eui}/queue",
+    answers=QueueItem,
+    status=201,
+    summary="Queue a downlink",
+    headers=("Idempotency-Key",),
+)
+async def post_queue(call: Call, path: DevicePath, body: NewQueueItem) -> QueueItem:
+    key = call.request.headers.get("Idempotency-Key", "")
+    if len(key) > 200 or not key.isascii() or not key.isprintable():
+        raise Problem(422, "Idempotency-Key: at most 200 printable ASCII characters.")
+    return queue_view(await enqueue(call, path.dev_eui, body, key))
+
+
+@api.add("DELETE", "/devices/{dev_eui}/queue", answers=None, status=204, summary="Empty a device's downlink queue")
+async def delete_queue(call: Call, path: DevicePath) -> None:
+    await find_device(call, path.dev_eui)
+    await call.services.network.queue_delete(key=path.dev_eui)
+    await call.audit("queue.empty", f"device/{path.dev_eui}")

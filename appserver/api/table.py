@@ -1,0 +1,16 @@
+"""All resources in one table."""
+
+from __future__ import annotations
+
+from appserver.api import devices, frames, gateways, profiles, sessions, status, users
+from appserver.api.router import Api
+
+MODULES = (status, gateways, profiles, devices, sessions, frames, users)
+
+
+def whole_api() -> Api:
+    """Every operation of the API."""
+    api = Api()
+    for module in MODULES:
+        api.include(module.api)
+    return api

@@ -1,0 +1,150 @@
+"""Roles and what each may reach: one table from address and method to the least role; what is not in it is refused."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """A person's or a token's rights; each role includes the ones before it."""
+
+    viewer = "viewer"
+    """Reads everything that belongs to metering and to the network."""
+    dispatcher = "dispatcher"
+    """Also enters readings and makes exports."""
+    engineer = "engineer"
+    """Also changes gateways, devices, the registry, and imports."""
+    admin = "admin"
+    """Also users, tokens, integrations and the audit record."""
+
+    @property
+    def rank(self) -> int:
+        return _RANKS[self]
+
+    def includes(self, other: Role) -> bool:
+        """Whether this role may do whatever ``other`` may."""
+        return self.rank >= other.rank
+
+
+_RANKS = {role: rank for rank, role in enumerate(Role)}
+
+Access = dict[str, Role | None]
+"""HTTP method → least role; None lets everybody in, signed in or not."""
+
+_READ: Access = {"GET": Role.viewer}
+_ENGINEER: Access = {"GET": Role.viewer, "POST": Role.engineer, "PUT": Role.engineer, "DELETE": Role.engineer}
+_ADMIN: Access = {"GET": Role.admin, "POST": Role.admin, "PUT": Role.admin, "DELETE": Role.admin}
+_ENTER: Access = {"GET": Role.viewer, "POST": Role.dispatcher, "DELETE": Role.dispatcher}
+_SELF: Access = {"GET": Role.viewer, "POST": Role.viewer}
+_PUBLIC: Access = {"GET": None, "POST": None}
+
+API_ACCESS: dict[str, Access] = {
+    "/openapi.json": {"GET": None},
+    "/me": {"GET": Role.viewer},
+    "/status": _READ,
+    "/gateways": _ENGINEER,
+    "/gateways/unknown": _READ,
+    "/gateways/{gateway_eui}": _ENGINEER,
+    "/device-profiles": _ENGINEER,
+    "/device-profiles/{name}": _ENGINEER,
+    "/codecs": _READ,
+    "/codecs/{name}": _READ,
+    "/codecs/{name}/test": {"POST": Role.viewer},
+    "/devices": _ENGINEER,
+    "/devices/{dev_eui}": _ENGINEER,
+    "/devices/{dev_eui}/session": _ENGINEER,
+    "/devices/{dev_eui}/queue": _ENGINEER,
+    "/devices/{dev_eui}/nonces": {"DELETE": Role.engineer},
+    "/devices/nonces": {"DELETE": Role.engineer},
+    "/frames": _READ,
+    "/frames/stream": _READ,
+    "/events": _READ,
+    "/events/stream": _READ,
+    "/organisations": _ENGINEER,
+    "/organisations/{id}": _ENGINEER,
+    "/buildings": _ENGINEER,
+    "/buildings/{id}": _ENGINEER,
+    "/buildings/{id}/balance": _READ,
+    "/premises": _ENGINEER,
+    "/premises/{id}": _ENGINEER,
+    "/points": _ENGINEER,
+    "/points/{id}": _ENGINEER,
+    "/meters": _ENGINEER,
+    "/meters/{id}": _ENGINEER,
+    "/installations": _ENGINEER,
+    "/installations/{id}": _ENGINEER,
+    "/verifications": _ENGINEER,
+    "/verifications/{id}": _ENGINEER,
+    "/readings": _ENTER,
+    "/statements/{name}": _READ,
+    "/imports": {"GET": Role.engineer, "POST": Role.engineer},
+    "/imports/{id}": {"GET": Role.engineer},
+    "/imports/{id}/apply": {"POST": Role.engineer},
+    "/exports": {"GET": Role.dispatcher, "POST": Role.dispatcher},
+    "/exports/{id}": {"GET": Role.dispatcher},
+    "/exports/{id}/file": {"GET": Role.dispatcher},
+    "/integrations": _ADMIN,
+    "/integrations/{id}": _ADMIN,
+    "/integrations/{id}/deliveries": _ADMIN,
+    "/users": _ADMIN,
+    "/users/{id}": _ADMIN,
+    "/tokens": _ADMIN,
+    "/tokens/{id}": _ADMIN,
+    "/audit": {"GET": Role.admin},
+}
+"""Addresses below ``/api/v1``."""
+
+PAGE_ACCESS: dict[str, Access] = {
+    "/healthz": {"GET": None},
+    "/readyz": {"GET": None},
+    "/metrics": {"GET": None},
+    "/static/{file}": {"GET": None},
+    "/api/docs": {"GET": None},
+    "/language": _PUBLIC,
+    "/sign-in": _PUBLIC,
+    "/sign-out": {"POST": Role.viewer},
+    "/": _READ,
+    "/profile": _SELF,
+    "/profile/password": _SELF,
+    "/profile/sign-out-everywhere": {"POST": Role.viewer},
+    "/gateways": _READ,
+    "/gateways/new": {"GET": Role.engineer, "POST": Role.engineer},
+    "/gateways/{gateway_eui}": {"GET": Role.viewer, "POST": Role.engineer},
+    "/gateways/{gateway_eui}/adopt": {"POST": Role.engineer},
+    "/gateways/{gateway_eui}/delete": {"POST": Role.engineer},
+    "/devices": _READ,
+    "/devices/new": {"GET": Role.engineer, "POST": Role.engineer},
+    "/devices/{dev_eui}": {"GET": Role.viewer, "POST": Role.engineer},
+    "/devices/{dev_eui}/queue": {"POST": Role.engineer},
+    "/devices/{dev_eui}/delete": {"POST": Role.engineer},
+    "/meters": _READ,
+    "/meters/{id}": _READ,
+    "/meters/{id}/readings": {"POST": Role.dispatcher},
+    "/houses": _READ,
+    "/houses/{id}": _READ,
+    "/houses/{id}/download": _READ,
+    "/live": _READ,
+    "/live/stream": _READ,
+    "/import": {"GET": Role.engineer, "POST": Role.engineer},
+    "/import/{id}": {"GET": Role.engineer},
+    "/import/{id}/apply": {"POST": Role.engineer},
+    "/admin/users": {"GET": Role.admin, "POST": Role.admin},
+    "/admin/users/{id}": {"GET": Role.admin, "POST": Role.admin},
+    "/admin/tokens": {"GET": Role.admin, "POST": Role.admin},
+    "/admin/tokens/{id}/revoke": {"POST": Role.admin},
+    "/admin/audit": {"GET": Role.admin},
+}
+
+_MISSING: Access = {}
+PASSWORD_CHANGE = frozenset({"/profile/password", "/sign-out", "/language", "/static/{file}", "/healthz", "/readyz"})
+"""All that a person may reach until the one-time password is changed."""
+
+
+def least_role(pattern: str, method: str) -> tuple[bool, Role | None]:
+    """Whether the address and method are in the table, and the least role for them (None: everybody)."""
+    if pattern.startswith("/api/v1/"):
+        access = API_ACCESS.get(pattern.removeprefix("/api/v1"), _MISSING)
+    else:
+        access = PAGE_ACCESS.get(pattern, _MISSING)
+    method = "GET" if method == "HEAD" else method
+    return (method in access, access.get(method))

@@ -1,0 +1,166 @@
+"""The application process: database, ingest, integrations, HTTP server; started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from appserver.auth.passwords import Passwords, one_time_password
+from appserver.auth.roles import Role
+from appserver.auth.store import AuthStore, SessionLimits
+from appserver.auth.throttle import Throttle
+from appserver.db import Database, open_database
+from appserver.jobs import Jobs
+from appserver.live import Live
+from appserver.models import User
+from appserver.server import make_app
+from appserver.services import Services, now_us
+from appserver.settings import ApplicationSettings
+from internalapi.client import NetworkClient
+
+log = structlog.get_logger("application")
+
+FIRST_LOGIN = "admin"
+RESTART_S = 5.0
+STOP_S = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What the caller prints when the process is ready."""
+
+    url: str
+    first_login: str = ""
+    """Login of the administrator made by this start; empty at later starts."""
+    one_time_password: str = ""
+    """Shown once; it must be changed at the first sign-in."""
+
+
+async def run(
+    settings: ApplicationSettings, network: NetworkClient, ready: Callable[[Started], None] | None = None
+) -> None:
+    """Serve until cancelled or until SIGTERM or SIGINT comes. ``ready`` is called once, when requests are answered."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+    async with application(settings, network) as (_, started):
+        if ready is not None:
+            ready(started)
+        await stop.wait()
+        log.info("stopping")
+
+
+@asynccontextmanager
+async def application(
+    settings: ApplicationSettings,
+    network: NetworkClient,
+    clock: Callable[[], int] = now_us,
+    background: bool = True,
+) -> AsyncIterator[tuple[Services, Started]]:
+    """The running application: its services and its address. ``background`` also runs ingest and integrations."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    database = await asyncio.to_thread(open_database, settings.data_dir / "application.db")
+    services = make_services(settings, network, database, clock)
+    password = await make_first_administrator(services)
+    runner = web.AppRunner(make_app(services), access_log=None, shutdown_timeout=STOP_S / 2, handle_signals=False)
+    tasks: list[asyncio.Task[None]] = []
+    try:
+        if background:
+            for name, work in background_work(services).items():
+                task = asyncio.create_task(_keep_running(name, work), name=name)
+                services.tasks[name] = lambda task=task: not task.done()  # type: ignore[misc]
+                tasks.append(task)
+        await runner.setup()
+        site = web.TCPSite(runner, settings.http.host, settings.http.port, reuse_address=True)
+        await site.start()
+        url = settings.http.public_url or f"http://{_shown_host(settings.http.host)}:{runner.addresses[0][1]}"
+        yield services, Started(url, FIRST_LOGIN if password else "", password)
+    finally:
+        await _stop(services, runner, tasks)
+        database.close()
+
+
+def make_services(
+    settings: ApplicationSettings, network: NetworkClient, database: Database, clock: Callable[[], int]
+) -> Services:
+    """All parts that requests need."""
+    limits = SessionLimits(
+        idle_us=settings.http.session_idle_minutes * 60_000_000,
+        absolute_us=settings.http.session_absolute_hours * 3_600_000_000,
+    )
+    return Services(
+        settings=settings,
+        network=network,
+        database=database,
+        auth=AuthStore(database, limits, clock),
+        passwords=Passwords(settings.password_memory_kib),
+        throttle=Throttle(),
+        live=Live(network),
+        jobs=Jobs(settings.data_dir / "jobs", clock),
+        clock=clock,
+    )
+
+
+async def make_first_administrator(services: Services) -> str:
+    """On a fresh database add the administrator; returns the one-time password, or an empty text later on."""
+    if await services.auth.any_user():
+        return ""
+    password = one_time_password()
+    user = User(
+        login=FIRST_LOGIN,
+        password_hash=await services.passwords.hash(password),
+        role=Role.admin.value,
+        must_change_password=True,
+        created_at_us=0,
+    )
+    await services.auth.create_user(user)
+    await services.auth.audit("system", "", "user.create", f"user/{user.id}", {"login": FIRST_LOGIN, "role": "admin"})
+    return password
+
+
+def background_work(services: Services) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+    """Tasks that run beside the server, by name."""
+    return {}
+
+
+async def _keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run ``work`` for ever: after a fault it starts again, so that one bad moment does not end the readings."""
+    while True:
+        try:
+            await work()
+            return
+        except Exception:
+            log.exception("task failed and starts again", task=name)
+            await asyncio.sleep(RESTART_S)
+
+
+async def _stop(services: Services, runner: web.AppRunner, tasks: list[asyncio.Task[None]]) -> None:
+    async def in_order() -> None:
+        await services.live.close()
+        await runner.cleanup()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await services.jobs.close()
+
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(in_order(), STOP_S)
+    services.passwords.close()
+    await services.network.close()
+
+
+def _shown_host(host: str) -> str:
+    if host in ("0.0.0.0", "::", ""):
+        return os.uname().nodename if host == "" else "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,294 @@
+"""Pages of the network: gateways, devices, the live frame log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from aiohttp import web
+from pydantic import Field
+
+from appserver.api.devices import NewDevice, create_device, find_device, remove_device
+from appserver.api.fields import Eui, Input, PageQuery
+from appserver.api.frames import FrameFilter, wanted
+from appserver.api.gateways import (
+    GatewayBody,
+    Location,
+    NewGateway,
+    create_gateway,
+    find_gateway,
+    remove_gateway,
+    write_gateway,
+)
+from appserver.api.problems import Problem, invalid
+from appserver.api.profiles import all_profiles
+from appserver.api.router import Call
+from appserver.api.sessions import NewQueueItem, enqueue
+from appserver.live import stream
+from appserver.web.forms import call_of, check, link, read_form, seen_query
+from appserver.web.i18n import N_
+from appserver.web.render import page, text
+from internalapi import messages as m
+from internalapi.client import ApiError, NetworkUnavailable
+
+PER_PAGE = 100
+
+
+class _EuiPath(Input):
+    eui: Eui
+
+
+def _eui(request: web.Request, name: str) -> str:
+    try:
+        return check(_EuiPath, {"eui": request.match_info[name]}).eui
+    except Problem as error:
+        raise Problem(404, N_("This is not an EUI: it has 16 hexadecimal digits.")) from error
+
+
+# ---------------------------------------------------------------------------------------------------------- gateways
+
+
+async def gateways(request: web.Request) -> web.Response:
+    """The list with state and duty budgets, and the unknown ones."""
+    call, query = call_of(request), seen_query(request, PageQuery)
+    listing, unknown = m.GatewayPage([]), m.UnknownGateways([])
+    away = False
+    try:
+        listing, unknown = await asyncio.gather(
+            call.services.network.gateways(cursor=query.cursor, limit=PER_PAGE, q=query.q),
+            call.services.network.gateways_unknown(),
+        )
+    except NetworkUnavailable:
+        away = True
+    return page(
+        request,
+        "gateways.html",
+        items=listing.items,
+        more=link(request, cursor=listing.next_cursor) if listing.next_cursor else None,
+        unknown=sorted(unknown.items, key=lambda item: -item.last_seen_us),
+        q=query.q,
+        away=away,
+    )
+
+
+class _GatewayForm(GatewayBody):
+    gateway_eui: Eui | None = None
+    location: None = None
+    latitude: float | None = Field(None, ge=-90, le=90, allow_inf_nan=False)
+    longitude: float | None = Field(None, ge=-180, le=180, allow_inf_nan=False)
+    altitude_m: float | None = Field(None, ge=-1000, le=20000, allow_inf_nan=False)
+
+
+_GATEWAY_FIELDS = ("gateway_eui", "name", "latitude", "longitude", "altitude_m", "antenna_gain_dbi")
+
+
+def _gateway_body(fields: dict[str, str]) -> tuple[str | None, GatewayBody]:
+    numbers = {name: fields.get(name, "").replace(",", ".") for name in _GATEWAY_FIELDS[2:]}
+    form = check(_GatewayForm, {"gateway_eui": fields.get("gateway_eui"), "name": fields.get("name")} | numbers)
+    location = None
+    if (form.latitude is None) != (form.longitude is None):
+        raise invalid("longitude", N_("give both latitude and longitude, or neither"), "form")
+    if form.latitude is not None and form.longitude is not None:
+        location = Location(latitude=form.latitude, longitude=form.longitude, altitude_m=form.altitude_m)
+    return form.gateway_eui, GatewayBody(name=form.name, location=location, antenna_gain_dbi=form.antenna_gain_dbi)
+
+
+async def new_gateway(request: web.Request) -> web.Response:
+    """The form, and its sending."""
+    fields = dict.fromkeys(_GATEWAY_FIELDS, "") | {"gateway_eui": request.query.get("eui", "")[:32]}
+    problem = None
+    if request.method == "POST":
+        sent = await read_form(request)
+        fields |= {name: sent.get(name, "") for name in _GATEWAY_FIELDS}
+        try:
+            eui, body = _gateway_body(fields)
+            if eui is None:
+                raise invalid("gateway_eui", N_("must be 16 hexadecimal digits"), "form")
+            await create_gateway(call_of(request), NewGateway(gateway_eui=eui, **dict(body)))
+            raise web.HTTPSeeOther(f"/gateways/{eui}")
+        except Problem as refusal:
+            problem = refusal
+    status = problem.status if problem else 200
+    return page(request, "gateway_new.html", status=status, fields=fields, problem=problem)
+
+
+async def gateway(request: web.Request) -> web.Response:
+    """One gateway: state, duty budget, outcomes; its form."""
+    call, eui = call_of(request), _eui(request, "gateway_eui")
+    record = await find_gateway(call, eui)
+    problem = None
+    fields: dict[str, Any] = {name: getattr(record, name) for name in _GATEWAY_FIELDS}
+    if request.method == "POST":
+        sent = await read_form(request)
+        fields |= {name: sent.get(name, "") for name in _GATEWAY_FIELDS if name != "gateway_eui"}
+        try:
+            _, body = _gateway_body({name: str(fields[name] or "") for name in _GATEWAY_FIELDS})
+            body = body.model_copy(update={"tags": record.tags})
+            await write_gateway(call, eui, body)
+            await call.audit("gateway.change", f"gateway/{eui}", {"name": body.name})
+            raise web.HTTPSeeOther(f"/gateways/{eui}")
+        except Problem as refusal:
+            problem = refusal
+    frames = await call.services.network.frames(gateway_eui=eui, limit=20)
+    return page(
+        request,
+        "gateway.html",
+        status=problem.status if problem else 200,
+        gateway=record,
+        fields=fields,
+        frames=frames.items,
+        problem=problem,
+    )
+
+
+async def adopt_gateway(request: web.Request) -> web.Response:
+    """Register an unknown gateway with one click."""
+    call, eui = call_of(request), _eui(request, "gateway_eui")
+    await create_gateway(call, NewGateway(gateway_eui=eui))
+    raise web.HTTPSeeOther(f"/gateways/{eui}")
+
+
+async def delete_gateway(request: web.Request) -> web.Response:
+    """Take a gateway out of the registry."""
+    await remove_gateway(call_of(request), _eui(request, "gateway_eui"))
+    raise web.HTTPSeeOther("/gateways")
+
+
+# ----------------------------------------------------------------------------------------------------------- devices
+
+
+async def devices(request: web.Request) -> web.Response:
+    """The list: last seen, signal, battery."""
+    call, query = call_of(request), seen_query(request, PageQuery)
+    listing, away, total = m.DevicePage([]), False, 0
+    try:
+        listing, status = await asyncio.gather(
+            call.services.network.devices(cursor=query.cursor, limit=PER_PAGE, q=query.q),
+            call.services.network.status(),
+        )
+        total = status.devices
+    except NetworkUnavailable:
+        away = True
+    more = link(request, cursor=listing.next_cursor) if listing.next_cursor else None
+    return page(request, "devices.html", items=listing.items, more=more, q=query.q, away=away, total=total)
+
+
+_DEVICE_FIELDS = ("dev_eui", "join_eui", "name", "profile", "app_key", "nwk_key")
+
+
+async def new_device(request: web.Request) -> web.Response:
+    """The form, and its sending. Keys are never shown again, not even after a mistake elsewhere in the form."""
+    call = call_of(request)
+    profiles = await all_profiles(call)
+    fields, problem = dict.fromkeys(_DEVICE_FIELDS, ""), None
+    if request.method == "POST":
+        sent = await read_form(request)
+        fields |= {name: sent.get(name, "") for name in _DEVICE_FIELDS}
+        try:
+            body = check(NewDevice, fields)
+            await create_device(call, body)
+            raise web.HTTPSeeOther(f"/devices/{body.dev_eui}")
+        except Problem as refusal:
+            problem = refusal
+        except ApiError as refusal:
+            problem = Problem(409 if refusal.status == 409 else 422, refusal.problem.detail)
+        fields |= {"app_key": "", "nwk_key": ""}
+    options = [(name, profile.title or name) for name, profile in sorted(profiles.items())]
+    status = problem.status if problem else 200
+    return page(request, "device_new.html", status=status, fields=fields, problem=problem, profiles=options)
+
+
+async def device(request: web.Request) -> web.Response:
+    """One device: session, queue, last frames; the form of a downlink posts here."""
+    return await _device(request, _eui(request, "dev_eui"))
+
+
+async def _device(
+    request: web.Request, dev_eui: str, problem: Problem | None = None, fields: dict[str, str] | None = None
+) -> web.Response:
+    call = call_of(request)
+    network = call.services.network
+    record = await find_device(call, dev_eui)
+    queue, frames, session = await asyncio.gather(
+        network.queue(key=dev_eui), network.frames(dev_eui=dev_eui, limit=50), _session(call, dev_eui)
+    )
+    return page(
+        request,
+        "device.html",
+        status=problem.status if problem else 200,
+        device=record,
+        session=session,
+        queue=list(reversed(queue.items)),
+        frames=frames.items,
+        meters=await call.services.database.run(_meters_of, call, dev_eui),
+        problem=problem,
+        fields=fields or {"f_port": "", "data": "", "confirmed": ""},
+    )
+
+
+def _meters_of(call: Call, dev_eui: str) -> list[tuple[Any, ...]]:
+    return call.services.database.rows(
+        "SELECT c.channel, m.id, m.serial, m.model, m.resource FROM module_channel c JOIN meter m ON m.id = c.meter_id"
+        " WHERE c.dev_eui = ? AND c.valid_until_us IS NULL ORDER BY c.channel",
+        (dev_eui,),
+    )
+
+
+async def _session(call: Call, dev_eui: str) -> m.SessionRecord | None:
+    try:
+        session: m.SessionRecord = await call.services.network.session(key=dev_eui)
+    except ApiError as error:
+        if error.problem.code == "not_found":
+            return None
+        raise
+    return session
+
+
+async def queue_downlink(request: web.Request) -> web.Response:
+    """Put bytes (hex) into a device's queue."""
+    call, dev_eui = call_of(request), _eui(request, "dev_eui")
+    fields = await read_form(request)
+    try:
+        try:
+            data = bytes.fromhex(fields.get("data", ""))
+        except ValueError as error:
+            raise invalid("data", N_("must be hexadecimal digits, two a byte"), "form") from error
+        wanted = {"f_port": fields.get("f_port"), "data": data, "confirmed": bool(fields.get("confirmed"))}
+        await enqueue(call, dev_eui, check(NewQueueItem, wanted), fields.get("idempotency_key", "")[:200])
+    except Problem as problem:
+        shown = {name: fields.get(name, "") for name in ("f_port", "data", "confirmed")}
+        return await _device(request, dev_eui, problem, shown)
+    raise web.HTTPSeeOther(f"/devices/{dev_eui}")
+
+
+async def delete_device(request: web.Request) -> web.Response:
+    """Take a device out of the network."""
+    await remove_device(call_of(request), _eui(request, "dev_eui"))
+    raise web.HTTPSeeOther("/devices")
+
+
+# -------------------------------------------------------------------------------------------------------------- live
+
+
+async def live(request: web.Request) -> web.Response:
+    """The frame log: the last frames, and new ones as they come."""
+    call, query = call_of(request), seen_query(request, FrameFilter)
+    filters = {"dev_eui": query.dev_eui or "", "gateway_eui": query.gateway_eui or "", "type": query.type or ""}
+    frames: list[m.FrameRecord] = []
+    away = False
+    try:
+        frames = (await call.services.network.frames(limit=PER_PAGE, **filters)).items
+    except NetworkUnavailable:
+        away = True
+    return page(request, "live.html", frames=frames, filters=filters, away=away)
+
+
+async def live_stream(request: web.Request) -> web.StreamResponse:
+    """New rows of the frame log, ready to show, as server-sent events."""
+    query = seen_query(request, FrameFilter)
+
+    def row(record: m.FrameRecord) -> tuple[str, str]:
+        return str(record.id), json.dumps(text(request, "frame_piece.html", frame=record))
+
+    return await stream(request, call_of(request).services.live.frames, wanted(query), row, event="frame")

@@ -1,0 +1,109 @@
+"""Jinja2 templates with what every page needs."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from appserver.auth.identity import Identity, identity_of, signed_in
+from appserver.auth.roles import Role
+from appserver.services import SERVICES
+from appserver.web import formats, i18n, words
+
+STATIC_DIR = Path(__file__).parent / "static"
+
+
+@cache
+def static_url(name: str) -> str:
+    """The address of a static file; it changes with the content, so browsers may keep it for ever."""
+    digest = hashlib.sha256((STATIC_DIR / name).read_bytes()).hexdigest()[:10]
+    return f"/static/{name}?v={digest}"
+
+
+@cache
+def environment() -> Environment:
+    """Templates, filters and translations."""
+    env = Environment(
+        loader=PackageLoader("appserver.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    for name in (
+        "number",
+        "volume",
+        "percent",
+        "unit",
+        "moment",
+        "minute",
+        "clock",
+        "iso",
+        "day",
+        "month",
+        "ago",
+        "eui",
+        "frequency",
+    ):
+        env.filters[name] = getattr(formats, name)
+    for name in words.TABLES:
+        env.filters[name] = partial(words.word, name)
+    env.filters["outcome"] = words.outcome
+    env.filters["tr"] = i18n.gettext
+    env.globals["static"] = static_url
+    env.globals["Role"] = Role
+    return env
+
+
+def may(who: Identity, role: str) -> bool:
+    """Whether the reader of the page has this role."""
+    return who.role.includes(Role(role))
+
+
+def enter(request: web.Request) -> None:
+    """Set the language of this request."""
+    services = request.app[SERVICES]
+    i18n.use(i18n.choose(request, identity_of(request).language, services.settings.language))
+
+
+def zone_of(request: web.Request) -> str:
+    """The zone of pages that belong to no building."""
+    return identity_of(request).timezone or request.app[SERVICES].settings.timezone
+
+
+def text(request: web.Request, template: str, **values: Any) -> str:
+    """The HTML of a template."""
+    services, who = request.app[SERVICES], identity_of(request)
+    enter(request)
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            request=request,
+            who=who,
+            signed_in=signed_in(request),
+            may=lambda role: may(who, role),
+            lang=i18n.language(),
+            csrf=who.csrf,
+            zone=values.pop("zone", None) or zone_of(request),
+            now_us=services.clock(),
+            **values,
+        )
+    )
+
+
+def page(request: web.Request, template: str, status: int = 200, **values: Any) -> web.Response:
+    """A whole page."""
+    return web.Response(
+        text=text(request, template, **values),
+        status=status,
+        content_type="text/html",
+        headers={"Cache-Control": "no-store"},
+    )

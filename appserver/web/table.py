@@ -1,0 +1,54 @@
+"""Addresses of the pages."""
+
+from __future__ import annotations
+
+import mimetypes
+
+from aiohttp import web
+
+from appserver.web import pages_account, pages_network
+from appserver.web.render import STATIC_DIR, static_url
+
+
+async def _static(request: web.Request) -> web.StreamResponse:
+    """A vendored or own file; its address changes with its content, so it may be kept for ever."""
+    name = request.match_info["file"]
+    path = (STATIC_DIR / name).resolve()
+    if "\0" in name or not path.is_relative_to(STATIC_DIR.resolve()) or not path.is_file():
+        raise web.HTTPNotFound
+    content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    fresh = request.query_string and static_url(name).endswith(request.query_string)
+    cache = "public, max-age=31536000, immutable" if fresh else "no-cache"
+    return web.FileResponse(path, headers={"Cache-Control": cache, "Content-Type": content_type})
+
+
+def add_routes(app: web.Application) -> None:
+    """Every page with its handler; who may reach it stands in ``auth.roles``."""
+    add = app.router.add_route
+    add("GET", "/static/{file:.+}", _static)
+    for method, path, handler in (
+        ("GET", "/sign-in", pages_account.sign_in_page),
+        ("POST", "/sign-in", pages_account.sign_in),
+        ("POST", "/sign-out", pages_account.sign_out),
+        ("POST", "/language", pages_account.choose_language),
+        ("GET", "/profile", pages_account.profile_page),
+        ("POST", "/profile", pages_account.save_profile),
+        ("POST", "/profile/password", pages_account.change_password),
+        ("POST", "/profile/sign-out-everywhere", pages_account.sign_out_everywhere),
+        ("GET", "/gateways", pages_network.gateways),
+        ("GET", "/gateways/new", pages_network.new_gateway),
+        ("POST", "/gateways/new", pages_network.new_gateway),
+        ("GET", "/gateways/{gateway_eui}", pages_network.gateway),
+        ("POST", "/gateways/{gateway_eui}", pages_network.gateway),
+        ("POST", "/gateways/{gateway_eui}/adopt", pages_network.adopt_gateway),
+        ("POST", "/gateways/{gateway_eui}/delete", pages_network.delete_gateway),
+        ("GET", "/devices", pages_network.devices),
+        ("GET", "/devices/new", pages_network.new_device),
+        ("POST", "/devices/new", pages_network.new_device),
+        ("GET", "/devices/{dev_eui}", pages_network.device),
+        ("POST", "/devices/{dev_eui}/queue", pages_network.queue_downlink),
+        ("POST", "/devices/{dev_eui}/delete", pages_network.delete_device),
+        ("GET", "/live", pages_network.live),
+        ("GET", "/live/stream", pages_network.live_stream),
+    ):
+        add(method, path, handler)
