@@ -51,8 +51,8 @@ def recommended(samples: Sequence[Sample], current: Current, limits: Limits) -> 
         nb_trans,
         True,
         f"DR{current.dr}→DR{dr}, power index {current.tx_power}→{tx_power}, NbTrans {current.nb_trans}→{nb_trans}: "
-        f"best SNR {best:+.1f} dB of {len(samples)} frames is {spare:+.1f} dB over the floor {limits.required_snr_db:g} dB and the "
-        f"margin {limits.margin_db:g} dB; loss {loss:.0%}",
+        f"best SNR {best:+.1f} dB of {len(samples)} frames is {spare:+.1f} dB over the floor "
+        f"{limits.required_snr_db:g} dB and the margin {limits.margin_db:g} dB; loss {loss:.0%}",
     )
 
 

@@ -49,7 +49,7 @@ class Gateway:
     )
 
     def __init__(self, eui: int, sub_bands: Iterable[SubBandLike]) -> None:
-        self.eui = eui
+        self.eui = int(eui)
         self.eui_text = f"{eui:016x}"
         self.name = ""
         self.latitude: float | None = None
