@@ -105,7 +105,7 @@ class Engine:
         m_type = rx.phy[0] >> 5
         if m_type in (MType.UNCONFIRMED_DATA_UP, MType.CONFIRMED_DATA_UP):
             accept(self.state, self._gatherer, rx, now)
-        elif m_type == MType.JOIN_REQUEST:
+        elif m_type in (MType.JOIN_REQUEST, MType.REJOIN_REQUEST):
             join.accept_join(self.state, self._gatherer, rx, now)
         else:
             self.counters["other_frames"] += 1

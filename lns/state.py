@@ -20,6 +20,7 @@ from regional import Plan, plan
 
 pack = msgspec.msgpack.Encoder().encode
 HEARD_LIMIT = 20_000
+JOINS_LIMIT = 20_000
 unpack = msgspec.msgpack.decode
 
 
@@ -44,6 +45,8 @@ class NetworkState:
         self.batch = Batch()
         self.heard: OrderedDict[int, dict[int, int]] = OrderedDict()
         """Session id → gateway → when it heard the session's newest confirmed frame (its counter). Bounded."""
+        self.answered_joins: OrderedDict[bytes, None] = OrderedDict()
+        """Join-requests that went to the join server lately: slow copies of them are no news. Bounded."""
         self.last_frame_id = 0
         self.last_event_id = 0
         self.last_session_id = 0
@@ -79,6 +82,11 @@ class NetworkState:
         self.heard.move_to_end(session.id)
         if len(self.heard) > HEARD_LIMIT:
             self.heard.popitem(last=False)
+
+    def remember_join(self, phy: bytes) -> None:
+        self.answered_joins[phy] = None
+        if len(self.answered_joins) > JOINS_LIMIT:
+            self.answered_joins.popitem(last=False)
 
     def emit(self, event: Event, device: Device) -> None:
         """Hand an event over: it is durable with this batch. ``event.id`` must be :meth:`next_event_id`."""

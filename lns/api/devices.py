@@ -17,6 +17,7 @@ from lns.lifecycle import end_session
 from lns.network import Network
 from lns.ports import RootKeys
 from lns.state import NetworkState
+from lorawan.errors import StateError
 from lorawan.identifiers import EUI64
 
 ACTIVATIONS = ("OTAA", "ABP")
@@ -84,7 +85,10 @@ async def devices_put(network: Network, request: m.DevicesPut) -> m.PutResult:
         return result
     if keys:
         # Keys without a device do no harm, a device without keys could not join: keys first.
-        await network.key_store.put_keys(keys)
+        try:
+            await network.key_store.put_keys(keys)
+        except StateError as error:
+            raise invalid(str(error), "app_key") from None
     for write, dev_eui in plans:
         _apply(state, write, dev_eui)
     await network.durable()

@@ -21,7 +21,7 @@ class Kind(Enum):
     REPEATED = auto()
     """The newest frame transmitted once more by the device: answered again, no second event."""
     JOIN = auto()
-    REJOIN = auto()
+    """A join- or rejoin-request."""
 
 
 class Gathered:

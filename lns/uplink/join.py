@@ -8,6 +8,7 @@ the device uses the new one (TS001-1.0.4 §6.2.2).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from lns import events
 from lns.clock import Now
@@ -23,10 +24,14 @@ from lns.uplink.gather import Gathered, Gatherer, Kind
 from lns.uplink.reception import to_detail
 from lorawan.backend import JoinAns, JoinReq, ResultCode
 from lorawan.errors import FrameError
-from lorawan.frames import JoinRequest
+from lorawan.frames import JoinRequest, RejoinRequest0_2, RejoinRequest1, parse
 from lorawan.identifiers import EUI64, DevAddr
 
 DEV_ADDR_TRIES = 20
+OPT_NEG = 0x80
+"""DLSettings: the network speaks LoRaWAN 1.1."""
+REKEY_ONLY = 2
+Request: TypeAlias = JoinRequest | RejoinRequest0_2 | RejoinRequest1
 
 
 @dataclass(slots=True)
@@ -41,11 +46,14 @@ class JoinAsked:
 
 
 def accept_join(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) -> None:
-    """Open a window for a join-request of a device that we know. Others are counted and forgotten."""
+    """Open a window for a join- or rejoin-request of a device that we know. Others are counted and forgotten."""
     try:
-        request = JoinRequest.parse(rx.phy)
+        request = _read(rx.phy)
     except FrameError:
         state.counters["bad_frames"] += 1
+        return
+    if rx.phy in state.answered_joins:
+        state.counters["late_copies"] += 1
         return
     device = state.devices.get(request.dev_eui)
     dr = state.plan.dr_of(rx.datr)
@@ -55,26 +63,28 @@ def accept_join(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) 
     if device.disabled or device.activation != "OTAA":
         state.counters["join_refused"] += 1
         return
+    if isinstance(request, RejoinRequest0_2) and request.net_id != state.net_id:
+        state.counters["rejoin_of_other_network"] += 1
+        return
     gatherer.open(Kind.JOIN, rx, dr, now)
+
+
+def _read(phy: bytes) -> Request:
+    frame = parse(phy)
+    if not isinstance(frame, Request):
+        raise FrameError(f"a {type(frame).__name__} is no join- or rejoin-request", 0)
+    return frame
 
 
 def ask(state: NetworkState, gathered: Gathered) -> JoinAsked | None:
     """The window has closed: the question for the join server."""
-    request = JoinRequest.parse(gathered.phy)
+    request = _read(gathered.phy)
     device = state.devices.get(request.dev_eui)
     if device is None:
         return None
-    plan = state.plan
-    radio = state.radio(
-        RadioParameters(
-            max(device.profile.rx1_delay_s, state.settings.rx1_delay_s),
-            0,
-            plan.rx2_dr,
-            plan.rx2_frequency_after_join_hz(gathered.copies[0].frequency_hz),
-            state.extra_channels_hz,
-        )
-    )
-    frame_id = state.next_frame_id()
+    state.remember_join(gathered.phy)
+    rejoin_type = None if isinstance(request, JoinRequest) else request.rejoin_type
+    radio = _radio_after(state, device, gathered, rejoin_type)
     return JoinAsked(
         JoinReq(
             phy_payload=gathered.phy,
@@ -82,14 +92,30 @@ def ask(state: NetworkState, gathered: Gathered) -> JoinAsked | None:
             dev_eui=EUI64(request.dev_eui),
             net_id=state.net_id,
             dev_addr=new_dev_addr(state),
-            dl_settings=(0x80 if device.profile.lorawan_1_1 else 0) | radio.rx1_dr_offset << 4 | radio.rx2_dr,
+            dl_settings=(OPT_NEG if device.profile.lorawan_1_1 else 0) | radio.rx1_dr_offset << 4 | radio.rx2_dr,
             rx_delay=radio.rx1_delay_s,
-            cflist=plan.cflist(radio.channels_hz),
+            cflist=state.plan.cflist(radio.channels_hz),
+            rejoin_type=rejoin_type,
         ),
         device,
         gathered,
         radio,
-        frame_id,
+        state.next_frame_id(),
+    )
+
+
+def _radio_after(state: NetworkState, device: Device, gathered: Gathered, rejoin_type: int | None) -> RadioParameters:
+    """What the accept tells the device; type 2 changes keys only (LoRaWAN 1.1 §6.2.4.1)."""
+    if rejoin_type == REKEY_ONLY and device.session is not None:
+        return device.session.radio
+    return state.radio(
+        RadioParameters(
+            max(device.profile.rx1_delay_s, state.settings.rx1_delay_s),
+            0,
+            state.plan.rx2_dr,
+            state.plan.rx2_frequency_after_join_hz(gathered.copies[0].frequency_hz),
+            state.extra_channels_hz,
+        )
     )
 
 
@@ -131,7 +157,7 @@ def _log_request(state: NetworkState, asked: JoinAsked, outcome: str) -> None:
     state.batch.frames.append(
         (
             asked.frame_id,
-            "join_request",
+            "join_request" if asked.request.rejoin_type is None else "rejoin_request",
             gathered.wall_us,
             asked.device.id,
             0,
