@@ -27,10 +27,15 @@ RELAY_F_PORT = 226
 """Frames that a relay forwards; the network server reads them (TS011-1.0.1 §9)."""
 
 _UP, _DOWN = 0, 1
-# B0: 0x49 | ConfFCnt | 0000 | Dir | DevAddr | FCnt | 00 | len(message). B1 puts TxDr and TxCh in place of the zeros.
-_pack_b = struct.Struct("<BHBBBIIBB").pack
-# A1: 0x01 | 000000 | T | Dir | DevAddr | FCnt | 00 | block number, which CTR mode counts on from 1.
-_pack_a = struct.Struct("<BxxxBBIIxB").pack
+# Every cipher block is six bytes of its own | DevAddr | FCnt | 00 | a number: the message's length in B0 and B1, 1 in A1
+# (CTR mode counts the blocks on from there).
+_pack_block = struct.Struct("<6sIIxB").pack
+# The six bytes of B: 0x49 | ConfFCnt | TxDr | TxCh | Dir. Those of A: 0x01 | 000000 | T | Dir.
+_pack_b1_head = struct.Struct("<BHBBB").pack
+_B0_HEAD = (bytes((0x49, 0, 0, 0, 0, _UP)), bytes((0x49, 0, 0, 0, 0, _DOWN)))
+_A_HEAD = (bytes((0x01, 0, 0, 0, 0, _UP)), bytes((0x01, 0, 0, 0, 0, _DOWN)))
+_F_OPTS_HEAD = (bytes((0x01, 0, 0, 0, 1, _UP)), bytes((0x01, 0, 0, 0, 1, _DOWN)))
+_F_OPTS_HEAD_A_F_CNT = (bytes((0x01, 0, 0, 0, 2, _UP)), bytes((0x01, 0, 0, 0, 2, _DOWN)))
 
 
 @dataclass(slots=True, frozen=True, repr=False)
@@ -69,11 +74,12 @@ class SessionCipher:
     use, so a server keeps only as many as it needs. A counter above 32 bits or a key of a wrong length is a StateError.
     """
 
-    __slots__ = ("_app_ctr", "_f_cmac", "_nwk_ctr", "_s_cmac", "dev_addr", "keys")
+    __slots__ = ("_app_ctr", "_f_cmac", "_lorawan_1_1", "_nwk_ctr", "_s_cmac", "dev_addr", "keys")
 
     def __init__(self, keys: SessionKeys, dev_addr: int) -> None:
         self.keys = keys
         self.dev_addr = int(dev_addr)
+        self._lorawan_1_1 = keys.lorawan_1_1
         self._f_cmac: CMAC | None = None
         self._s_cmac: CMAC | None = None
         self._app_ctr: Any = None
@@ -87,19 +93,23 @@ class SessionCipher:
         transmission.
         """
         try:
-            b0 = _pack_b(0x49, 0, 0, 0, _UP, self.dev_addr, f_cnt, 0, len(message))
-            if not self.keys.lorawan_1_1:
-                return self._cmac_f(b0 + message)[:4]
-            b1 = _pack_b(0x49, conf_f_cnt & 0xFFFF, tx_dr, tx_ch, _UP, self.dev_addr, f_cnt, 0, len(message))
+            b0 = _pack_block(_B0_HEAD[_UP], self.dev_addr, f_cnt, len(message))
+            mac = (self._f_cmac or self._make_f_cmac()).copy()
+            mac.update(b0 + message)
+            if not self._lorawan_1_1:
+                return mac.finalize()[:4]
+            b1_head = _pack_b1_head(0x49, conf_f_cnt & 0xFFFF, tx_dr, tx_ch, _UP)
         except struct.error as error:
             raise _misfit(error) from None
-        return self._cmac_s(b1 + message)[:2] + self._cmac_f(b0 + message)[:2]
+        return self._cmac_s(b1_head + b0[6:] + message)[:2] + mac.finalize()[:2]
 
     def downlink_mic(self, message: bytes, f_cnt: int, conf_f_cnt: int = 0) -> bytes:
         """MIC of a downlink; ``conf_f_cnt`` (1.1): counter of the confirmed uplink that an ACK answers, else 0."""
-        confirmed = conf_f_cnt & 0xFFFF if self.keys.lorawan_1_1 else 0
+        head = _B0_HEAD[_DOWN]
+        if conf_f_cnt and self._lorawan_1_1:
+            head = _pack_b1_head(0x49, conf_f_cnt & 0xFFFF, 0, 0, _DOWN)
         try:
-            b0 = _pack_b(0x49, confirmed, 0, 0, _DOWN, self.dev_addr, f_cnt, 0, len(message))
+            b0 = _pack_block(head, self.dev_addr, f_cnt, len(message))
         except struct.error as error:
             raise _misfit(error) from None
         return self._cmac_s(b0 + message)[:4]
@@ -111,7 +121,7 @@ class SessionCipher:
         else:
             ctr = self._nwk_ctr or self._make_nwk_ctr()
         try:
-            ctr.reset_nonce(_pack_a(0x01, 0, _UP if uplink else _DOWN, self.dev_addr, f_cnt, 1))
+            ctr.reset_nonce(_pack_block(_A_HEAD[not uplink], self.dev_addr, f_cnt, 1))
         except struct.error as error:
             raise _misfit(error) from None
         result: bytes = ctr.update(data)
@@ -123,26 +133,29 @@ class SessionCipher:
         ``a_f_cnt``: the downlink counts with AFCntDown (FPort above 0) and not with NFCntDown.
         """
         ctr = self._nwk_ctr or self._make_nwk_ctr()
+        head = (_F_OPTS_HEAD_A_F_CNT if a_f_cnt else _F_OPTS_HEAD)[not uplink]
         try:
-            ctr.reset_nonce(_pack_a(0x01, 2 if a_f_cnt else 1, _UP if uplink else _DOWN, self.dev_addr, f_cnt, 1))
+            ctr.reset_nonce(_pack_block(head, self.dev_addr, f_cnt, 1))
         except struct.error as error:
             raise _misfit(error) from None
         result: bytes = ctr.update(data)
         return result
 
-    def _cmac_f(self, data: bytes) -> bytes:
-        if self._f_cmac is None:
-            self._f_cmac = CMAC(_aes(self.keys.f_nwk_s_int_key))
-        mac = self._f_cmac.copy()
+    def _cmac_s(self, data: bytes) -> bytes:
+        mac = (self._s_cmac or self._make_s_cmac()).copy()
         mac.update(data)
         return mac.finalize()
 
-    def _cmac_s(self, data: bytes) -> bytes:
-        if self._s_cmac is None:
-            self._s_cmac = CMAC(_aes(self.keys.s_nwk_s_int_key))
-        mac = self._s_cmac.copy()
-        mac.update(data)
-        return mac.finalize()
+    def _make_f_cmac(self) -> CMAC:
+        self._f_cmac = CMAC(_aes(self.keys.f_nwk_s_int_key))
+        return self._f_cmac
+
+    def _make_s_cmac(self) -> CMAC:
+        # In 1.0.x both integrity keys are one, and so is the state.
+        keys = self.keys
+        same = keys.s_nwk_s_int_key == keys.f_nwk_s_int_key
+        self._s_cmac = self._f_cmac or self._make_f_cmac() if same else CMAC(_aes(keys.s_nwk_s_int_key))
+        return self._s_cmac
 
     def _make_app_ctr(self) -> Any:
         self._app_ctr = _ctr(self.keys.app_s_key)
