@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from lorasim import payloads
-from lorasim.consumption import UNITS_PER_M3, Household, Register, to_us
-from lorasim.scenario import House
+from lorasim.consumption import UNITS_PER_M3, Household, Register, local_midnight, to_us
+from lorasim.scenario import House, Scenario
 
 RESOURCES = ("cold_water", "hot_water")
 HOUR_US = 3_600_000_000
+
+MANUFACTURERS = {True: "Декаст", False: "Тепловодомер"}
+MODELS = {True: "СВК 15-3-2-И", False: "ВСХНд-50"}
+"""Of the meters in flats (True) and of the common ones."""
+
+WATER = {"cold_water": "ХВС", "hot_water": "ГВС"}
 
 
 @dataclass(slots=True)
@@ -30,7 +37,7 @@ class Meter:
 
     @property
     def model(self) -> str:
-        return "СВК-15-3-2" if self.flat else "ВСХНд-50"
+        return MODELS[bool(self.flat)]
 
 
 @dataclass(slots=True)
@@ -48,6 +55,7 @@ class Module:
     confirmed: bool = False
     deaf: bool = False
     start_pulses: int = 0
+    residents: int = 0
 
 
 @dataclass(slots=True, frozen=True)
@@ -116,6 +124,7 @@ class SimulatedHouse:
                 meter=meter,
                 layout=layout,
                 start_pulses=0 if meter.flat else 1_000 + index,
+                residents=meter.register.household.residents if meter.register else 0,
             )
         )
 
@@ -168,9 +177,85 @@ class SimulatedHouse:
         """The payload with the value of one moment."""
         units = self.shown_units(module, at_us)
         if module.layout == "vega-si11":
-            payload = payloads.vega_si11(at_us // 1_000_000, (self.pulses(module, at_us), 0, 0, 0))
+            payload = payloads.vega_si11(
+                at_us // 1_000_000, (self.pulses(module, at_us), 0, 0, 0), self.config.common_period_h
+            )
             return Report(at_us + delay_us, at_us, units, payloads.VEGA_PORT, payload)
         local = datetime.fromtimestamp(at_us // 1_000_000, self.start.tzinfo or ZoneInfo("UTC"))
         build = payloads.karat_926_v18 if module.layout == "karat-v18" else payloads.karat_926_v20
         payload = build(payloads.KARAT_DAY_INTEGRAL, local, units)
         return Report(at_us + delay_us, at_us, units, payloads.KARAT_PORT, payload)
+
+
+def cubic_metres(units: int) -> str:
+    """0.0001 m³ as a decimal of cubic metres."""
+    return f"{units // UNITS_PER_M3}.{units % UNITS_PER_M3:04d}"
+
+
+def start_of(scenario: Scenario, now_us: int) -> datetime:
+    """Local midnight at which the meters of a scenario start."""
+    return local_midnight(now_us, scenario.clock.days, scenario.clock.zone)
+
+
+def import_rows(scenario: Scenario, seed: int | None = None, now_us: int | None = None) -> list[dict[str, str]]:
+    """The registry of the scenario's house, one row a meter, in the columns of the application's import table.
+
+    ``seed`` and ``now_us`` as in the run that follows: keys and meters come from the first, dates from the second.
+    """
+    if scenario.house is None:
+        return []
+    start = start_of(scenario, time.time_ns() // 1000 if now_us is None else now_us)
+    house = SimulatedHouse(scenario.house, scenario.seed if seed is None else seed, start)
+    return [_import_row(scenario, house, index, module) for index, module in enumerate(house.modules)]
+
+
+def _import_row(scenario: Scenario, house: SimulatedHouse, index: int, module: Module) -> dict[str, str]:
+    config, meter = house.config, module.meter
+    # verified at a factory some years ago; a few are due soon, so that the register has something to show
+    verified = date(house.start.year - 1 - index % 5, 1 + index * 7 % 12, 1 + index * 5 % 28)
+    years = 6 if meter.resource == "cold_water" or not meter.flat else 5
+    row = {
+        "organisation": config.organisation,
+        "organisation_kind": "management_company",
+        "inn": config.inn,
+        "address": config.address,
+        "fias_guid": config.fias_guid,
+        "timezone": scenario.clock.zone,
+        "building_kind": "house",
+        "premises": str(meter.flat) if meter.flat else "",
+        "premises_kind": "flat" if meter.flat else "",
+        "account": f"{config.account_prefix}{meter.flat:06d}" if meter.flat else "",
+        "residents": str(module.residents) if meter.flat else "",
+        "area_m2": f"{(31.2, 44.6, 58.9)[meter.flat % 3]}" if meter.flat else "",
+        "resource": meter.resource,
+        "role": "individual" if meter.flat else "house",
+        "direction": "in",
+        "serial": meter.serial,
+        "manufacturer": MANUFACTURERS[bool(meter.flat)],
+        "model": meter.model,
+        "digits": "5" if meter.flat else "6",
+        "verified_on": verified.isoformat(),
+        "verification_until": verified.replace(year=verified.year + years).isoformat(),
+        "installed_on": house.start.date().isoformat(),
+        "start_value": cubic_metres(meter.start_units),
+        "dev_eui": f"{module.dev_eui:016x}",
+        "channel": "1",
+        "device_name": f"кв. {meter.flat}, {WATER[meter.resource]}" if meter.flat else f"ОДПУ, {WATER[meter.resource]}",
+        "profile": module.profile,
+        "join_eui": f"{module.join_eui:016x}",
+        "app_key": module.app_key.hex(),
+    }
+    if module.layout == "vega-si11":
+        row |= {
+            "pulse_weight": cubic_metres(config.pulse_litres * 10),
+            "start_pulses": str(module.start_pulses),
+        }
+    return row
+
+
+def gateway_rows(scenario: Scenario) -> list[dict[str, object]]:
+    """The gateways to register: ``gateway_eui``, ``name``, ``latitude``, ``longitude``."""
+    return [
+        {"gateway_eui": g.eui, "name": g.name, "latitude": g.latitude, "longitude": g.longitude}
+        for g in scenario.gateways
+    ]

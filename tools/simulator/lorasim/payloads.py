@@ -33,6 +33,13 @@ def karat_926_v20(archive: int, at_local: datetime, units: int, flags: int = 0, 
     return struct.pack("<HBIHII", 0x0285, archive, seconds, flags, units & 0xFFFFFFFF, reverse_units)
 
 
-def vega_si11(unix_s: int, pulses: tuple[int, int, int, int], battery_percent: int = 100, celsius: int = 21) -> bytes:
-    """Packet of current values, revision 1 (24 bytes): time in UTC, four pulse counters."""
-    return struct.pack("<BBBIb4I", 0x01, battery_percent, 0x08, unix_s, celsius, *pulses)
+VEGA_PERIOD_H: Final = {1: 6, 6: 1, 12: 5, 24: 7}
+"""Code of a communication period, bits 1 to 3 of the configuration byte."""
+
+
+def vega_si11(
+    unix_s: int, pulses: tuple[int, int, int, int], period_h: int = 24, battery_percent: int = 100, celsius: int = 21
+) -> bytes:
+    """Packet of current values, revision 1 (24 bytes): OTAA, four pulse inputs, time in UTC, four counters."""
+    configuration = VEGA_PERIOD_H.get(period_h, 7) << 1
+    return struct.pack("<BBBIb4I", 0x01, battery_percent, configuration, unix_s, celsius, *pulses)

@@ -110,7 +110,7 @@ class House:
     common_profile: str = "vega-si-11"
     v18_every: int = 3
     """Each n-th radio module speaks KARAT's older protocol; 0 none."""
-    mac_version: str = "1.0.3"
+    mac_version: str = "1.0.2"
     common_mac_version: str = "1.0.2"
     dev_eui: str = "70b3d5e75f000001"
     join_eui: str = "70b3d5e75f0000ff"

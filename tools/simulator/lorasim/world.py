@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 
 from lorasim.air import Air
 from lorasim.clock import MeterClock
-from lorasim.consumption import local_midnight, to_us
+from lorasim.consumption import to_us
 from lorasim.device import Device, DeviceConfig, Message
 from lorasim.gateway import Gateway, GatewayConfig
-from lorasim.house import Module, Report, SimulatedHouse, key_of
+from lorasim.house import Module, Report, SimulatedHouse, key_of, start_of
 from lorasim.radio import Datagram, Downlink, Note, Reception, Uplink
 from lorasim.recording import Recorder
 from lorasim.scenario import Backhaul, DeviceGroup, Scenario, ScenarioError
@@ -142,7 +142,7 @@ class World:
         scenario = self.scenario
         if scenario.house is None:
             return
-        start = local_midnight(self.start_us, scenario.clock.days, scenario.clock.zone)
+        start = start_of(scenario, self.start_us)
         self.house = SimulatedHouse(scenario.house, self.seed or 0, start)
         lead_in_us = round(scenario.clock.lead_in_s * 1e6)
         self.clock = MeterClock(self.start_us + lead_in_us, to_us(start), self.speed or 1.0)
