@@ -60,7 +60,7 @@ def build(values: Mapping[str, Any], source: str, revision: str) -> Plan:
         official=table.flag("official", True),
         note=table.text("note", ""),
         sources=table.texts("sources", ()),
-        differences=tuple(_difference(row) for row in table.array("differences", ())),
+        differences=_differences(table),
         is_fixed=is_fixed,
         frequency_range_hz=_pair(table, "frequency_range_hz"),
         frequency_step_hz=table.integer("frequency_step_hz", 100),
@@ -244,8 +244,12 @@ def _ch_mask_cntl(table: Table) -> tuple[str, ...]:
     return texts
 
 
-def _difference(row: Any) -> Difference:
-    return Difference(row["until"], row["what"])  # checked by the library, which laid it over the plan
+def _differences(table: Table) -> tuple[Difference, ...]:
+    """What to say about them; the library has laid them over the plan already."""
+    rows = table.array("differences", ())
+    if not all(isinstance(row, dict) and {"until", "what"} <= row.keys() for row in rows):
+        table.fail("differences", "each needs `until` and `what`")
+    return tuple(Difference(row["until"], row["what"]) for row in rows)
 
 
 def _pair(table: Table, key: str) -> tuple[int, int] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -53,7 +54,8 @@ class Library:
         known = self._plans.get(key)
         if known is None:
             with self._lock:
-                known = self._plans[key] = self._read(self._file_name(name), revision)
+                values, source = self._values(self._file_name(name), ())
+                known = self._plans[key] = plan_from(values, source, revision)
         return known
 
     def _file_name(self, name: str) -> str:
@@ -61,24 +63,10 @@ class Library:
         if upper in self._own or upper in self._shipped:
             return upper
         for file_name in self.names():
-            if upper in self._values(file_name, ())[0].get("aliases", ()):
+            aliases = self._values(file_name, ())[0].get("aliases")
+            if isinstance(aliases, list) and upper in aliases:
                 return file_name
         raise PlanError(f"there is no region plan {name!r}; there are {', '.join(self.names())}")
-
-    def _read(self, name: str, revision: str | None) -> Plan:
-        values, source = self._values(name, ())
-        own_revision = values.pop("revision", None)
-        if values.get("official") is False and isinstance(own_revision, str):
-            return build(values, source, own_revision)  # outside the Regional Parameters there are no revisions
-        since = values.get("since", REVISIONS[0])
-        for key, value in (("revision", own_revision), ("since", since)):
-            if value not in REVISIONS:
-                raise PlanError(f"{source}: {key}: expected one of {', '.join(REVISIONS)}, got {value!r}")
-        asked = revision or own_revision
-        if asked not in REVISIONS:
-            raise PlanError(f"no Regional Parameters are called {asked!r}; known are {', '.join(REVISIONS)}")
-        asked = min(max(asked, since, key=_age), own_revision, key=_age)
-        return build(_as_of(values, asked, source), source, asked)
 
     def _values(self, name: str, children: tuple[Traversable, ...]) -> tuple[dict[str, Any], str]:
         """The tables of a plan laid over those it extends. An own plan may extend the shipped one of its name."""
@@ -94,7 +82,7 @@ class Library:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise PlanError(f"{source}: not a readable TOML file: {error}") from error
-        if values.get("name", "").upper() != name:
+        if str(values.get("name")).upper() != name:
             raise PlanError(f"{source}: name: must be {name!r} as the file is called")
         base_name = values.pop("extends", None)
         if base_name is None:
@@ -103,19 +91,36 @@ class Library:
         return overlay(base, values, source), source
 
 
-def _as_of(values: dict[str, Any], revision: str, source: str) -> dict[str, Any]:
-    """Lay the differences of later revisions over the plan, newest first."""
-    differences = values.get("differences", [])
-    for n, row in enumerate(differences):
-        where = f"{source}: differences[{n}]"
-        if not isinstance(row, dict) or row.get("until") not in REVISIONS:
-            raise PlanError(f"{where}.until: expected one of {', '.join(REVISIONS)}")
-        if not isinstance(row.get("what"), str):
-            raise PlanError(f"{where}.what: say in words what the difference is")
-    for row in sorted(differences, key=lambda row: -_age(row["until"])):
-        if _age(revision) <= _age(row["until"]):
+def plan_from(values: Mapping[str, Any], source: str, revision: str | None = None) -> Plan:
+    """The plan that the tables of a file give for a revision. Raises PlanError that names the source and the key."""
+    values = dict(values)
+    own_revision = values.pop("revision", None)
+    if values.get("official") is False and isinstance(own_revision, str):
+        return build(values, source, own_revision)  # outside the Regional Parameters there are no revisions
+    since = values.get("since", REVISIONS[0])
+    for key, value in (("revision", own_revision), ("since", since)):
+        if value not in REVISIONS:
+            raise PlanError(f"{source}: {key}: expected one of {', '.join(REVISIONS)}, got {value!r}")
+    asked = revision or own_revision
+    if asked not in REVISIONS:
+        raise PlanError(f"no Regional Parameters are called {asked!r}; known are {', '.join(REVISIONS)}")
+    asked = min(max(asked, since, key=_age), own_revision, key=_age)
+    for row in _later_first(values, source):
+        if _age(asked) <= _age(row["until"]):
             values = overlay(values, {key: value for key, value in row.items() if key not in _LAYERS}, source)
-    return values
+    return build(values, source, asked)
+
+
+def _later_first(values: Mapping[str, Any], source: str) -> list[dict[str, Any]]:
+    differences = values.get("differences", [])
+    if not isinstance(differences, list):
+        raise PlanError(f"{source}: differences: expected an array of tables, got {differences!r}")
+    for n, row in enumerate(differences):
+        if not isinstance(row, dict) or row.get("until") not in REVISIONS:
+            raise PlanError(f"{source}: differences[{n}].until: expected one of {', '.join(REVISIONS)}")
+        if not isinstance(row.get("what"), str):
+            raise PlanError(f"{source}: differences[{n}].what: say in words what the difference is")
+    return sorted(differences, key=lambda row: -_age(row["until"]))
 
 
 def _age(revision: str) -> int:

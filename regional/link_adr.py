@@ -3,153 +3,146 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from regional.types import PlanError
 
-BLOCK: Final = 16
+MASK_BITS: Final = 16
 BANK: Final = 8
-_FORM: Final = re.compile(r"(?P<rest>on|off)? ?(?:(?P<first>\d+)-(?P<last>\d+))?|(?P<banks>banks)")
+_FORM: Final = re.compile(r"(?P<rest>on|off|banks)? ?(?:(?P<first>\d+)-(?P<last>\d+))?")
+
+Channels = frozenset[int]
 
 
 class _Meaning:
-    """One ChMaskCntl: ChMask has bits for the channels `first` to `last`, the rest is kept, on or off; or for banks."""
+    """One ChMaskCntl: ChMask has bits for the channels `first` to `last`; the rest is kept, on, off or set by banks.
 
-    __slots__ = ("banks", "first", "last", "rest")
+    By banks: bit b switches bank b of the other channels, and the channel `first` + b with it where such are named.
+    """
+
+    __slots__ = ("first", "last", "rest")
 
     def __init__(self, text: str) -> None:
         form = _FORM.fullmatch(text)
         if form is None:
-            raise PlanError(f'{text!r}: expected "0-15" (channels), "on", "off", "on 64-71", "banks" or ""')
-        self.banks = form["banks"] is not None
+            raise PlanError(f'{text!r}: expected "0-15", "on", "off", "banks", one of these with "64-71", or ""')
         self.rest: str | None = form["rest"]
         self.first = int(form["first"]) if form["first"] else 0
         self.last = int(form["last"]) if form["last"] else -1
-        if self.last >= self.first + BLOCK or (form["first"] and self.last < self.first):
-            raise PlanError(f"{text!r}: a mask has bits for 1 to {BLOCK} channels")
+        if form["first"] and not self.first <= self.last < self.first + MASK_BITS:
+            raise PlanError(f"{text!r}: a mask has bits for 1 to {MASK_BITS} channels")
 
-    @property
-    def is_block(self) -> bool:
-        return self.rest is None and not self.banks
+    def named(self, channels: Channels) -> Channels:
+        """Those of the channels that this one names."""
+        return frozenset(channel for channel in channels if self.first <= channel <= self.last)
+
+    def mask(self, channels: Channels) -> int:
+        """The bits for the named ones among the channels."""
+        return sum(1 << channel - self.first for channel in self.named(channels))
 
 
 class MaskPlanner:
     """Reads and plans channel masks. `channels`: how many there are in a fixed plan, None in a dynamic one."""
 
-    __slots__ = ("_blocks", "_channels", "_meanings", "_wide")
+    __slots__ = ("_bank", "_blocks", "_channels", "_meanings")
 
-    def __init__(self, ch_mask_cntl: Sequence[str], channels: int | None) -> None:
+    def __init__(self, ch_mask_cntl: Sequence[str], channels: int | None, bank: int = BANK) -> None:
         self._meanings = {cntl: _Meaning(text) for cntl, text in enumerate(ch_mask_cntl) if text}
-        self._channels = channels
-        self._blocks = {cntl: meaning for cntl, meaning in self._meanings.items() if meaning.is_block}
-        # Where the plan has a short last block (US915, AU915: 64-71), its channels are wide and each follows one bank.
-        self._wide = next((m.first for m in self._blocks.values() if m.last - m.first + 1 < BLOCK), None)
+        self._blocks = {cntl: meaning for cntl, meaning in self._meanings.items() if meaning.rest is None}
+        self._channels = frozenset(range(channels)) if channels is not None else None
+        self._bank = bank
 
-    def apply(
-        self, enabled: frozenset[int], cntl: int, mask: int, defined: Collection[int] | None = None
-    ) -> frozenset[int] | None:
+    def apply(self, enabled: Channels, cntl: int, mask: int, defined: Collection[int] | None = None) -> Channels | None:
         """The enabled channels after one mask; None when it is RFU or switches on a channel that is not defined."""
         meaning = self._meanings.get(cntl)
         if meaning is None:
             return None
-        known = self._known(defined, enabled)
-        if meaning.banks:
-            return frozenset(channel for channel in known if mask >> self._bank(channel) & 1)
+        known = self._known(enabled, defined)
+        if meaning.rest == "banks":
+            return frozenset(channel for channel in known if mask >> self._bit(meaning, channel) & 1)
         named = frozenset(range(meaning.first, meaning.last + 1))
         on = frozenset(channel for channel in named if mask >> (channel - meaning.first) & 1)
         if (self._channels is not None or defined is not None) and not on <= known:
             return None
-        others = {"on": known, "off": frozenset[int](), None: enabled}[meaning.rest]
+        others = known if meaning.rest == "on" else frozenset[int]() if meaning.rest == "off" else enabled
         return (others - named) | on
 
     def commands(
-        self, current: frozenset[int], wanted: frozenset[int], defined: Collection[int] | None, at_least_one: bool
+        self, current: Channels, wanted: Channels, defined: Collection[int] | None, at_least_one: bool
     ) -> list[tuple[int, int]]:
-        """(ChMaskCntl, ChMask) pairs in the order to send them."""
-        self._check(wanted, defined)
-        if current == wanted and not at_least_one:
-            return []
-        best: list[tuple[int, int]] | None = None
-        for opening in self._openings(wanted, defined):
-            after = current
-            if opening is not None:
-                applied = self.apply(current, *opening, defined)
-                if applied is None:
-                    continue
-                after = applied
-            sequence = [*([opening] if opening else []), *self._repairs(after, wanted)]
-            if not sequence:
-                sequence = [self._repair(min(wanted), wanted)]
-            if best is None or len(sequence) < len(best):
-                best = sequence
-        if best is None:
-            raise PlanError(f"no ChMaskCntl leads to the channels {sorted(wanted)}")
-        return best
+        """(ChMaskCntl, ChMask) pairs in the order to send them: the fewest, if possible never with all channels off.
 
-    def _openings(self, wanted: frozenset[int], defined: Collection[int] | None) -> list[tuple[int, int] | None]:
-        """What may come first: nothing, or one command that sets every channel (a second would undo the first)."""
-        openings: list[tuple[int, int] | None] = [None]
-        for cntl, meaning in self._meanings.items():
-            if meaning.rest:
-                if self._channels is None and defined is None and meaning.rest == "on":
-                    continue  # "all defined channels" says nothing certain when we do not know which these are
-                openings.append((cntl, self._mask(meaning, wanted)))
-            elif meaning.banks:
-                openings += [(cntl, mask) for mask in self._bank_masks(wanted, defined)]
-        return openings
-
-    def _bank_masks(self, wanted: frozenset[int], defined: Collection[int] | None) -> list[int]:
-        """Two masks, one of which is as good as any: right for most narrow blocks, or right for the wide channels."""
-        known = self._known(defined, wanted)
-        wide = self._wide
-        by_wide = sum(1 << n for n in range(BANK) if wide is not None and wide + n in wanted)
-        narrow = [channel for channel in known if wide is None or channel < wide]
-        by_narrow = 0
-        for block in {channel // BLOCK for channel in narrow}:
-            halves = (2 * block, 2 * block + 1)
-            members = [[channel for channel in narrow if channel // BANK == half] for half in halves]
-            uniform = all(len({channel in wanted for channel in half}) <= 1 for half in members)
-            for half, channels in zip(halves, members, strict=True):
-                if uniform:  # the bank is right as it is; otherwise the block is repaired anyway and its bits are free
-                    on = bool(channels) and channels[0] in wanted
-                else:
-                    on = bool(by_wide >> half & 1)
-                by_narrow |= on << half
-        return [by_narrow] if wide is None else [by_narrow, by_wide]
-
-    def _repairs(self, enabled: frozenset[int], wanted: frozenset[int]) -> list[tuple[int, int]]:
-        """One command for each block that is not yet right; those that switch on first, so that never all are off."""
-        wrong = enabled ^ wanted
-        cntls = sorted({self._block_of(channel) for channel in wrong})
-        masks = [(cntl, self._mask(self._blocks[cntl], wanted)) for cntl in cntls]
-        return sorted(masks, key=lambda pair: pair[1] == 0)
-
-    def _repair(self, channel: int, wanted: frozenset[int]) -> tuple[int, int]:
-        cntl = self._block_of(channel)
-        return cntl, self._mask(self._blocks[cntl], wanted)
-
-    def _block_of(self, channel: int) -> int:
-        for cntl, meaning in self._blocks.items():
-            if meaning.first <= channel <= meaning.last:
-                return cntl
-        raise PlanError(f"no ChMaskCntl of this plan reaches channel {channel}")
-
-    def _mask(self, meaning: _Meaning, wanted: frozenset[int]) -> int:
-        return sum(1 << (channel - meaning.first) for channel in wanted if meaning.first <= channel <= meaning.last)
-
-    def _bank(self, channel: int) -> int:
-        if self._wide is not None and channel >= self._wide:
-            return channel - self._wide
-        return channel // BANK
-
-    def _known(self, defined: Collection[int] | None, at_least: frozenset[int]) -> frozenset[int]:
-        if self._channels is not None:
-            return frozenset(range(self._channels))
-        return frozenset(defined) if defined is not None else at_least
-
-    def _check(self, wanted: frozenset[int], defined: Collection[int] | None) -> None:
+        A sequence is best when it opens with nothing or with one command that sets every channel (a second such would
+        undo the first), and then repairs each block that is still wrong with one command.
+        """
+        known = self._known(wanted, defined)
         if not wanted:
             raise PlanError("a device must keep at least one channel: an empty set would be refused")
-        if (self._channels is not None or defined is not None) and not wanted <= self._known(defined, wanted):
-            raise PlanError(f"channels {sorted(wanted - self._known(defined, wanted))} are not defined on the device")
+        if not wanted <= known:
+            raise PlanError(f"channels {sorted(wanted - known)} are not defined on the device")
+        if current == wanted and not at_least_one:
+            return []
+        best: tuple[int, bool] | None = None
+        result: list[tuple[int, int]] = []
+        for opening, after in self._openings(current, wanted, defined):
+            sequence = [*opening, *self._repairs(after, wanted)]
+            if not sequence:  # the sets are equal: say again what is
+                sequence = self._repairs(after - {min(wanted)}, wanted)
+            cost = len(sequence), not after
+            if best is None or cost < best:
+                best, result = cost, sequence
+        return result
+
+    def _openings(
+        self, current: Channels, wanted: Channels, defined: Collection[int] | None
+    ) -> Iterator[tuple[list[tuple[int, int]], Channels]]:
+        """What may come first, with the channels it leads to."""
+        yield [], current
+        for cntl, meaning in self._meanings.items():
+            if meaning.rest is None or (self._channels is None and defined is None):
+                continue  # where it is not known what a device has defined, "all defined channels" says nothing certain
+            masks = {meaning.mask(wanted)}
+            if meaning.rest == "banks":
+                masks.add(self._bank_mask(meaning, wanted, self._known(wanted, defined)))
+            for mask in sorted(masks):
+                after = self.apply(current, cntl, mask, defined)
+                if after is not None:
+                    yield [(cntl, mask)], after
+
+    def _bank_mask(self, meaning: _Meaning, wanted: Channels, known: Channels) -> int:
+        """The bits that are right for the most blocks of banks.
+
+        A block can be right if each of its banks is all on or all off in `wanted`. If not it needs a repair anyhow, so
+        its bits are free and follow the named (wide) channels, whose mask is the other candidate.
+        """
+        mask = 0
+        for block in self._blocks.values():
+            banks: dict[int, set[bool]] = {}
+            for channel in block.named(known) - meaning.named(known):
+                banks.setdefault(self._bit(meaning, channel), set()).add(channel in wanted)
+            if all(len(states) == 1 for states in banks.values()):
+                mask |= sum(1 << bit for bit, states in banks.items() if True in states)
+            else:
+                mask |= sum(1 << bit for bit in banks if meaning.first + bit in meaning.named(wanted))
+        return mask
+
+    def _bit(self, meaning: _Meaning, channel: int) -> int:
+        return channel - meaning.first if meaning.first <= channel <= meaning.last else channel // self._bank
+
+    def _repairs(self, enabled: Channels, wanted: Channels) -> list[tuple[int, int]]:
+        """One command for each block that is not yet right; those that switch on first, so that never all are off."""
+        wrong = enabled ^ wanted
+        if lost := [
+            channel
+            for channel in wrong
+            if not any(block.named(frozenset({channel})) for block in self._blocks.values())
+        ]:
+            raise PlanError(f"no ChMaskCntl of this plan reaches channel {min(lost)}")
+        masks = [(cntl, block.mask(wanted)) for cntl, block in self._blocks.items() if block.named(wrong)]
+        return sorted(masks, key=lambda pair: pair[1] == 0)
+
+    def _known(self, at_least: Channels, defined: Collection[int] | None) -> Channels:
+        if self._channels is not None:
+            return self._channels
+        return frozenset(defined) if defined is not None else at_least

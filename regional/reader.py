@@ -126,7 +126,10 @@ class Table:
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any], source: str) -> dict[str, Any]:
     """Lay one table over another: `remove` takes paths out first, tables merge, everything else is replaced."""
     result = copy.deepcopy(dict(base))
-    for path in over.get("remove", ()):
+    removed = over.get("remove", [])
+    if not isinstance(removed, list):
+        raise PlanError(f'{source}: remove: expected an array of paths such as "data_rates.12", got {removed!r}')
+    for path in removed:
         _remove(result, path, source)
     _merge(result, {key: value for key, value in over.items() if key != "remove"})
     return result
