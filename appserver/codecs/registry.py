@@ -8,9 +8,9 @@ from appserver.codecs.base import Codec, CodecError, Decoded
 CODECS = {
     codec.name: codec
     for codec in (
-        Codec("karat-926lw", 1, "НПО КАРАТ, КАРАТ-926LW", karat.decode_926lw, "local"),
-        Codec("vega-si11", 1, "Вега СИ-11, rev. 1", vega.decode_si11_r1, "utc"),
-        Codec("vega-si11-r2", 1, "Вега СИ-11, rev. 2", vega.decode_si11_r2, "utc"),
+        Codec("karat", 1, "НПО КАРАТ: 926LW", karat.decode_926lw, "local"),
+        Codec("vega-si-11", 1, "Вега СИ-11, rev. 1", vega.decode_si11_r1, "utc"),
+        Codec("vega-si-11-r2", 1, "Вега СИ-11, rev. 2", vega.decode_si11_r2, "utc"),
     )
 }
 

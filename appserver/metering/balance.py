@@ -8,6 +8,7 @@ from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from appserver.metering.consumption import ZERO, Mark
+from appserver.models.columns import neat
 
 QUALITY_ORDER = ("measured", "interpolated", "server_time", "disputed", "partial", "missing")
 """Best first; a volume is as good as the worse of its two ends."""
@@ -181,9 +182,9 @@ def period_row(
     return PeriodRow(
         start=start,
         end=end,
-        house=house,
-        individual=individual,
-        imbalance=difference,
+        house=neat(house) if house is not None else None,
+        individual=neat(individual),
+        imbalance=neat(difference) if difference is not None else None,
         imbalance_pct=percent,
         measured=counts[0],
         interpolated=whole - counts[0],
@@ -214,11 +215,11 @@ def point_row(
         name=point.name,
         meter_id=point.meter_id,
         serial=point.serial,
-        start=ends.first.value if ends.first else None,
-        end=ends.last.value if ends.last else None,
+        start=neat(ends.first.value) if ends.first else None,
+        end=neat(ends.last.value) if ends.last else None,
         start_at=moments[0],
         end_at=moments[1],
-        volume=volume,
+        volume=neat(volume) if volume is not None else None,
         quality=quality,
         events=tuple(events),
     )

@@ -19,7 +19,7 @@ from appserver.metering.boundary import boundary_value
 from appserver.metering.consumption import ZERO, Mark, advance
 from appserver.metering.store import point_history, reverse_growth, samples_around
 from appserver.metering.timebase import HOUR_US, date_of, day_number, midnight_us, moment, zone_of
-from appserver.models.columns import from_micro
+from appserver.models.columns import exact, from_micro
 from appserver.models.registry import REGISTERS, UNITS
 
 BalanceStep = Literal["hour", "day", "month"]
@@ -212,7 +212,7 @@ def _day_by_day(house: _House, pairs: list[tuple[int, int]]) -> list[_EndsOf]:
 
 
 def _mark(row: tuple[int, int, int, int, int, int, str, str], zone: ZoneInfo) -> Mark:
-    return Mark(midnight_us(row[1], zone), row[2], from_micro(row[3]), from_micro(row[4]), row[5], row[6], row[7])
+    return Mark(midnight_us(row[1], zone), row[2], exact(row[3]), exact(row[4]), row[5], row[6], row[7])
 
 
 def _origin(house: _House, point_id: int, first: Mark, start_us: int) -> Mark:

@@ -45,7 +45,8 @@ _INSERT = (
 _LAST = (
     "INSERT INTO last_reading (meter_id, register, measured_at_us, value_micro, quality, received_at_us)"
     " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (meter_id, register) DO UPDATE SET"
-    " measured_at_us = excluded.measured_at_us, value_micro = excluded.value_micro, quality = excluded.quality, received_at_us = excluded.received_at_us"
+    " measured_at_us = excluded.measured_at_us, value_micro = excluded.value_micro,"
+    " quality = excluded.quality, received_at_us = excluded.received_at_us"
     " WHERE (excluded.measured_at_us, excluded.received_at_us) >"
     " (last_reading.measured_at_us, last_reading.received_at_us)"
 )

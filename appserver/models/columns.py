@@ -16,12 +16,20 @@ def to_micro(value: Decimal) -> int:
     return int(value.quantize(_STEP, ROUND_HALF_EVEN).scaleb(6))
 
 
+def exact(value: int) -> Decimal:
+    """The value of whole millionths, with all six decimals."""
+    return Decimal(value).scaleb(-6)
+
+
+def neat(value: Decimal) -> Decimal:
+    """The same value without trailing zeros beyond the third decimal."""
+    shorter = value.normalize()
+    return shorter if shorter.as_tuple().exponent < -3 else shorter.quantize(_SHOWN)  # type: ignore[operator]
+
+
 def from_micro(value: int) -> Decimal:
     """The value of whole millionths, without trailing zeros beyond the third decimal."""
-    exact = Decimal(value).scaleb(-6)
-    if value % 1000 == 0:
-        return exact.quantize(_SHOWN)
-    return exact.normalize()
+    return exact(value).quantize(_SHOWN) if value % 1000 == 0 else exact(value).normalize()
 
 
 class MicroDecimal(TypeDecorator[Decimal]):

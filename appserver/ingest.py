@@ -1,0 +1,511 @@
+"""The network's events become readings.
+
+A batch of events is one transaction of application.db: uplinks, readings, boundary values, device states, the outbox
+and the cursor. Whatever dies, the next start takes the same events again, and what is there already stays as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+import structlog
+
+from appserver.codecs import CODECS, CodecError, Decoded, decode
+from appserver.db import Database
+from appserver.integrations import chirpstack
+from appserver.integrations.outbox import enqueue, wanted_types
+from appserver.metering.consumption import from_pulses
+from appserver.metering.readings import NewReading, store
+from appserver.metering.timebase import from_device, trusted_moment, zone_of
+from appserver.models.columns import MICRO, from_micro, to_micro
+from internalapi.client import ApiError, NetworkUnavailable
+from internalapi.messages import Event, EventsResult, NetworkStatus
+
+log = structlog.get_logger("ingest")
+T = TypeVar("T")
+
+CURSOR = "readings"
+BATCH = 1000
+LONG_POLL_S = 20.0
+RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+MAX_REGISTER_MICRO = 10**12 * MICRO
+"""No register of a meter is larger: what is was not decoded from a meter's frame."""
+
+
+class EventSource(Protocol):
+    """Where events come from: the client of the internal API."""
+
+    async def events(self, *, after: int, limit: int, wait_s: float) -> EventsResult:
+        """Events after an id; waits when there are none."""
+        ...
+
+    async def status(self) -> NetworkStatus:
+        """State of the network process."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A channel of a device bound to a meter."""
+
+    channel: int
+    meter_id: int
+    register_name: str
+    weight: Decimal
+    start_value: Decimal
+    start_pulses: Decimal
+    from_us: int
+    until_us: int
+    direct: bool
+    """The raw value is the register itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a meter hung: from when, in which zone."""
+
+    from_us: int
+    zone: ZoneInfo
+
+
+@dataclass(slots=True)
+class Device:
+    """What the registry and the last frames say of a device, for the length of one batch."""
+
+    bindings: list[Binding]
+    places: dict[int, list[Place]]
+    """By meter, oldest first."""
+    clock_zone: str
+    commissioned_at_us: int
+    flags: str
+    state: dict[str, Any] = field(default_factory=dict)
+    """Columns of ``device_state`` to write."""
+
+    def place(self, meter_id: int, at_us: int) -> Place | None:
+        """Where a meter hung at a moment; before its first installation, that one."""
+        places = self.places.get(meter_id, [])
+        return next((place for place in reversed(places) if place.from_us <= at_us), places[0] if places else None)
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one batch brought."""
+
+    events: int = 0
+    uplinks: int = 0
+    readings: int = 0
+    undecoded: int = 0
+    cursor: int = 0
+
+
+class Ingest:
+    """Writes events into application.db. One call at a time."""
+
+    def __init__(self, db: Database, clock: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+        self._db = db
+        self._clock = clock
+
+    def cursor(self) -> int:
+        """The last event that is taken."""
+        rows = self._db.rows("SELECT event_id FROM event_cursor WHERE name = ?", (CURSOR,))
+        return int(rows[0][0]) if rows else 0
+
+    def check(self, last_event_id: int) -> int:
+        """The cursor after a look at the network's last event id.
+
+        A network whose ids are behind the cursor was restored or made anew: its events are taken from the first on,
+        and those that are known already change nothing.
+        """
+        cursor = self.cursor()
+        if last_event_id >= cursor:
+            return cursor
+        log.warning("the network's events start anew; taking all of them", cursor=cursor, last_event_id=last_event_id)
+        with self._db.transaction() as connection:
+            connection.execute("UPDATE event_cursor SET event_id = 0 WHERE name = ?", (CURSOR,))
+        return 0
+
+    def take(self, events: Sequence[Event]) -> Taken:
+        """Take a batch in one transaction; events up to the cursor are left out."""
+        now_us = self._clock()
+        with self._db.transaction() as connection:
+            row = connection.execute("SELECT event_id FROM event_cursor WHERE name = ?", (CURSOR,)).fetchone()
+            after = row[0] if row else 0
+            fresh = [event for event in events if event.id > after]
+            taken = Taken(events=len(fresh), cursor=after)
+            if not fresh:
+                return taken
+            batch = _Batch(connection, now_us, wanted_types(connection))
+            for event in fresh:
+                batch.add(event)
+            taken.readings = batch.write()
+            taken.uplinks, taken.undecoded, taken.cursor = batch.uplinks, batch.undecoded, fresh[-1].id
+            connection.execute(
+                "INSERT INTO event_cursor (name, event_id, taken_at_us) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE"
+                " SET event_id = excluded.event_id, taken_at_us = excluded.taken_at_us",
+                (CURSOR, taken.cursor, now_us),
+            )
+        return taken
+
+
+class _Batch:
+    """The events of one transaction on their way into the tables."""
+
+    def __init__(self, connection: sqlite3.Connection, now_us: int, wanted: frozenset[str]) -> None:
+        self._connection = connection
+        self._now_us = now_us
+        self._wanted = wanted
+        self._devices: dict[str, Device] = {}
+        self._readings: list[NewReading] = []
+        self.uplinks = 0
+        self.undecoded = 0
+
+    def add(self, event: Event) -> None:
+        """Take one event."""
+        values: dict[str, Any] | None = None
+        if event.type == "up":
+            new, values = self._add_uplink(event)
+            if not new:
+                return
+        elif event.type == "status" and event.battery is not None and 1 <= event.battery <= 254:
+            self._device(event.dev_eui).state["battery_pct"] = round((event.battery - 1) * 100 / 253)
+        if event.type in self._wanted:
+            enqueue(self._connection, event, chirpstack.body(event, values))
+
+    def _add_uplink(self, event: Event) -> tuple[bool, dict[str, Any] | None]:
+        result = read_frame(event.codec, event.f_port, event.data, event.time_us)
+        device = self._device(event.dev_eui)
+        row = self._connection.execute(
+            "INSERT INTO uplink (event_id, frame_id, dev_eui, session_id, f_cnt, f_port, data, received_at_us, codec,"
+            " state, reason, object) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
+            (
+                event.id,
+                event.frame_id,
+                event.dev_eui,
+                event.session_id,
+                event.f_cnt,
+                event.f_port,
+                event.data,
+                event.time_us,
+                result.label,
+                result.state,
+                result.reason,
+                result.json,
+            ),
+        ).fetchone()
+        if row is None:
+            return False, None
+        self.uplinks += 1
+        state = device.state
+        state["last_uplink_at_us"] = max(event.time_us, state.get("last_uplink_at_us") or 0)
+        if result.decoded is None:
+            self.undecoded += result.state == "undecoded"
+            return True, None
+        self.add_decoded(row[0], event.dev_eui, event.time_us, result)
+        return True, result.decoded.values
+
+    def add_decoded(self, uplink_id: int, dev_eui: str, received_at_us: int, result: Frame, fresh: bool = True) -> None:
+        """Readings and the device's state out of a decoded frame; an old frame (not ``fresh``) changes no state."""
+        decoded = result.decoded
+        assert decoded is not None
+        device = self._device(dev_eui)
+        readings = list(_readings(device, decoded, uplink_id, received_at_us, result.label))
+        self._readings += readings
+        if decoded.measurements and not readings:
+            channels = ", ".join(str(channel) for channel in sorted({m.channel for m in decoded.measurements}))
+            self._connection.execute(
+                "UPDATE uplink SET state = 'unbound', reason = ? WHERE id = ?",
+                (f"channel {channels} of the device is bound to no meter", uplink_id),
+            )
+        if not fresh:
+            return
+        state = device.state
+        if readings:
+            state["last_reading_at_us"] = received_at_us
+        for name in ("battery_pct", "temperature_c"):
+            if getattr(decoded, name) is not None:
+                state[name] = getattr(decoded, name)
+        if decoded.clock is not None:
+            zone = _clock_zone(device, result.clock, None, received_at_us)
+            state["clock_offset_us"] = from_device(decoded.clock, zone) - received_at_us
+        if decoded.flags is not None:
+            self._flags(dev_eui, device, decoded.flags, received_at_us, uplink_id)
+
+    def write(self) -> int:
+        """Write what was gathered; returns how many readings are new."""
+        new = store(self._connection, self._readings, self._now_us)
+        for dev_eui, device in self._devices.items():
+            if device.state:
+                columns = {"clock_zone": "", "commissioned_at_us": 0, "flags": "", **device.state}
+                self._connection.execute(
+                    f"INSERT INTO device_state (dev_eui, {', '.join(columns)})"
+                    f" VALUES (?{', ?' * len(columns)}) ON CONFLICT (dev_eui) DO UPDATE SET "
+                    + ", ".join(f"{column} = excluded.{column}" for column in device.state),
+                    (dev_eui, *columns.values()),
+                )
+        return new
+
+    def _flags(self, dev_eui: str, device: Device, flags: tuple[str, ...], received_at_us: int, uplink_id: int) -> None:
+        before, now = set(device.flags.split()), set(flags)
+        if before == now:
+            return
+        device.flags = device.state["flags"] = " ".join(flags)
+        self._connection.executemany(
+            "INSERT INTO device_flag (dev_eui, flag, raised_at_us, uplink_id, note) VALUES (?, ?, ?, ?, '')",
+            [(dev_eui, flag, received_at_us, uplink_id) for flag in flags if flag not in before],
+        )
+        self._connection.executemany(
+            "UPDATE device_flag SET cleared_at_us = ? WHERE dev_eui = ? AND flag = ? AND cleared_at_us IS NULL",
+            [(received_at_us, dev_eui, flag) for flag in before - now],
+        )
+
+    def _device(self, dev_eui: str) -> Device:
+        device = self._devices.get(dev_eui)
+        if device is None:
+            device = self._devices[dev_eui] = load_device(self._connection, dev_eui)
+        return device
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What became of a payload."""
+
+    state: str
+    """``decoded`` or ``undecoded``."""
+    label: str
+    """``name@version``, or the codec's name when it did not decode."""
+    clock: str
+    decoded: Decoded | None = None
+    reason: str = ""
+
+    @property
+    def json(self) -> str | None:
+        """The payload in words, as it is stored."""
+        return msgspec.json.encode(self.decoded.values).decode() if self.decoded is not None else None
+
+
+def read_frame(codec: str, f_port: int | None, data: bytes, received_at_us: int) -> Frame:
+    """Decode a payload. Whatever a codec does, the frame stays and says why it is not decoded."""
+    entry = CODECS.get(codec)
+    if not data and not f_port:
+        return Frame("decoded", codec, "utc", None, "no application data")
+    try:
+        decoded = decode(codec, f_port, data, received_at_us)
+    except CodecError as error:
+        return Frame("undecoded", codec, "utc", None, str(error))
+    except Exception as error:  # a fault of a codec must not stop the readings of all other devices
+        log.exception("codec failed", codec=codec, f_port=f_port, data=data.hex())
+        return Frame("undecoded", codec, "utc", None, f"the codec failed: {type(error).__name__}: {error}")
+    assert entry is not None
+    return Frame("decoded", entry.label, entry.clock, decoded)
+
+
+def load_device(connection: sqlite3.Connection, dev_eui: str) -> Device:
+    """Bindings of a device, the places of its meters, and its state."""
+    bindings = []
+    places: dict[int, list[Place]] = {}
+    for channel, meter_id, register, weight, start, pulses, from_us, until_us in connection.execute(
+        "SELECT channel, meter_id, register, weight, start_value, start_pulses, valid_from_us,"
+        " coalesce(valid_until_us, 1 << 62) FROM module_channel WHERE dev_eui = ?",
+        (dev_eui,),
+    ).fetchall():
+        factor = Decimal(weight)
+        direct = factor == 1 and start == 0 and pulses == 0
+        bindings.append(
+            Binding(
+                channel, meter_id, register, factor, from_micro(start), from_micro(pulses), from_us, until_us, direct
+            )
+        )
+        if meter_id not in places:
+            places[meter_id] = [
+                Place(at_us, zone_of(timezone))
+                for at_us, timezone in connection.execute(
+                    "SELECT i.installed_at_us, b.timezone FROM installation i JOIN point p ON p.id = i.point_id"
+                    " JOIN building b ON b.id = p.building_id WHERE i.meter_id = ? ORDER BY i.installed_at_us",
+                    (meter_id,),
+                )
+            ]
+    row = connection.execute(
+        "SELECT clock_zone, commissioned_at_us, flags FROM device_state WHERE dev_eui = ?", (dev_eui,)
+    ).fetchone()
+    return Device(bindings, places, *(row or ("", 0, "")))
+
+
+def _clock_zone(device: Device, clock: str, meter_id: int | None, at_us: int) -> ZoneInfo:
+    """The zone of a device's clock: declared, else by its codec UTC or the zone of the building."""
+    if device.clock_zone:
+        return zone_of(device.clock_zone)
+    if clock == "utc":
+        return zone_of("UTC")
+    meters = [meter_id] if meter_id is not None else [b.meter_id for b in device.bindings if b.until_us > at_us]
+    for meter in meters:
+        place = device.place(meter, at_us)
+        if place is not None:
+            return place.zone
+    return zone_of("UTC")
+
+
+def _readings(
+    device: Device, decoded: Decoded, uplink_id: int, received_at_us: int, label: str
+) -> Sequence[NewReading]:
+    clock = CODECS[label.partition("@")[0]].clock
+    readings = []
+    for measurement in decoded.measurements:
+        for binding in device.bindings:
+            if binding.channel != measurement.channel or not binding.from_us <= received_at_us < binding.until_us:
+                continue
+            value = measurement.value
+            if not binding.direct:
+                # What stands beside the register (reverse flow, an interval) has no start value of its own.
+                start = (Decimal(0), Decimal(0)) if measurement.variant else (binding.start_value, binding.start_pulses)
+                value = from_pulses(value, *start, binding.weight)
+            value_micro = to_micro(value)
+            if abs(value_micro) >= MAX_REGISTER_MICRO:
+                continue
+            device_us = None
+            if measurement.at is not None:
+                zone = _clock_zone(device, clock, binding.meter_id, received_at_us)
+                device_us = from_device(measurement.at, zone)
+            place = device.place(binding.meter_id, received_at_us)
+            floor_us = max(device.commissioned_at_us, place.from_us if place is not None else 0)
+            at_us, trusted = trusted_moment(device_us, received_at_us, floor_us)
+            quality = ("archive" if measurement.archive else "measured") if trusted else "server_time"
+            name = f"{binding.register_name}_{measurement.variant}" if measurement.variant else binding.register_name
+            readings.append(
+                NewReading(
+                    binding.meter_id,
+                    name,
+                    at_us,
+                    value_micro,
+                    quality,
+                    "lorawan",
+                    received_at_us,
+                    device_us,
+                    uplink_id,
+                    label,
+                )
+            )
+    return readings
+
+
+# ---------------------------------------------------------------------------------------------------------- decode again
+
+
+@dataclass(slots=True)
+class Redecoded:
+    """What decoding again brought."""
+
+    frames: int = 0
+    decoded: int = 0
+    readings: int = 0
+
+
+def redecode(
+    db: Database,
+    now_us: int,
+    dev_euis: Sequence[str] | None = None,
+    codec: str = "",
+    include_decoded: bool = False,
+    chunk: int = 1000,
+) -> Redecoded:
+    """Decode kept frames again: those without readings, or (``include_decoded``) all.
+
+    After a codec was added or changed, or a channel was bound. ``codec`` stands in for the one a frame came with.
+    Readings that come out are added to those that are there.
+    """
+    done = Redecoded()
+    last = 0
+    conditions = "id > ?" if include_decoded else "id > ? AND state <> 'decoded'"
+    if dev_euis is not None:
+        conditions += " AND dev_eui IN (SELECT value FROM json_each(?))"
+    while True:
+        with db.transaction() as connection:
+            parameters = [last, *([msgspec.json.encode(list(dev_euis)).decode()] if dev_euis is not None else [])]
+            rows = connection.execute(
+                "SELECT id, dev_eui, f_port, data, received_at_us, codec FROM uplink"
+                f" WHERE {conditions} ORDER BY id LIMIT ?",
+                [*parameters, chunk],
+            ).fetchall()
+            if not rows:
+                return done
+            batch = _Batch(connection, now_us, frozenset())
+            for id_, dev_eui, f_port, data, received_at_us, label in rows:
+                result = read_frame(codec or label.partition("@")[0], f_port, data, received_at_us)
+                done.frames += 1
+                connection.execute(
+                    "UPDATE uplink SET state = ?, reason = ?, codec = ?, object = ? WHERE id = ?",
+                    (result.state, result.reason, result.label, result.json, id_),
+                )
+                if result.decoded is not None:
+                    done.decoded += 1
+                    batch.add_decoded(id_, dev_eui, received_at_us, result, fresh=False)
+            done.readings += batch.write()
+            last = rows[-1][0]
+
+
+# --------------------------------------------------------------------------------------------------------- the consumer
+
+
+async def consume(
+    network: EventSource,
+    db: Database,
+    stop: asyncio.Event,
+    clock: Callable[[], int] = lambda: time.time_ns() // 1000,
+    on_taken: Callable[[Taken], None] | None = None,
+) -> None:
+    """Take events until ``stop``. Survives the network process being away and a database that cannot be written."""
+    ingest = Ingest(db, clock)
+    failures = 0
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1, "ingest") as thread:
+        after: int | None = None
+        while not stop.is_set():
+            try:
+                if after is None:
+                    status = await _until(stop, network.status())
+                    if status is None:
+                        return
+                    after = await loop.run_in_executor(thread, ingest.check, status.last_event_id)
+                result = await _until(stop, network.events(after=after, limit=BATCH, wait_s=LONG_POLL_S))
+                if result is None:
+                    return
+                if result.events:
+                    taken = await loop.run_in_executor(thread, ingest.take, result.events)
+                    after = taken.cursor
+                    if on_taken is not None:
+                        on_taken(taken)
+                if failures:
+                    log.info("events are taken again", after=after)
+                failures = 0
+            except (NetworkUnavailable, ApiError, sqlite3.Error) as error:
+                if failures == 0 or not isinstance(error, NetworkUnavailable):
+                    log.warning("events cannot be taken; trying again", error=str(error), after=after)
+                after = None
+                delay = RETRY_S[min(failures, len(RETRY_S) - 1)]
+                failures += 1
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), delay)
+
+
+async def _until(stop: asyncio.Event, coroutine: Coroutine[Any, Any, T]) -> T | None:
+    """The coroutine's result, or None when ``stop`` is set first."""
+    work = asyncio.ensure_future(coroutine)
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        return work.result() if work.done() else None
+    finally:
+        for task in (work, stopped):
+            if not task.done():
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await task

@@ -1,0 +1,34 @@
+"""The outbox: events as sinks get them, written with the readings they belong to."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from internalapi.messages import Event
+
+
+def wanted_types(connection: sqlite3.Connection) -> frozenset[str]:
+    """Event types that any enabled sink takes."""
+    rows = connection.execute("SELECT events FROM sink WHERE enabled")
+    return frozenset(word for (events,) in rows for word in events.split())
+
+
+def enqueue(connection: sqlite3.Connection, event: Event, body: dict[str, Any]) -> None:
+    """Put an event behind the others. Needs an open transaction."""
+    connection.execute(
+        "INSERT INTO outbox (event_id, dev_eui, type, time_us, body) VALUES (?, ?, ?, ?, ?)",
+        (event.id, event.dev_eui, event.type, event.time_us, msgspec.json.encode(body).decode()),
+    )
+
+
+def prune(connection: sqlite3.Connection, older_than_us: int) -> int:
+    """Forget events that every sink has taken. Needs an open transaction."""
+    cursor = connection.execute(
+        "DELETE FROM outbox WHERE time_us < ? AND id <= coalesce((SELECT min(cursor) FROM sink WHERE enabled), id)"
+        " AND id NOT IN (SELECT outbox_id FROM delivery)",
+        (older_than_us,),
+    )
+    return cursor.rowcount
