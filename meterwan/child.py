@@ -54,7 +54,7 @@ def run_role(role: str, loaded: Loaded) -> int:
     data = DataDir(loaded.settings.data_dir)
     try:
         data.create()
-        with data.role_lock(role).acquire(LOCK_WAIT_S):
+        with data.role_lock(role).acquire(LOCK_WAIT_S if watched else 0.0):
             asyncio.run(ROLES[role](loaded, data))
     except OSError as error:
         if error.errno not in _CANNOT_LISTEN:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from appserver.settings import ApplicationSettings, HttpSettings
+from joinserver.settings import JoinServerSettings
 from lns.settings import GatewaysSettings, NetworkSettings
 from meterwan.errors import SettingsError
 
@@ -67,10 +68,6 @@ class GatewaysSection(GatewaysSettings):
     basicstation: LaterListener = LaterListener()
 
 
-class JoinServerSection(Section):
-    http: LaterListener = LaterListener()
-
-
 class EmbeddedOnly(Section):
     """Where another database would be named."""
 
@@ -108,7 +105,7 @@ class Settings(Section):
     gateways: GatewaysSection = GatewaysSection()
     network: NetworkSection = NetworkSection()  # type: ignore[valid-type]
     application: ApplicationSection = ApplicationSection()  # type: ignore[valid-type]
-    joinserver: JoinServerSection = JoinServerSection()
+    joinserver: JoinServerSettings = JoinServerSettings()
     database: EmbeddedOnly = EmbeddedOnly()
     redis: EmbeddedOnly = EmbeddedOnly()
     log: LogSection = LogSection()
@@ -160,19 +157,20 @@ def leaves(model: BaseModel, prefix: Key = ()) -> Iterator[tuple[Key, Any]]:
 
 def is_secret(key: Key) -> bool:
     """Whether a value under this key is never shown."""
-    return bool(re.search(r"(^|_)(secret|password|token|key|kek)$", key[-1]))
+    return any(re.search(r"(^|_)(secret|password|token|keks?|app_key|nwk_key)$", part) for part in key)
 
 
 def shown(key: Key, value: Any) -> str:
     """A value as ``meterwan check`` prints it: TOML-like, secrets and passwords inside URLs masked."""
-    if isinstance(value, str) and value:
-        if is_secret(key):
-            return '"********"'
-        if "://" in value and (password := urlsplit(value).password):
-            value = value.replace(f":{password}@", ":********@", 1)
-    if isinstance(value, Path):
-        value = str(value)
-    return json.dumps(value, ensure_ascii=False, default=str)
+    if is_secret(key) and value:
+        return '"********"'
+    if isinstance(value, str) and "://" in value and (password := urlsplit(value).password):
+        value = value.replace(f":{password}@", ":********@", 1)
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
 
 
 def load(
@@ -263,7 +261,7 @@ def _explain(problem: Any, origins: dict[Key, str]) -> str:
         hint = f"; did you mean {'.'.join((*key[:-1], near[0]))}?" if near else ""
         return f"{name} ({origin}): no such setting{hint}"
     message = problem["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(problem["input"], dict) else f" = {shown(key, problem['input'])}"
+    value = f" = {shown(key, problem['input'])}" if isinstance(problem["input"], (str, int, float)) else ""
     return f"{name}{value} ({origin}): {message[:1].lower()}{message[1:]}"
 
 

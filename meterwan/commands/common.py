@@ -71,8 +71,8 @@ class Network:
         try:
             return self._runner.run(getattr(self._client, method)(**fields))
         except ApiError as error:
-            field = f"{error.problem.field}: " if error.problem.field else ""
-            raise Failure(f"{field}{error.problem.detail}") from None
+            field, detail = error.problem.field, error.problem.detail
+            raise Failure(detail if not field or field in detail else f"{field}: {detail}") from None
         except NetworkUnavailable:
             raise Failure(f"no server runs on the data folder {self._path}; start it first: meterwan serve") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,6 +35,7 @@ EXPORTED = (
     "dev_eui", "join_eui", "name", "profile", "activation",
     "dev_addr", "joined_at", "last_seen", "f_cnt_up", "rssi_dbm", "snr_db", "battery",
 )  # fmt: skip
+_HEX_DIGITS = {"dev_eui": 16, "join_eui": 16, "app_key": 32, "nwk_key": 32}
 _ONLY_EXPORTED = frozenset(EXPORTED) - frozenset(IMPORTED)
 
 
@@ -90,6 +92,9 @@ def _rows_to_writes(file: Path) -> Iterator[Any]:
         if dev_eui in seen:
             raise Failure(f"{file} line {number}: {dev_eui} stands in line {seen[dev_eui]} already")
         seen[dev_eui] = number
+        for column, digits in _HEX_DIGITS.items():
+            if row.get(column) and not re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", row[column]):
+                raise Failure(f"{file} line {number}, device {dev_eui}: {column} must be {digits} hex digits")
         yield _write(row)
 
 

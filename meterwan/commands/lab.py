@@ -107,9 +107,8 @@ def region_show(
     set_: Set = None,
 ) -> None:
     """Print one plan as tables."""
-    from regional.show import show
-
     import regional
+    from regional.show import show
 
     settings(config, set_)
     try:
