@@ -1,0 +1,182 @@
+"""What an uplink costs the network process, from the UDP socket to durable hand-over, with 100,000 sessions.
+
+``python benchmarks/network.py [--sessions N] [--quick]`` prints one table. The server is the real network process on one
+core, the generator runs on another. Four runs: device uplinks as fast as they are taken with one copy and with three (three
+gateways), the same bare path inside one process without sockets and disk as the yardstick, and the latency of the downlink
+decision at 500 confirmed uplinks/s through three gateways.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent / "tools" / "simulator")]
+
+from benchmarks.support.network_child import TOKEN
+from internalapi.client import NetworkClient, socket_path
+from lorasim import load
+
+GATEWAYS = [0x70B3D50000000001, 0x70B3D50000000002, 0x70B3D50000000003]
+TICKS = os.sysconf("SC_CLK_TCK")
+LIMITS = {"uplinks_per_s_1": 10_000, "uplinks_per_s_3": 5_000}
+"""Device uplinks per second that one core of the network process must reach, by copies."""
+
+
+class Server:
+    """The network process in a child, pinned to one core."""
+
+    def __init__(self, data_dir: Path, core: int) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.address: tuple[str, int] = ("127.0.0.1", probe.getsockname()[1])
+        self.data_dir = data_dir
+        self._child = subprocess.Popen(
+            child(str(data_dir), "-", str(self.address[1]), *(f"{eui:016x}" for eui in GATEWAYS)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parent.parent,
+        )
+        os.sched_setaffinity(self._child.pid, {core})
+        begin = time.perf_counter()
+        assert self._child.stdout is not None
+        words = self._child.stdout.readline().split()
+        while words and words[0] != "ready":
+            words = self._child.stdout.readline().split()
+        self.start_s = time.perf_counter() - begin
+        self.sessions_kib = int(words[1])
+
+    def cpu_s(self) -> float:
+        """CPU time of the process so far, all threads."""
+        fields = Path(f"/proc/{self._child.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def status(self) -> dict[str, int]:
+        async def ask() -> Any:
+            async with NetworkClient(socket_path(self.data_dir), TOKEN) as client:
+                return await client.status()
+
+        status = asyncio.run(ask())
+        return {"datagrams": 0, "accepted": 0, **status.counters, "last_event_id": status.last_event_id}
+
+    def settle(self) -> dict[str, int]:
+        """Wait until everything taken has been handed over; returns the counters."""
+        status = self.status()
+        while True:
+            time.sleep(0.4)
+            after = self.status()
+            if after == status:
+                return after
+            status = after
+
+    def stop(self) -> None:
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        self._child.wait(30)
+
+
+def child(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.support.network_child", *arguments]
+
+
+def throughput(server: Server, frames: Path, copies: int, rate: float) -> dict[str, float]:
+    """Send a file of frames and count what became durable events."""
+    before, cpu, begin = server.settle(), server.cpu_s(), time.perf_counter()
+    with frames.open("rb") as lines:
+        result = load.blast(lines, server.address, GATEWAYS[:copies], rate)
+    cpu_blast, elapsed = server.cpu_s() - cpu, time.perf_counter() - begin
+    after = server.settle()
+    cpu_all = server.cpu_s() - cpu
+    handed_over = after["last_event_id"] - before["last_event_id"]
+    accepted = after["accepted"] - before["accepted"]
+    lost = result.datagrams - (after["datagrams"] - before["datagrams"])
+    return {
+        "sent": result.frames,
+        "accepted": accepted,
+        "handed_over": handed_over,
+        "datagrams_lost": lost + copies,  # the keep-alives that blast sends are datagrams too
+        "cpu_us_per_uplink": cpu_all / handed_over * 1e6,
+        "uplinks_per_s_one_core": handed_over / cpu_all,
+        "wall_uplinks_per_s": accepted / max(elapsed - 2.0, result.elapsed_s),
+        "cpu_share": cpu_blast / elapsed,
+        "ack_p50_ms": load.percentiles_ms(result.ack_us).get("p50", 0.0),
+        "ack_p99_ms": load.percentiles_ms(result.ack_us).get("p99", 0.0),
+    }
+
+
+def latency(server: Server, frames: Path, rate: float, window_ms: float) -> dict[str, float]:
+    """Confirmed uplinks at a fair rate: how long from the first copy to PULL_RESP."""
+    with frames.open("rb") as lines:
+        result = load.blast(lines, server.address, GATEWAYS, rate)
+    found = load.percentiles_ms(result.decision_us)
+    server.settle()
+    return {
+        "sent": result.frames,
+        "answered": result.pull_resps,
+        "p50_ms": found.get("p50", 0.0),
+        "p99_ms": found.get("p99", 0.0),
+        "beyond_window_p99_ms": found.get("p99", 0.0) - window_ms,
+    }
+
+
+def measure(sessions: int, uplinks: int) -> dict[str, Any]:
+    """All runs. ``uplinks`` is how many frames a throughput run sends."""
+    cores = sorted(os.sched_getaffinity(0))
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        made = load.make_sessions(sessions)
+        load.write_sessions(root / "sessions.jsonl", made)
+        subprocess.run(
+            child(str(root), str(root / "sessions.jsonl"), "0"), check=True, cwd=Path(__file__).parent.parent
+        )
+        active = made[: min(sessions, uplinks)]
+        rounds = -(-uplinks // len(active))
+        for name, first, confirmed in (("warm", 0, False), ("one", 1, False), ("three", 1 + rounds, False)):
+            count = 1 if name == "warm" else rounds
+            load.build_frames(active, root / name, count, first, confirmed)
+        load.build_frames(active[:5000], root / "confirmed", 1, 1 + 2 * rounds, True)
+        os.sched_setaffinity(0, {cores[0]})
+        server = Server(root, cores[-1])
+        try:
+            results["start_s"] = server.start_s
+            results["bytes_per_session"] = server.sessions_kib * 1024 / sessions
+            throughput(server, root / "warm", 1, 20_000)  # cipher state is made on a session's first frame
+            results["one_copy"] = throughput(server, root / "one", 1, 1e9)
+            results["three_copies"] = throughput(server, root / "three", 3, 1e9)
+            results["decision"] = latency(server, root / "confirmed", 500, 200)
+        finally:
+            server.stop()
+        os.sched_setaffinity(0, cores)
+    return results
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sessions", type=int, default=100_000)
+    parser.add_argument("--uplinks", type=int, default=100_000)
+    parser.add_argument("--quick", action="store_true", help="5,000 sessions and uplinks")
+    given = parser.parse_args()
+    sessions, uplinks = (5_000, 5_000) if given.quick else (given.sessions, given.uplinks)
+    results = measure(sessions, uplinks)
+    print(json.dumps(results, indent=2, default=lambda value: round(value, 2)))
+    speeds = [results["one_copy"]["uplinks_per_s_one_core"], results["three_copies"]["uplinks_per_s_one_core"]]
+    missed = [f"{speed:,.0f} < {limit:,}" for speed, limit in zip(speeds, LIMITS.values(), strict=True) if speed < limit]
+    if missed:
+        print("below the goal:", "; ".join(missed))
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
