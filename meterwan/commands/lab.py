@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,8 +14,6 @@ from meterwan.commands.common import Config, Json, Set, group, print_json, print
 from meterwan.errors import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lorasim.summary import Summary
 
 region = group("Region plans: list, show.")
@@ -27,55 +26,53 @@ def simulate(
     seed: Annotated[int | None, typer.Option(help="Another run of the same scenario.")] = None,
     speed: Annotated[float | None, typer.Option(min=1, help="Seconds of meter time a second.")] = None,
     duration: Annotated[float | None, typer.Option(min=0, help="Seconds; without it, until all is told.")] = None,
-    recording: Annotated[Path | None, typer.Option(help="Write all that happened into this JSONL file.")] = None,
+    recording: Annotated[Path | None, typer.Option(help="Write all that happens into this JSONL file.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Judge the server by the recording afterwards.")] = False,
     json: Json = False,
 ) -> None:
     """Run the test lab: devices, gateways and air."""
-    import asyncio
     from dataclasses import asdict
 
-    from lorasim import runner
+    from lorasim import checker, progress
+
+    if check and recording is None:
+        raise typer.BadParameter("--check needs --recording")
+    summary = run_scenario(scenario, server, seed, speed, duration, recording)
+    if json:
+        print_json(asdict(summary))
+    else:
+        print_record(dict(progress.rows(summary)), False)
+    violations = checker.check(checker.read(recording)) if check and recording else []
+    if violations:
+        lines = [f"{violation.rule}: {violation.dev_eui} {violation.text}" for violation in violations]
+        raise Failure("\n".join(lines))
+
+
+def run_scenario(
+    scenario: str,
+    server: str,
+    seed: int | None = None,
+    speed: float | None = None,
+    duration_s: float | None = None,
+    recording: Path | None = None,
+) -> Summary:
+    """Run a scenario with progress on a terminal. Raises Failure."""
+    import asyncio
+
+    from lorasim import progress, runner
     from lorasim.scenario import ScenarioError, load
 
     from meterwan import ports
 
     try:
-        loaded = load(scenario)
         address = ports.split(server)
-    except ScenarioError as error:
-        raise Failure(str(error)) from None
     except ValueError:
         raise Failure(f"--server {server}: write it as host:port") from None
-    try:
-        summary = asyncio.run(runner.run(loaded, address, seed, speed, duration, progress_line(), recording))
-    except (ScenarioError, OSError) as error:
-        raise Failure(f"{scenario}: {error}") from None
-    finally:
-        if sys.stderr.isatty():
-            print(file=sys.stderr)
-    if json:
-        print_json(asdict(summary))
-    else:
-        print_record({name: value for name, value in asdict(summary).items() if value not in (None, {}, "")}, False)
-
-
-def progress_line() -> Callable[[Summary], None] | None:
-    """One line that is written over on a terminal; nothing in a pipe."""
-    if not sys.stderr.isatty():
-        return None
-
-    def show(summary: Summary) -> None:
-        day = f"day {summary.day} of {summary.days}, " if summary.meter_time_us is not None else ""
-        print(
-            f"\r{summary.elapsed_s:6.0f} s  {day}{summary.joined} of {summary.devices} joined, "
-            f"{summary.readings_acknowledged} of {summary.readings} readings acknowledged, "
-            f"{summary.downlinks_heard} downlinks heard\x1b[K",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
-
-    return show
+    with progress.reporter() if sys.stderr.isatty() else nullcontext() as report:
+        try:
+            return asyncio.run(runner.run(load(scenario), address, seed, speed, duration_s, report, recording))
+        except (ScenarioError, OSError) as error:
+            raise Failure(f"{scenario}: {error}") from None
 
 
 @region.command("list")
