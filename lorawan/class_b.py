@@ -27,7 +27,7 @@ SLOTS: Final = 4096
 BEACON_DELAY_US: Final = 1_500
 """T_BeaconDelay: the beacon's first symbol follows the full GPS second by this much (§13.5)."""
 BEACONLESS_US: Final = 7_200_000_000
-"""How long a device keeps its ping slots without a beacon: two hours (§8)."""
+"""How long a device keeps its ping slots without a beacon: two hours (§10)."""
 
 _GPS_WRAP_S = 1 << 32
 

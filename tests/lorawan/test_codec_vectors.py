@@ -195,3 +195,22 @@ def test_f_ctrl(row: Row) -> None:
         rfu_bit_set = not frame.uplink and f_ctrl & 0x40
         if not rfu_bit_set:
             assert frame.encode() == phy
+
+
+def test_every_part_of_the_file_is_used() -> None:
+    """MAC commands are in test_command_vectors, ADR in tests/lns/test_adr_vectors."""
+    elsewhere = {"mac_commands", "adr_steps", "adr_nbtrans"}
+    here = {
+        "join_request",
+        "join_accept",
+        "rejoin_request",
+        "session_keys",
+        "data_frame",
+        "relay",
+        "cflist",
+        "netid_devaddr_prefix",
+        "full_fcnt",
+        "class_b_ping_slot",
+        "fctrl",
+    }
+    assert set(CODEC) == here | elsewhere
