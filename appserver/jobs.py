@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,7 +103,7 @@ class Jobs:
             except JobFailed as refusal:
                 job.state, job.error = "failed", str(refusal)
             except Exception:
-                log.exception("job failed", kind=job.kind, id=job.id)
+                log.error("job failed", kind=job.kind, id=job.id, trace=traceback.format_exc())
                 job.state, job.error = "failed", "The work ended with a fault; the server's log says which."
 
     def _forget(self, job: Job) -> None:

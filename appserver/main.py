@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from appserver import ingest, integrations
 from appserver.auth.passwords import Passwords, one_time_password
 from appserver.auth.roles import Role
 from appserver.auth.store import AuthStore, SessionLimits
@@ -73,11 +75,12 @@ async def application(
     database = await asyncio.to_thread(open_database, settings.data_dir / "application.db")
     services = make_services(settings, network, database, clock)
     password = await make_first_administrator(services)
-    runner = web.AppRunner(make_app(services), access_log=None, shutdown_timeout=STOP_S / 2, handle_signals=False)
+    runner = web.AppRunner(make_app(services), access_log=None, shutdown_timeout=STOP_S / 4, handle_signals=False)
     tasks: list[asyncio.Task[None]] = []
+    stop = asyncio.Event()
     try:
         if background:
-            for name, work in background_work(services).items():
+            for name, work in background_work(services, stop).items():
                 task = asyncio.create_task(_keep_running(name, work), name=name)
                 services.tasks[name] = lambda task=task: not task.done()  # type: ignore[misc]
                 tasks.append(task)
@@ -87,7 +90,7 @@ async def application(
         url = settings.http.public_url or f"http://{_shown_host(settings.http.host)}:{runner.addresses[0][1]}"
         yield services, Started(url, FIRST_LOGIN if password else "", password)
     finally:
-        await _stop(services, runner, tasks)
+        await _stop(services, runner, tasks, stop)
         database.close()
 
 
@@ -129,9 +132,13 @@ async def make_first_administrator(services: Services) -> str:
     return password
 
 
-def background_work(services: Services) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
-    """Tasks that run beside the server, by name."""
-    return {}
+def background_work(services: Services, stop: asyncio.Event) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+    """Tasks that run beside the server until ``stop``, by name."""
+    database, clock = services.database, services.clock
+    return {
+        "ingest": lambda: ingest.consume(services.network, database, stop, clock),
+        "integrations": lambda: integrations.deliver(database, stop, services.settings.webhook_allow, clock),
+    }
 
 
 async def _keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -141,23 +148,30 @@ async def _keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]
             await work()
             return
         except Exception:
-            log.exception("task failed and starts again", task=name)
+            log.error("task failed and starts again", task=name, trace=traceback.format_exc())
             await asyncio.sleep(RESTART_S)
 
 
-async def _stop(services: Services, runner: web.AppRunner, tasks: list[asyncio.Task[None]]) -> None:
-    async def in_order() -> None:
-        await services.live.close()
-        await runner.cleanup()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await services.jobs.close()
-
+async def _stop(
+    services: Services, runner: web.AppRunner, tasks: list[asyncio.Task[None]], stop: asyncio.Event
+) -> None:
+    """Let what is at work finish its transaction; what takes too long is cancelled."""
+    stop.set()
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(in_order(), STOP_S)
+        await asyncio.wait_for(_stop_serving(services, runner), STOP_S / 2)
+    if tasks:
+        await asyncio.wait(tasks, timeout=STOP_S / 2)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
     services.passwords.close()
     await services.network.close()
+
+
+async def _stop_serving(services: Services, runner: web.AppRunner) -> None:
+    await services.live.close()
+    await runner.cleanup()
+    await services.jobs.close()
 
 
 def _shown_host(host: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -16,6 +17,7 @@ from appserver.api import mount as mount_api
 from appserver.api import problems
 from appserver.api.problems import Problem
 from appserver.auth.gate import find_identity, gate
+from appserver.errors import RegistryError
 from appserver.services import SERVICES, Services
 from appserver.web import mount as mount_pages
 from appserver.web.errors import problem_page
@@ -84,6 +86,8 @@ async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = problems.from_network(error)
     except NetworkUnavailable as error:
         problem = problems.network_away(error)
+    except RegistryError as error:
+        problem = problems.from_registry(error)
     except IntegrityError as error:
         log.info("conflict", path=request.path, error=str(error.orig))
         problem = Problem(
@@ -95,7 +99,8 @@ async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse
             503, "The database does not take the request now; try again in a moment.", headers={"Retry-After": "5"}
         )
     except Exception:
-        log.exception("request failed", method=request.method, path=request.path)
+        # As text: a renderer that shows local variables would show passwords.
+        log.error("request failed", method=request.method, path=request.path, trace=traceback.format_exc())
         problem = Problem(500, "Something went wrong here; the server's log says what.")
     if request.path.startswith("/api/") or request.path in _PLAIN:
         return problem.response()

@@ -82,6 +82,8 @@ class ApplicationSettings(Section):
     """Language of people who did not choose one and whose browser asks for neither."""
     timezone: str = "Europe/Moscow"
     """Zone of times that belong to no building and to no user."""
+    webhook_allow: list[str] = []
+    """Networks and hosts that webhooks may call although they are not public, e.g. ``10.0.0.0/8``."""
     password_memory_kib: int = Field(65536, ge=8, le=1048576)
     """Memory that one password check costs (argon2id); lower it only for trials."""
 

@@ -54,23 +54,23 @@ Key128 = _hex(32)
 DevAddrHex = _hex(8)
 
 
-def _no_control(value: str) -> str:
+def no_control(value: str) -> str:
     if any(ord(c) < 32 and c not in "\t\r\n" for c in value) or "\x7f" in value:
         raise ValueError("must not contain control characters")
     return value
 
 
-Name = Annotated[str, StringConstraints(max_length=200), AfterValidator(_no_control)]
-RequiredName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_no_control)]
-Text = Annotated[str, StringConstraints(max_length=4000), AfterValidator(_no_control)]
-Search = Annotated[str, StringConstraints(max_length=200), AfterValidator(_no_control)]
+Name = Annotated[str, StringConstraints(max_length=200), AfterValidator(no_control)]
+RequiredName = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(no_control)]
+Text = Annotated[str, StringConstraints(max_length=4000), AfterValidator(no_control)]
+Search = Annotated[str, StringConstraints(max_length=200), AfterValidator(no_control)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Limit = Annotated[int, Field(ge=1, le=1000)]
 Tags = Annotated[
     dict[
-        Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_no_control)],
-        Annotated[str, StringConstraints(max_length=400), AfterValidator(_no_control)],
+        Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(no_control)],
+        Annotated[str, StringConstraints(max_length=400), AfterValidator(no_control)],
     ],
     Field(max_length=50),
 ]
@@ -160,7 +160,7 @@ class PageQuery(Input):
     """A page of a list: at most ``limit`` items after ``cursor``; ``q`` searches names and numbers."""
 
     limit: Limit = 100
-    cursor: Annotated[str, StringConstraints(max_length=200), AfterValidator(_no_control)] = ""
+    cursor: Annotated[str, StringConstraints(max_length=200), AfterValidator(no_control)] = ""
     q: Search = ""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import ValidationError
 
+from appserver.errors import RegistryError
 from internalapi.client import ApiError, NetworkUnavailable
 
 PROBLEM_JSON = "application/problem+json"
@@ -82,6 +83,12 @@ def from_network(error: ApiError) -> Problem:
         [{"in": "body", "field": error.problem.field, "message": error.problem.detail}] if error.problem.field else []
     )
     return Problem(status, error.problem.detail, errors=errors)
+
+
+def from_registry(error: RegistryError) -> Problem:
+    """What the metering rooms refused."""
+    errors = [{"in": "body", "field": error.field, "message": error.detail}] if error.field else []
+    return Problem(_NETWORK_STATUS[error.code], error.detail, errors=errors)
 
 
 def network_away(_: NetworkUnavailable) -> Problem:

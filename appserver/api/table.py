@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
-from appserver.api import devices, frames, gateways, profiles, sessions, status, users
+from appserver.api import (
+    devices,
+    events,
+    frames,
+    gateways,
+    installations,
+    integrations,
+    profiles,
+    readings,
+    registry,
+    sessions,
+    status,
+    users,
+)
 from appserver.api.router import Api
 
-MODULES = (status, gateways, profiles, devices, sessions, frames, users)
+MODULES = (
+    status,
+    gateways,
+    profiles,
+    devices,
+    sessions,
+    frames,
+    events,
+    registry,
+    installations,
+    readings,
+    integrations,
+    users,
+)
 
 
 def whole_api() -> Api:

@@ -276,7 +276,9 @@ class AuthStore:
 
     # --------------------------------------------------------------------------------------------------------- audit
 
-    async def audit(self, actor: str, address: str, action: str, subject: str, detail: dict[str, Any]) -> None:
+    async def audit(
+        self, actor: str, address: str, action: str, subject: str, detail: dict[str, Any] | None = None
+    ) -> None:
         """Write down who did what; ``subject`` is ``kind/id``."""
         kind, _, key = subject.partition("/")
         record = Audit(
@@ -285,7 +287,7 @@ class AuthStore:
             action=action,
             object_kind=kind,
             object_id=key,
-            detail=detail,
+            detail=detail or {},
             address=address,
         )
         await self._database.run(self._add, record)

@@ -1,0 +1,302 @@
+"""Readings, the balance of a building, and how much is collected."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from appserver.api.fields import (
+    Day,
+    Id,
+    Input,
+    Output,
+    Page,
+    PageQuery,
+    Time,
+    Volume,
+    microseconds_of,
+    time_of,
+)
+from appserver.api.registry import IdPath, Resource
+from appserver.api.router import Api, Call
+from appserver.metering import queries
+from appserver.metering.balance import Balance as BalanceValue
+from appserver.metering.balance import PeriodRow, PointRow
+from appserver.metering.readings import (
+    LastReadingRow,
+    ReadingRow,
+    add_manual_reading,
+    last_readings,
+    point_readings,
+)
+
+api = Api("Metering")
+
+Register = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{0,40}$")]
+
+
+class Reading(Output):
+    """A value of a meter's register at a moment, with where it came from."""
+
+    meter_id: int
+    serial: str
+    register_name: str = Field(alias="register")
+    measured_at: Time
+    value: Volume
+    quality: str
+    source: str
+    received_at: Time
+    recorded_at: Time
+    device_time: Time | None
+    codec: str
+    author: str
+    conflict: bool
+    dev_eui: str | None
+    frame_id: int | None
+    fcnt_up: int | None
+
+
+class ReadingsQuery(Input):
+    """Readings of a meter, or of all meters of a point while they hung there, newest first."""
+
+    point_id: Id | None = None
+    meter_id: Id | None = None
+    register_name: Annotated[Register, Field(alias="register")] = ""
+    since: Annotated[Time | None, Field(alias="from")] = None
+    until: Annotated[Time | None, Field(alias="to", description="Excluded")] = None
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
+class NewReading(Input):
+    """A reading taken by eye, or brought from elsewhere; the author is kept."""
+
+    meter_id: Id
+    value: Volume
+    measured_at: Time
+    register_name: Annotated[Register, Field(alias="register")] = ""
+    source: Literal["manual", "import"] = "manual"
+
+
+class Kept(Output):
+    """Whether the reading was new."""
+
+    new: bool
+
+
+def reading_view(row: ReadingRow) -> Reading:
+    """The API's form of a reading."""
+    names = [name for name in Reading.model_fields if hasattr(row, name)]
+    return Reading.model_construct(
+        **{name: getattr(row, name) for name in names},
+        measured_at=time_of(row.measured_at_us),
+        received_at=time_of(row.received_at_us),
+        recorded_at=time_of(row.recorded_at_us),
+        device_time=time_of(row.device_time_us),
+        fcnt_up=row.f_cnt,
+    )
+
+
+@api.add("GET", "/readings", answers=Page[Reading], summary="List readings of a meter or a point, newest first")
+async def list_readings(call: Call, query: ReadingsQuery) -> Page[Reading]:
+    db = call.services.database
+    rows, cursor = await db.run(
+        point_readings,
+        db,
+        point_id=query.point_id,
+        meter_id=query.meter_id,
+        register_name=query.register_name,
+        from_us=microseconds_of(query.since) if query.since else 0,
+        until_us=microseconds_of(query.until) if query.until else 2**62,
+        cursor=query.cursor,
+        limit=query.limit,
+    )
+    return Page(items=[reading_view(row) for row in rows], next_cursor=cursor)
+
+
+@api.add("POST", "/readings", answers=Kept, status=201, summary="Enter a reading")
+async def post_reading(call: Call, body: NewReading) -> Kept:
+    db = call.services.database
+    new = await db.run(
+        add_manual_reading,
+        db,
+        body.meter_id,
+        body.value,
+        microseconds_of(body.measured_at),
+        call.services.clock(),
+        call.who.name,
+        body.register_name,
+        body.source,
+    )
+    if new:
+        await call.audit("reading.enter", f"meter/{body.meter_id}", {"value": str(body.value)})
+    return Kept(new=new)
+
+
+class LastReading(Output):
+    """A meter, its place, and the last reading of its principal register."""
+
+    meter_id: int
+    serial: str
+    model: str
+    resource: str
+    unit: str
+    verification_until: str | None
+    point_id: int | None
+    role: str | None
+    building_id: int | None
+    address: str | None
+    premises_id: int | None
+    premises: str | None
+    account_number: str | None
+    dev_eui: str | None
+    value: Volume | None
+    measured_at: Time | None
+    quality: str | None
+    received_at: Time | None
+
+
+class LastReadingsQuery(PageQuery):
+    """By building and flat."""
+
+    building_id: Id | None = None
+    resource: Resource | None = None
+    silent_hours: int | None = Field(None, ge=1, le=10000)
+    """Only meters without a reading received for so long."""
+
+
+def last_reading_view(row: LastReadingRow) -> LastReading:
+    """The API's form of a meter with its last reading."""
+    names = [name for name in LastReading.model_fields if hasattr(row, name)]
+    return LastReading.model_construct(
+        **{name: getattr(row, name) for name in names},
+        measured_at=time_of(row.measured_at_us),
+        received_at=time_of(row.received_at_us),
+    )
+
+
+@api.add("GET", "/readings/last", answers=Page[LastReading], summary="List meters with their last reading")
+async def list_last_readings(call: Call, query: LastReadingsQuery) -> Page[LastReading]:
+    db = call.services.database
+    silent_since = call.services.clock() - query.silent_hours * 3_600_000_000 if query.silent_hours else None
+    page = await db.run(
+        last_readings, db, query.building_id, query.resource or "", query.q, query.cursor, query.limit, silent_since
+    )
+    return Page(items=[last_reading_view(row) for row in page.items], next_cursor=page.next_cursor)
+
+
+# ----------------------------------------------------------------------------------------------------------- balance
+
+
+class Period(Output):
+    """A building in one period: common meters against the sum of the flats."""
+
+    start: Time
+    end: Time
+    house: Volume | None
+    individual: Volume
+    imbalance: Volume | None
+    imbalance_pct: Volume | None
+    house_quality: str
+    measured: int
+    interpolated: int
+    partial: int
+    missing: int
+    coverage_pct: Volume | None
+
+
+class PointVolume(Output):
+    """What one point counted."""
+
+    point_id: int
+    premises_id: int | None
+    premises: str
+    account_number: str
+    role: str
+    direction: str
+    name: str
+    meter_id: int | None
+    serial: str
+    start: Volume | None
+    end: Volume | None
+    start_at: Time | None
+    end_at: Time | None
+    volume: Volume | None
+    quality: str
+    events: list[str]
+
+
+class Balance(Output):
+    """The balance of a building's resource; ``total`` is over the part of the asked time that is known."""
+
+    building_id: int
+    address: str
+    resource: str
+    unit: str
+    step: str
+    timezone: str
+    since: Day = Field(alias="from")
+    until: Day = Field(alias="to")
+    flats: int
+    unmetered: int
+    total: Period
+    periods: list[Period]
+    points: list[PointVolume]
+
+
+class BalanceQuery(Input):
+    """From a day (included) to a day (excluded) of the building's calendar."""
+
+    resource: Resource = "cold_water"
+    since: Annotated[Day, Field(alias="from")]
+    until: Annotated[Day, Field(alias="to", description="Excluded")]
+    step: Literal["hour", "day", "month"] = "day"
+
+
+def _period(row: PeriodRow) -> Period:
+    return Period.model_construct(**{name: getattr(row, name) for name in Period.model_fields})
+
+
+def _point(row: PointRow) -> PointVolume:
+    values: dict[str, Any] = {name: getattr(row, name) for name in PointVolume.model_fields}
+    return PointVolume.model_construct(**(values | {"events": list(row.events)}))
+
+
+def balance_view(value: BalanceValue) -> Balance:
+    """The API's form of a balance."""
+    same = ["building_id", "address", "resource", "unit", "step", "timezone", "flats", "unmetered"]
+    return Balance.model_construct(
+        **{name: getattr(value, name) for name in same},
+        since=value.from_date,
+        until=value.to_date,
+        total=_period(value.total),
+        periods=[_period(row) for row in value.periods],
+        points=[_point(row) for row in value.points],
+    )
+
+
+@api.add("GET", "/buildings/{id}/balance", answers=Balance, summary="Balance of a building")
+async def get_balance(call: Call, path: IdPath, query: BalanceQuery) -> Balance:
+    db = call.services.database
+    value = await db.run(queries.house_balance, db, path.id, query.resource, query.since, query.until, query.step)
+    return balance_view(value)
+
+
+class Collection(Output):
+    """How much of what should be known is known."""
+
+    points: int
+    known: int
+    rate_pct: Volume | None
+    silent: int
+    undecoded: int
+
+
+@api.add("GET", "/collection", answers=Collection, summary="Collection rate of the last midnight")
+async def get_collection(call: Call) -> Collection:
+    services = call.services
+    value = await services.database.run(
+        queries.collection, services.database, services.clock(), services.settings.timezone
+    )
+    return Collection.model_construct(**{name: getattr(value, name) for name in Collection.model_fields})
