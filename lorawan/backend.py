@@ -1,4 +1,4 @@
-"""Values between a network server and a join server, with the names of TS002-1.0.0 and 1.1.0 (§14).
+"""Values between a network server and a join server, with the names of TS002 (1.1.0 §23).
 
 One process passes them as they are; over HTTP they become Backend Interfaces JSON, which is not this module's matter.
 """
@@ -15,7 +15,7 @@ from lorawan.identifiers import EUI64, DevAddr, NetID
 
 
 class ResultCode(enum.Enum):
-    """Outcome of a request; the value is the text of TS002 (§15, table 31)."""
+    """Outcome of a request; the value is the text of TS002 (1.1.0 §23.5)."""
 
     SUCCESS = "Success"
     NO_ACTION = "NoAction"

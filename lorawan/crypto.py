@@ -2,7 +2,7 @@
 
 The only module that imports `cryptography`. Keys are 16 bytes, most significant first; identifiers are integers.
 The frame's own bytes (``message``) are MHDR | MACPayload, without MIC. Clauses: TS001-1.0.4 §4.3.3, §4.4, §6.2;
-LoRaWAN 1.1 §4.3.1.6 (with the FOpts erratum), §4.4, §6.1, §6.2; TS002-1.0.0 §5.3; TS005-1.0.0 §4; TS011-1.0.1 §9;
+LoRaWAN 1.1 §4.3.1.6 (with the FOpts erratum), §4.4, §6.1, §6.2; TS005-1.0.0 and 2.0.0; TS011-1.0.1;
 RFC 3394, RFC 4493.
 """
 
@@ -24,7 +24,7 @@ JOIN_REQUEST_TYPE = 0xFF
 """JoinReqType of a join-accept that answers a join-request; a rejoin-request gives its own type 0, 1 or 2."""
 
 RELAY_F_PORT = 226
-"""Frames that a relay forwards; the network server reads them (TS011-1.0.1 §9)."""
+"""Frames that a relay forwards; the network server reads them (TS011-1.0.1)."""
 
 _UP, _DOWN = 0, 1
 # Every cipher block is six bytes of its own | DevAddr | FCnt | 00 | a number: the message's length in B0 and B1, 1 in A1
@@ -324,27 +324,27 @@ def derive_js_int_key(nwk_key: bytes, dev_eui: int) -> bytes:
 
 
 def derive_mc_root_key_1_0(gen_app_key: bytes) -> bytes:
-    """McRootKey of a 1.0.x device, from its GenAppKey (TS005-1.0.0 §4.1)."""
+    """McRootKey of a 1.0.x device, from its GenAppKey (TS005, McGroupSetupReq)."""
     return _derive(gen_app_key, b"\x00")
 
 
 def derive_mc_root_key_1_1(app_key: bytes) -> bytes:
-    """McRootKey of a 1.1 device, from its AppKey (TS005-1.0.0 §4.1)."""
+    """McRootKey of a 1.1 device, from its AppKey (TS005, McGroupSetupReq)."""
     return _derive(app_key, b"\x20")
 
 
 def derive_mc_ke_key(mc_root_key: bytes) -> bytes:
-    """McKEKey, under which a group's McKey travels to the device (TS005-1.0.0 §4.1)."""
+    """McKEKey, under which a group's McKey travels to the device (TS005, McGroupSetupReq)."""
     return _derive(mc_root_key, b"\x00")
 
 
 def encrypt_mc_key(mc_ke_key: bytes, mc_key: bytes) -> bytes:
-    """McKey_encrypted of McGroupSetupReq; AES decryption, so that the device encrypts (TS005-1.0.0 §4.1)."""
+    """McKey_encrypted of McGroupSetupReq; AES decryption, so that the device encrypts (TS005, McGroupSetupReq)."""
     return aes_decrypt(mc_ke_key, mc_key)
 
 
 def derive_mc_session_keys(mc_key: bytes, mc_addr: int) -> SessionKeys:
-    """McNwkSKey and McAppSKey of a group as the keys of a 1.0.x session (TS005-1.0.0 §4.1)."""
+    """McNwkSKey and McAppSKey of a group as the keys of a 1.0.x session (TS005, McGroupSetupReq)."""
     address = _bytes_le(mc_addr, 4)
     return SessionKeys.for_1_0(_derive(mc_key, b"\x02" + address), _derive(mc_key, b"\x01" + address))
 

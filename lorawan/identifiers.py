@@ -76,12 +76,12 @@ class DevAddrPrefix(NamedTuple):
         return f"{self.value:08x}/{self.bits}"
 
 
-# NwkID width in a DevAddr by NetID type 0..7; the type prefix itself takes (type + 1) bits (TS002-1.0.0 §5.1.2).
+# NwkID width in a DevAddr by NetID type 0..7; the type prefix itself takes (type + 1) bits (TS002, DevAddr assignment).
 _NWK_ID_BITS = (6, 6, 9, 11, 12, 13, 15, 17)
 
 
 class DevAddr(_Identifier):
-    """The 32-bit address of a session: type prefix | NwkID | NwkAddr (TS002-1.0.0 §5.1.2)."""
+    """The 32-bit address of a session: type prefix | NwkID | NwkAddr (TS002, DevAddr assignment)."""
 
     __slots__ = ()
     WIDTH = 4
@@ -111,7 +111,7 @@ class DevAddr(_Identifier):
 
 
 class NetID(_Identifier):
-    """The 24-bit identifier of a network: type (3 bits) | RFU | ID (TS002-1.0.0 §5.1.1)."""
+    """The 24-bit identifier of a network: type (3 bits) | RFU | ID (TS002, DevAddr assignment)."""
 
     __slots__ = ()
     WIDTH = 3

@@ -1,4 +1,4 @@
-"""What a relay and the network server say to each other on FPort 226 (TS011-1.0.1 §9).
+"""What a relay and the network server say to each other on FPort 226 (TS011-1.0.1, forwarding).
 
 The frames between a device and its relay (wake-on-radio) never reach a gateway and are not here.
 """
@@ -23,7 +23,7 @@ _UPLINK = Layout(
 
 @dataclass(slots=True)
 class ForwardUplinkReq:
-    """A frame that a relay heard, and how (§9.1)."""
+    """A frame that a relay heard, and how."""
 
     dr: int
     """Data rate index of the device's uplink."""
@@ -51,7 +51,7 @@ class ForwardUplinkReq:
 
 @dataclass(slots=True)
 class ForwardDownlinkReq:
-    """A frame for the device behind a relay (§9.2): the PHYPayload and nothing else."""
+    """A frame for the device behind a relay: the PHYPayload and nothing else."""
 
     phy_payload: bytes
 

@@ -1,4 +1,4 @@
-"""Identifiers: text, wire, and the prefixes of NetID types 0 to 7 (TS002-1.0.0 §5.1)."""
+"""Identifiers: text, wire, and the prefixes of NetID types 0 to 7 (TS002, DevAddr assignment)."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_network_owns_its_prefix_only(net_id: NetID, address: DevAddr) -> None
 
 @pytest.mark.parametrize(
     ("net_id", "prefix", "nwk_addr_bits"),
-    # Private networks 000000 and 000001 and the widths of TS002-1.0.0 table 2.
+    # Private networks 000000 and 000001 and the widths of TS002.
     [
         ("000000", "00000000/7", 25),
         ("000001", "02000000/7", 25),

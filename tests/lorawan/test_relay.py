@@ -1,4 +1,4 @@
-"""Frames on FPort 226 (TS011-1.0.1 §9)."""
+"""Frames on FPort 226 (TS011-1.0.1)."""
 
 from __future__ import annotations
 
