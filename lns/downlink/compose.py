@@ -39,11 +39,11 @@ def compose(
     else (ADRACKReq). MAC commands that do not fit stay away: the device asks again, and so do we.
     """
     device = session.device
-    options = data_options(state, copies, dr, session.radio)
-    item = _next_sendable(state, session, now)
+    item = _next_sendable(state, session, now) if device.queue is not None else None
     waiting = item is not None
     if ack_f_cnt is None and not answers and not requests and not must_answer and not waiting:
         return None
+    options = data_options(state, copies, dr, session.radio)
     if not options:
         state.counters["no_downlink_option"] += 1
         return None

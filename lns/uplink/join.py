@@ -96,6 +96,7 @@ def ask(state: NetworkState, gathered: Gathered) -> JoinAsked | None:
             rx_delay=radio.rx1_delay_s,
             cflist=state.plan.cflist(radio.channels_hz),
             rejoin_type=rejoin_type,
+            join_eui=EUI64(device.join_eui),
         ),
         device,
         gathered,
