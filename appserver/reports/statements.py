@@ -1,0 +1,280 @@
+"""Statements out of application.db."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from decimal import Decimal
+from functools import partial
+
+from appserver.db import Database
+from appserver.errors import RegistryError
+from appserver.metering.balance import Balance, PeriodRow, PointRow
+from appserver.metering.queries import BalanceStep, house_balance
+from appserver.metering.timebase import day_number
+from appserver.models.columns import from_micro, neat
+from appserver.models.registry import REGISTERS
+from appserver.reports.statement import Cell, Column, Statement
+from appserver.reports.words import word
+
+Words = Callable[[str], str]
+
+
+def make(
+    db: Database,
+    name: str,
+    building_id: int,
+    from_date: date,
+    to_date: date,
+    resource: str = "",
+    step: BalanceStep = "day",
+    language: str = "ru",
+) -> Statement:
+    """The statement ``individual``, ``house`` or ``balance`` of a building over days (``to_date`` excluded).
+
+    ``resource`` empty: every resource for ``individual``, else the one that the building has.
+    Raises RegistryError ``invalid`` or ``not_found``.
+    """
+    build = NAMES.get(name)
+    if build is None:
+        raise RegistryError("invalid", "name", f"There is no statement {name!r}; use one of {', '.join(NAMES)}.")
+    return build(db, building_id, from_date, to_date, resource, step, language)
+
+
+def individual_statement(
+    db: Database,
+    building_id: int,
+    from_date: date,
+    to_date: date,
+    resource: str = "",
+    step: BalanceStep = "month",
+    language: str = "ru",
+) -> Statement:
+    """Ведомость ИПУ: a row for each individual meter, totals by resource."""
+    say: Words = partial(word, language=language)
+    balances = [
+        house_balance(db, building_id, each, from_date, to_date, "month")
+        for each in ([resource] if resource else _resources(db, building_id))
+    ]
+    verified = dict(
+        db.rows(
+            "SELECT i.point_id, m.verification_until FROM installation i JOIN meter m ON m.id = i.meter_id"
+            " JOIN point p ON p.id = i.point_id WHERE p.building_id = ? AND i.removed_at_us IS NULL",
+            (building_id,),
+        )
+    )
+    rows: list[tuple[Cell, ...]] = []
+    totals: list[tuple[Cell, ...]] = []
+    for balance in balances:
+        points = [point for point in balance.points if point.role == "individual"]
+        rows += [_individual_row(len(rows) + n, point, balance, verified, say) for n, point in enumerate(points, 1)]
+        totals.append(_individual_total(points, balance, say))
+    columns = [
+        Column("number", say("number"), 5, number=True),
+        Column("premises", say("premises"), 10),
+        Column("account", say("account"), 14),
+        Column("serial", say("serial"), 12),
+        Column("resource", say("resource"), 15),
+        Column("start", say("start"), 11, number=True),
+        Column("start_at", say("start_at"), 11),
+        Column("end", say("end"), 11, number=True),
+        Column("end_at", say("end_at"), 11),
+        Column("volume", say("volume"), 10, number=True),
+        Column("unit", say("unit"), 8),
+        Column("quality", say("quality"), 10),
+        Column("verification", say("verification"), 11),
+        Column("events", say("events"), 18),
+    ]
+    header = _header(db, building_id, from_date, to_date, say, resource)
+    return Statement(
+        "individual", language, say("individual.title"), header, columns, rows, totals, [], _signatures(say)
+    )
+
+
+def _individual_row(
+    number: int, point: PointRow, balance: Balance, verified: dict[int, str | None], say: Words
+) -> tuple[Cell, ...]:
+    until = verified.get(point.point_id)
+    return (
+        number,
+        " ".join(filter(None, (point.premises, point.name))),
+        point.account_number,
+        point.serial,
+        say(f"r.{balance.resource}"),
+        point.start,
+        point.start_at.date() if point.start_at else None,
+        point.end,
+        point.end_at.date() if point.end_at else None,
+        point.volume,
+        say(f"u.{balance.unit}"),
+        say(f"q.{point.quality}"),
+        date.fromisoformat(until) if until else None,
+        ", ".join(say(f"e.{event}") for event in point.events),
+    )
+
+
+def _individual_total(points: Sequence[PointRow], balance: Balance, say: Words) -> tuple[Cell, ...]:
+    volume = neat(sum((point.volume for point in points if point.volume is not None), Decimal(0)))
+    label, unit = say("total"), say(f"u.{balance.unit}")
+    return (
+        None,
+        label,
+        None,
+        None,
+        say(f"r.{balance.resource}"),
+        None,
+        None,
+        None,
+        None,
+        volume,
+        unit,
+        None,
+        None,
+        None,
+    )
+
+
+def house_statement(
+    db: Database,
+    building_id: int,
+    from_date: date,
+    to_date: date,
+    resource: str = "",
+    step: BalanceStep = "day",
+    language: str = "ru",
+) -> Statement:
+    """Ведомость ОДПУ: a row for each day with the register and the volume of every common meter."""
+    say: Words = partial(word, language=language)
+    resource = resource or _only_resource(db, building_id)
+    balance = house_balance(db, building_id, resource, from_date, to_date, "day")
+    meters = [point for point in balance.points if point.role == "house"]
+    values: dict[tuple[int, int], tuple[Decimal, str, str]] = {
+        (point_id, day): (from_micro(value), quality, event)
+        for point_id, day, value, quality, event in db.rows(
+            "SELECT point_id, day, value_micro, quality, event FROM boundary"
+            " WHERE point_id IN (SELECT value FROM json_each(?)) AND day BETWEEN ? AND ?",
+            (str([meter.point_id for meter in meters]), day_number(from_date), day_number(to_date)),
+        )
+    }
+    columns = [Column("day", say("day"), 12)]
+    for index, meter in enumerate(meters, 1):
+        suffix = f" {meter.serial}" if len(meters) > 1 else ""
+        columns += [
+            Column(f"reading_{index}", say("reading") + suffix, 16, number=True),
+            Column(f"quality_{index}", say("quality"), 14),
+        ]
+    columns += [Column("volume", say("volume"), 14, number=True), Column("events", say("events"), 24)]
+    rows = []
+    for period in balance.periods:
+        day = day_number(period.end.date())
+        cells: list[Cell] = [period.start.date()]
+        events: list[str] = []
+        for meter in meters:
+            value, quality, event = values.get((meter.point_id, day), (None, "missing", ""))
+            cells += [value, say(f"q.{quality}")]
+            events += [say(f"e.{one}") for one in event.split() if one != "installed"]
+        rows.append((*cells, period.house, ", ".join(events)))
+    total: tuple[Cell, ...] = (say("total"), *[None] * (2 * len(meters)), balance.total.house, None)
+    header = _header(db, building_id, from_date, to_date, say, resource)
+    header += [(say("meter"), ", ".join(meter.serial for meter in meters) or "—")]
+    header += [(say("unit"), say(f"u.{balance.unit}"))]
+    return Statement("house", language, say("house.title"), header, columns, rows, [total], [], _signatures(say))
+
+
+def balance_statement(
+    db: Database,
+    building_id: int,
+    from_date: date,
+    to_date: date,
+    resource: str = "",
+    step: BalanceStep = "day",
+    language: str = "ru",
+) -> Statement:
+    """Баланс: a row for each period, the total below."""
+    say: Words = partial(word, language=language)
+    resource = resource or _only_resource(db, building_id)
+    balance = house_balance(db, building_id, resource, from_date, to_date, step)
+    columns = [
+        Column("period", say("period"), 17),
+        Column("house", say("house"), 13, number=True),
+        Column("individual", say("individual"), 13, number=True),
+        Column("imbalance", say("imbalance"), 12, number=True),
+        Column("imbalance_pct", say("imbalance_pct"), 12, number=True),
+        Column("measured", say("measured"), 10, number=True),
+        Column("interpolated", say("interpolated"), 14, number=True),
+        Column("partial", say("partial"), 10, number=True),
+        Column("missing", say("missing"), 10, number=True),
+        Column("coverage_pct", say("coverage"), 11, number=True),
+    ]
+    form = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "month": "%Y-%m"}[step]
+    rows = [_balance_row(period.start.strftime(form), period) for period in balance.periods]
+    header = _header(db, building_id, from_date, to_date, say, resource)
+    header += [
+        (say("unit"), say(f"u.{balance.unit}")),
+        (say("flats"), str(balance.flats)),
+        (say("unmetered"), str(balance.unmetered)),
+    ]
+    totals = [_balance_row(say("total"), balance.total)]
+    return Statement("balance", language, say("balance.title"), header, columns, rows, totals, [], _signatures(say))
+
+
+def _balance_row(label: str, row: PeriodRow) -> tuple[Cell, ...]:
+    return (
+        label,
+        row.house,
+        row.individual,
+        row.imbalance,
+        row.imbalance_pct,
+        row.measured,
+        row.interpolated,
+        row.partial,
+        row.missing,
+        row.coverage_pct,
+    )
+
+
+def _header(
+    db: Database, building_id: int, from_date: date, to_date: date, say: Words, resource: str
+) -> list[tuple[str, str]]:
+    rows = db.rows(
+        "SELECT b.address, b.fias_guid, b.timezone, o.name FROM building b"
+        " JOIN organisation o ON o.id = b.organisation_id WHERE b.id = ?",
+        (building_id,),
+    )
+    if not rows:
+        raise RegistryError("not_found", "building_id", f"There is no building {building_id}.")
+    address, fias, timezone, organisation = rows[0]
+    last = date.fromordinal(to_date.toordinal() - 1)
+    period = f"{say('period.from')} {from_date:%d.%m.%Y} {say('period.to')} {last:%d.%m.%Y}"
+    header = [(say("period"), period), (say("address"), address)]
+    if fias:
+        header.append((say("fias"), fias))
+    header += [(say("organisation"), organisation), (say("zone"), timezone)]
+    if resource:
+        header.append((say("resource"), say(f"r.{resource}")))
+    return header
+
+
+def _signatures(say: Words) -> list[str]:
+    return [say("sign.manager"), say("sign.supplier")]
+
+
+def _resources(db: Database, building_id: int) -> list[str]:
+    rows = db.rows("SELECT DISTINCT resource FROM point WHERE building_id = ? AND role = 'individual'", (building_id,))
+    found = {resource for (resource,) in rows}
+    return [resource for resource in REGISTERS if resource in found] or ["cold_water"]
+
+
+def _only_resource(db: Database, building_id: int) -> str:
+    rows = db.rows("SELECT DISTINCT resource FROM point WHERE building_id = ? AND role = 'house'", (building_id,))
+    if len(rows) > 1:
+        known = ", ".join(sorted(resource for (resource,) in rows))
+        raise RegistryError("invalid", "resource", f"resource: the building has several: {known}; name one.")
+    return rows[0][0] if rows else "cold_water"
+
+
+NAMES: dict[str, Callable[..., Statement]] = {
+    "individual": individual_statement,
+    "house": house_statement,
+    "balance": balance_statement,
+}

@@ -1,0 +1,81 @@
+"""Words of statements in both languages."""
+
+from __future__ import annotations
+
+WORDS: dict[str, tuple[str, str]] = {
+    # key: (Russian, English)
+    "individual.title": ("Ведомость показаний индивидуальных приборов учёта", "Statement of individual meters"),
+    "house.title": ("Ведомость общедомового прибора учёта", "Statement of the common meter"),
+    "balance.title": ("Баланс дома", "House balance"),
+    "period": ("Период", "Period"),
+    "period.to": ("по", "to"),
+    "period.from": ("с", "from"),
+    "address": ("Адрес", "Address"),
+    "fias": ("ФИАС/ГАР", "FIAS/GAR"),
+    "organisation": ("Организация", "Organisation"),
+    "resource": ("Ресурс", "Resource"),
+    "unit": ("Единица", "Unit"),
+    "meter": ("Прибор", "Meter"),
+    "zone": ("Часовой пояс", "Time zone"),
+    "number": ("№", "No."),
+    "premises": ("Помещение", "Premises"),
+    "account": ("Лицевой счёт", "Account"),
+    "serial": ("ПУ №", "Meter No."),
+    "start": ("Показание на начало", "Reading at the start"),
+    "start_at": ("Дата", "Date"),
+    "end": ("Показание на конец", "Reading at the end"),
+    "end_at": ("Дата", "Date"),
+    "volume": ("Расход", "Volume"),
+    "quality": ("Способ", "Method"),
+    "verification": ("Поверка до", "Verified until"),
+    "events": ("Признаки", "Events"),
+    "day": ("Дата", "Date"),
+    "house": ("ОДПУ", "Common meter"),
+    "individual": ("Сумма ИПУ", "Sum of flats"),
+    "imbalance": ("Небаланс", "Imbalance"),
+    "imbalance_pct": ("Небаланс, %", "Imbalance, %"),
+    "measured": ("Измерено", "Measured"),
+    "interpolated": ("Интерполировано", "Interpolated"),
+    "partial": ("Частично", "In part"),
+    "missing": ("Нет данных", "Missing"),
+    "coverage": ("Покрытие, %", "Coverage, %"),
+    "total": ("Итого", "Total"),
+    "flats": ("Квартир с приборами", "Flats with meters"),
+    "unmetered": ("Квартир без приборов", "Flats without meters"),
+    "reading": ("Показание", "Reading"),
+    "fingerprint": ("Контрольная сумма данных (SHA-256)", "Fingerprint of the data (SHA-256)"),
+    "page": ("Стр.", "Page"),
+    "page.of": ("из", "of"),
+    "sign.manager": ("Управляющая организация ____________________", "Management company ____________________"),
+    "sign.supplier": ("Ресурсоснабжающая организация ____________________", "Resource supplier ____________________"),
+    # qualities
+    "q.measured": ("изм.", "measured"),
+    "q.interpolated": ("инт.", "interpolated"),
+    "q.server_time": ("время сервера", "server time"),
+    "q.disputed": ("спорное", "disputed"),
+    "q.partial": ("частично", "in part"),
+    "q.missing": ("нет данных", "missing"),
+    # events
+    "e.replaced": ("замена прибора", "meter replaced"),
+    "e.installed": ("установка", "installed"),
+    "e.rollover": ("переход через ноль", "rollover"),
+    "e.reset": ("сброс показаний", "reset"),
+    "e.small_decrease": ("малое уменьшение", "small decrease"),
+    "e.reverse_flow": ("обратный поток", "reverse flow"),
+    "e.implausible": ("расход больше возможного", "more than can flow"),
+    "e.no_end_value": ("нет показания при снятии", "no value at removal"),
+    # resources and units
+    "r.cold_water": ("Холодная вода", "Cold water"),
+    "r.hot_water": ("Горячая вода", "Hot water"),
+    "r.electricity": ("Электрическая энергия", "Electricity"),
+    "r.heat": ("Тепловая энергия", "Heat"),
+    "r.gas": ("Газ", "Gas"),
+    "u.m³": ("м³", "m³"),
+    "u.kWh": ("кВт·ч", "kWh"),
+    "u.Gcal": ("Гкал", "Gcal"),
+}
+
+
+def word(key: str, language: str) -> str:
+    """A word in ``ru`` or ``en``; a key that is not there is a mistake of ours (KeyError)."""
+    return WORDS[key][0 if language == "ru" else 1]
