@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ import structlog
 log = structlog.get_logger("jobs")
 
 MAX_JOBS = 200
+MAX_PAYLOADS = 5
 RUNNING = frozenset({"queued", "running"})
 
 Progress = Callable[[int, int], None]
-"""``progress(done, total)``, callable from the worker's thread."""
+"""``progress(done, total)``, callable from any thread."""
 
 
 class JobFailed(Exception):
@@ -42,6 +43,8 @@ class Job:
     file: Path | None = None
     media_type: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
+    payload: Any = None
+    """What was uploaded, as long as it may be wanted; in memory only, for it may hold keys."""
 
     @property
     def running(self) -> bool:
@@ -55,7 +58,7 @@ class Job:
 
 
 class Jobs:
-    """Runs jobs in threads, two at a time, and remembers the last ones."""
+    """Runs jobs, two at a time, and remembers the last ones."""
 
     def __init__(self, folder: Path, clock: Callable[[], int], parallel: int = 2) -> None:
         self.folder = folder
@@ -80,25 +83,27 @@ class Jobs:
         """A new job that waits for :meth:`start`; the oldest finished ones make room."""
         for old in [job for job in self._jobs.values() if not job.running][: max(len(self._jobs) - MAX_JOBS + 1, 0)]:
             self._forget(old)
+        for old in self.of_kind(kind)[MAX_PAYLOADS - 1 :]:
+            old.payload = None
         job = Job(secrets.token_hex(8), kind, self._clock(), created_by, parameters=parameters or {})
         self._jobs[job.id] = job
         return job
 
-    def start(self, job: Job, work: Callable[[Job, Progress], Any]) -> asyncio.Task[None]:
-        """Run ``work(job, progress)`` in a thread; what it returns is the job's result."""
+    def start(self, job: Job, work: Callable[[Progress], Awaitable[Any]]) -> asyncio.Task[None]:
+        """Run ``work(progress)``; what it returns is the job's result."""
         task = asyncio.create_task(self._run(job, work), name=f"job {job.kind} {job.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _run(self, job: Job, work: Callable[[Job, Progress], Any]) -> None:
+    async def _run(self, job: Job, work: Callable[[Progress], Awaitable[Any]]) -> None:
         def progress(done: int, total: int) -> None:
             job.done, job.total = done, total
 
         async with self._gate:
             job.state = "running"
             try:
-                job.result = await asyncio.to_thread(work, job, progress)
+                job.result = await work(progress)
                 job.state = "done"
             except JobFailed as refusal:
                 job.state, job.error = "failed", str(refusal)

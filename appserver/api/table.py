@@ -9,6 +9,7 @@ from appserver.api import (
     gateways,
     installations,
     integrations,
+    jobs,
     profiles,
     readings,
     registry,
@@ -30,6 +31,7 @@ MODULES = (
     installations,
     readings,
     integrations,
+    jobs,
     users,
 )
 
