@@ -289,11 +289,18 @@ def _placeholders(settings: Settings, origins: dict[Key, str]) -> Iterator[str]:
 def _unknown_region(settings: Settings, origins: dict[Key, str]) -> Iterator[str]:
     import regional
 
+    own_plans = settings.data_dir / "regions"
+    if own_plans.is_dir():
+        regional.use_folder(own_plans)
     if settings.region not in regional.names():
         known = ", ".join(regional.names())
         yield f'region = "{settings.region}" ({origins.get(("region",), "default")}): no such region; there are {known}'
         return
-    presets = regional.plan(settings.region).presets
+    try:
+        presets = regional.plan(settings.region).presets
+    except regional.PlanError as error:
+        yield str(error)
+        return
     channels = settings.for_network().channels
     if channels != "default" and channels not in presets:
         known = ", ".join(sorted({"default", *presets}))

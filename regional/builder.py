@@ -26,6 +26,7 @@ from regional.types import (
 )
 
 _DATA_RATES: Final = 16
+_MAX_CHANNELS: Final = 96  # what the masks of a CFList can name
 _LORA: Final = re.compile(r"SF(\d{1,2})BW(\d{2,4})")
 _LR_FHSS: Final = re.compile(r"M0CW(\d{2,4})")
 _RANGE: Final = re.compile(r"(\d+)(?:-(\d+))?")
@@ -181,6 +182,8 @@ def _channels(table: Table, key: str) -> tuple[Channel, ...]:
             frequencies_hz = row.integers("frequencies_hz")
         else:
             first, step, count = row.integer("first_hz"), row.integer("step_hz"), row.integer("count")
+            if not 0 < count <= _MAX_CHANNELS:
+                row.fail("count", f"is 1 to {_MAX_CHANNELS}, got {count}")
             frequencies_hz = tuple(first + n * step for n in range(count))
         min_dr, max_dr = row.integer("min_dr", 0), row.integer("max_dr", 0)
         channels += [Channel(frequency_hz, min_dr, max_dr) for frequency_hz in frequencies_hz]

@@ -6,11 +6,11 @@ import sys
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meterwan.commands.common import Config, Json, Set, group, print_json, print_record, print_rows, say, settings
+from meterwan.commands.common import Config, Json, Set, group, print_json, print_record, print_rows, settings
 from meterwan.errors import Failure
 
 if TYPE_CHECKING:
@@ -79,22 +79,27 @@ def run_scenario(
 def region_list(config: Config = None, set_: Set = None, json: Json = False) -> None:
     """List the region plans."""
     import regional
+    from regional.show import list_text
 
     settings(config, set_)
-    rows: list[dict[str, Any]] = []
-    for name in regional.names():
-        plan = regional.plan(name)
-        rows.append(
+    if not json:
+        print(list_text(), end="")
+        return
+    plans = [regional.plan(name) for name in regional.names()]
+    print_json(
+        [
             {
-                "name": name,
+                "name": plan.name,
+                "revision": plan.revision,
                 "default_channels": len(plan.default_channels),
                 "presets": list(plan.presets),
                 "rx2_frequency_hz": plan.rx2_frequency_hz,
                 "rx2_dr": plan.rx2_dr,
                 "max_eirp_dbm": plan.max_eirp_dbm,
             }
-        )
-    print_rows(rows, ("name", "default_channels", "presets", "rx2_frequency_hz", "rx2_dr", "max_eirp_dbm"), json)
+            for plan in plans
+        ]
+    )
 
 
 @region.command("show")
@@ -105,11 +110,11 @@ def region_show(
 ) -> None:
     """Print one plan as tables."""
     import regional
-    from regional.show import show
+    from regional.show import plan_text
 
     settings(config, set_)
     try:
-        say(show(regional.plan(name)))
+        print(plan_text(regional.plan(name)), end="")
     except regional.PlanError as error:
         raise Failure(str(error)) from None
 
