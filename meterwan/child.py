@@ -46,28 +46,39 @@ ROLES: dict[str, Entry] = {"network": _network, "application": _application}
 
 
 def run_role(role: str, loaded: Loaded) -> int:
-    """Run one role until it is told to end; returns the exit status."""
+    """Run one role until it is told to end; returns the exit status. Raises Failure when nobody watches it."""
+    data = DataDir(loaded.settings.data_dir)
+    wait_s = LOCK_WAIT_S if LIFELINE in os.environ else 0.0
+
+    def work() -> None:
+        data.create()
+        with data.role_lock(role).acquire(wait_s):
+            asyncio.run(ROLES[role](loaded, data))
+
+    return run_child(role, loaded, work)
+
+
+def run_child(name: str, loaded: Loaded, work: Callable[[], None]) -> int:
+    """What every process of the server has in common: name, parent, logs, and how it says that it cannot start.
+
+    A supervisor is told by the exit status that another try is useless; without one, Failure is raised.
+    """
     watched = LIFELINE in os.environ
     follow_parent()
-    set_name(f"meterwan-{role[:3]}")
-    log.configure(role, loaded.settings.log.level, loaded.settings.log.format)
-    data = DataDir(loaded.settings.data_dir)
+    set_name(f"meterwan-{name[:3]}")
+    log.configure(name, loaded.settings.log.level, loaded.settings.log.format)
     try:
-        data.create()
-        with data.role_lock(role).acquire(LOCK_WAIT_S if watched else 0.0):
-            asyncio.run(ROLES[role](loaded, data))
+        work()
     except OSError as error:
         if error.errno not in _CANNOT_LISTEN:
             raise
-        raise_or_exit(Failure(f"the {role} process cannot listen: {error}"), watched)
-    except Failure as failure:
-        raise_or_exit(failure, watched)
-    return 0
-
-
-def raise_or_exit(failure: Failure, watched: bool) -> None:
-    """Tell the supervisor by the exit status that another try is useless; without one, fail as every command does."""
+        failure = Failure(f"the {name} process cannot listen: {error}")
+    except Failure as error:
+        failure = error
+    else:
+        return 0
     if not watched:
         raise failure
-    print(f"meterwan: {failure}", file=sys.stderr, flush=True)
-    sys.exit(EXIT_CANNOT_START)
+    for line in str(failure).splitlines():
+        print(f"meterwan: {line}", file=sys.stderr, flush=True)
+    return EXIT_CANNOT_START

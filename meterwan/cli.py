@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from meterwan.commands import device, gateway, lab, people, profile, storage, system
+from meterwan.commands import device, gateway, lab, metering, people, profile, storage, system
 from meterwan.errors import Failure
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ def root(
 
 for command in (
     system.serve,
+    system.demo,
     system.check,
     system.health,
     system.migrate,
@@ -54,6 +55,7 @@ for name, commands in (
     ("gateway", gateway.app),
     ("device", device.app),
     ("profile", profile.app),
+    ("meter", metering.meter),
     ("codec", lab.codec),
     ("region", lab.region),
     ("user", people.user),

@@ -8,6 +8,18 @@ import socket
 from meterwan.errors import Failure
 
 
+class PortTaken(Failure):
+    """Another program listens where this one should."""
+
+    def __init__(self, setting: str, what: str, address: str, next_address: str) -> None:
+        super().__init__(
+            f"{what} ({setting} = {address}); end that program or choose another port: --set {setting}={next_address}"
+        )
+        self.setting = setting
+        self.what = what
+        self.next_address = next_address
+
+
 def split(address: str) -> tuple[str, int]:
     """``host:port`` or ``[v6]:port`` into its parts; an empty host is every address."""
     host, _, port = address.rpartition(":")
@@ -31,17 +43,14 @@ def claim(name: str, address: str, udp: bool = False) -> str:
         try:
             trial.bind((host, port))
         except OSError as error:
-            raise Failure(_refusal(name, address, host, port, udp, error)) from None
+            raise _refusal(name, address, host, port, udp, error) from None
         return join(host, trial.getsockname()[1])
 
 
-def _refusal(name: str, address: str, host: str, port: int, udp: bool, error: OSError) -> str:
+def _refusal(name: str, address: str, host: str, port: int, udp: bool, error: OSError) -> Failure:
     kind = "UDP" if udp else "TCP"
     if error.errno == errno.EADDRINUSE:
-        return (
-            f"{kind} port {port} is taken by another program ({name} = {address}); "
-            f"end that program or choose another port: --set {name}={join(host, port + 1)}"
-        )
+        return PortTaken(name, f"{kind} port {port} is taken by another program", address, join(host, port + 1))
     if error.errno == errno.EACCES:
-        return f"{kind} port {port} needs more rights ({name} = {address}); choose a port above 1023"
-    return f"cannot listen on {address} ({name}): {error.strerror or error}"
+        return Failure(f"{kind} port {port} needs more rights ({name} = {address}); choose a port above 1023")
+    return Failure(f"cannot listen on {address} ({name}): {error.strerror or error}")

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from meterwan.settings import Loaded
 from meterwan.supervisor import BackOff, Role, Supervisor
 
 
-def serve_all(loaded: Loaded, when_ready: Callable[[], None] | None = None) -> None:
+def serve_all(loaded: Loaded, more: Callable[[dict[str, str]], list[Role]] = lambda addresses: []) -> None:
     """Run the whole server until SIGTERM or SIGINT. Raises Failure when it cannot start.
 
-    ``when_ready`` is called once, after the console's address was printed.
+    ``more`` gives further processes to keep alive, for the addresses that the server listens on.
     """
     settings = loaded.settings
     set_name("meterwan")
@@ -36,8 +36,6 @@ def serve_all(loaded: Loaded, when_ready: Callable[[], None] | None = None) -> N
 
         def ready() -> None:
             greet(settings.http.public_url or console_url(addresses["http.listen"]), take_first_password(data))
-            if when_ready:
-                when_ready()
 
         host, port = ports.split(addresses["http.listen"])
         token = data.read_token()
@@ -48,12 +46,13 @@ def serve_all(loaded: Loaded, when_ready: Callable[[], None] | None = None) -> N
         roles = [
             Role(
                 name,
-                command(name, loaded, data.path, addresses),
+                child_command(("serve", "--role", name), loaded, data.path, addresses),
                 probe,  # type: ignore[arg-type]
                 BackOff(**settings.supervision.model_dump()),
             )
             for name, probe in found.items()
         ]
+        roles += more(addresses)
         try:
             asyncio.run(Supervisor(data, roles, ready).run())
         finally:
@@ -73,9 +72,9 @@ def claim_addresses(loaded: Loaded) -> dict[str, str]:
     return addresses
 
 
-def command(role: str, loaded: Loaded, data_dir: Path, addresses: dict[str, str]) -> list[str]:
-    """The command line of one process. The data folder and the addresses stay what they were at the start."""
-    line = [sys.executable, "-P", "-m", "meterwan", "serve", "--role", role]
+def child_command(words: Sequence[str], loaded: Loaded, data_dir: Path, addresses: Mapping[str, str]) -> list[str]:
+    """The command line of a process of this server. Data folder and addresses stay what they were at the start."""
+    line = [sys.executable, "-P", "-m", "meterwan", *words]
     if loaded.file:
         line += ["--config", str(loaded.file)]
     fixed = {"data_dir": str(data_dir), **addresses}

@@ -29,7 +29,7 @@ def backup(
     config: Config = None,
     set_: Set = None,
 ) -> None:
-    """Copy all databases, while the server runs or not."""
+    """Copy all databases, also of a running server."""
     from meterwan.backup import back_up
     from meterwan.datadir import DataDir
 
@@ -49,7 +49,10 @@ def backup(
 
 
 def verify(folder: Folder, json: Json = False) -> None:
-    """Check a backup by restoring it into a scratch folder."""
+    """Check a backup in a scratch folder.
+
+    Checksums, SQLite's integrity check, and the number of rows of every table.
+    """
     from dataclasses import asdict
 
     from meterwan.backup import verify
@@ -66,7 +69,10 @@ def restore(
     config: Config = None,
     set_: Set = None,
 ) -> None:
-    """Put a backup in place of a stopped server's databases; the old ones are kept beside."""
+    """Bring a backup back; the server is stopped.
+
+    What was there before is kept beside it. Counters skip ahead at the next start.
+    """
     from meterwan.backup import restore
     from meterwan.datadir import DataDir
 

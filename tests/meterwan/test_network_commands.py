@@ -112,7 +112,7 @@ def test_one_wrong_row_refuses_all_rows(network: Program, tmp_path: Path) -> Non
 def test_profiles(network: Program) -> None:
     built_in = {row["name"] for row in listed(network, "profile", "list")}
     assert "karat-926lw" in built_in
-    assert network.run("profile", "add", "own", "--mac-version", "1.0.4", "--codec", "vega-si11").code == 0
+    assert network.run("profile", "add", "own", "--mac-version", "1.0.4", "--codec", "vega-si-11").code == 0
     own = json.loads(network.run("profile", "show", "own", "--json").out)
     assert (own["mac_version"], own["region"], own["built_in"]) == ("1.0.4", "RU864", False)
     assert network.run("profile", "remove", "own").code == 0

@@ -1,0 +1,96 @@
+"""``meterwan meter`` and ``report``: the metering application from the command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from meterwan.commands.common import Config, DryRun, Json, Network, Set, group, print_json, print_rows, say, settings
+from meterwan.errors import Failure
+
+meter = group("Meters with flats and modules: import, export.")
+
+
+@meter.command("import")
+def meter_import(
+    file: Annotated[Path, typer.Argument(help="CSV or XLSX with the columns of an export.")],
+    dry_run: DryRun = False,
+    config: Config = None,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """Create and change everything a table names, or nothing."""
+    import asyncio
+    from dataclasses import asdict
+
+    from internalapi.client import NetworkClient, socket_path
+    from meterwan.application import now_us, opened
+    from meterwan.datadir import DataDir
+    from meterwan.metertable import import_table
+
+    loaded = settings(config, set_)
+    data = DataDir(loaded.settings.data_dir)
+    try:
+        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise Failure(f"cannot read {file}: {error.strerror}") from None
+    with opened(loaded) as database:
+
+        async def work() -> object:
+            token = data.read_token()
+            async with NetworkClient(socket_path(data.path), token) as network:
+                return await import_table(database, network, content, file.name, dry_run, now_us())
+
+        report = asdict(asyncio.run(work()))  # type: ignore[call-overload]
+    if json:
+        print_json(report)
+        return
+    if dry_run:
+        print_rows(report["changes"], ("row", "action", "kind", "what", "field", "before", "after"), False)
+    verb = "would be " if dry_run else ""
+    for done in ("created", "changed"):
+        counts = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in report[done].items() if count)
+        say(f"{verb}{done}: {counts or 'nothing'}")
+    if report["ignored_columns"]:
+        print(f"columns that are not ours: {', '.join(report['ignored_columns'])}", file=sys.stderr)
+
+
+@meter.command("export")
+def meter_export(
+    file: Annotated[Path, typer.Argument(help="CSV or XLSX by its ending; - is CSV on standard output.")],
+    building: Annotated[int | None, typer.Option(help="Only this building's; its number.")] = None,
+    language: Annotated[Literal["ru", "en"], typer.Option(help="Of the headings.")] = "ru",
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Write the table that an import takes back, without keys."""
+    from appserver.exchange import export_table
+    from meterwan.application import opened
+
+    loaded = settings(config, set_)
+    with opened(loaded) as database, Network(loaded) as network:
+        devices = {
+            record.dev_eui: {"name": record.name, "profile": record.profile, "join_eui": record.join_eui}
+            for record in network.all("devices")
+        }
+        kind: Literal["csv", "xlsx"] = "xlsx" if file.suffix.lower() == ".xlsx" else "csv"
+        content = export_table(database, kind, building, language, devices)
+    write_bytes(file, content)
+
+
+def write_bytes(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all; ``-`` is standard output."""
+    if str(file) == "-":
+        sys.stdout.buffer.write(content)
+        return
+    temporary = file.with_name(f".{file.name}.new")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(file)
+    except OSError as error:
+        raise Failure(f"cannot write {file}: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
