@@ -12,22 +12,18 @@ import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from decimal import Decimal
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
-from zoneinfo import ZoneInfo
 
 import msgspec
 import structlog
 
-from appserver.codecs import CODECS, CodecError, Decoded, decode
 from appserver.db import Database
+from appserver.decoding import Device, Frame, clock_zone, load_device, read_frame, readings_of
 from appserver.integrations import chirpstack
 from appserver.integrations.outbox import enqueue, wanted_types
-from appserver.metering.consumption import from_pulses
 from appserver.metering.readings import NewReading, store
-from appserver.metering.timebase import from_device, trusted_moment, zone_of
-from appserver.models.columns import MICRO, from_micro, to_micro
+from appserver.metering.timebase import from_device
 from internalapi.client import ApiError, NetworkUnavailable
 from internalapi.messages import Event, EventsResult, NetworkStatus
 
@@ -38,8 +34,6 @@ CURSOR = "readings"
 BATCH = 1000
 LONG_POLL_S = 20.0
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0)
-MAX_REGISTER_MICRO = 10**12 * MICRO
-"""No register of a meter is larger: what is was not decoded from a meter's frame."""
 
 
 class EventSource(Protocol):
@@ -52,49 +46,6 @@ class EventSource(Protocol):
     async def status(self) -> NetworkStatus:
         """State of the network process."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """A channel of a device bound to a meter."""
-
-    channel: int
-    meter_id: int
-    register_name: str
-    weight: Decimal
-    start_value: Decimal
-    start_pulses: Decimal
-    from_us: int
-    until_us: int
-    direct: bool
-    """The raw value is the register itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a meter hung: from when, in which zone."""
-
-    from_us: int
-    zone: ZoneInfo
-
-
-@dataclass(slots=True)
-class Device:
-    """What the registry and the last frames say of a device, for the length of one batch."""
-
-    bindings: list[Binding]
-    places: dict[int, list[Place]]
-    """By meter, oldest first."""
-    clock_zone: str
-    commissioned_at_us: int
-    flags: str
-    state: dict[str, Any] = field(default_factory=dict)
-    """Columns of ``device_state`` to write."""
-
-    def place(self, meter_id: int, at_us: int) -> Place | None:
-        """Where a meter hung at a moment; before its first installation, that one."""
-        places = self.places.get(meter_id, [])
-        return next((place for place in reversed(places) if place.from_us <= at_us), places[0] if places else None)
 
 
 @dataclass(slots=True)
@@ -218,7 +169,7 @@ class _Batch:
         decoded = result.decoded
         assert decoded is not None
         device = self._device(dev_eui)
-        readings = list(_readings(device, decoded, uplink_id, received_at_us, result.label))
+        readings = list(readings_of(device, decoded, uplink_id, received_at_us, result.label))
         self._readings += readings
         if decoded.measurements and not readings:
             channels = ", ".join(str(channel) for channel in sorted({m.channel for m in decoded.measurements}))
@@ -235,7 +186,7 @@ class _Batch:
             if getattr(decoded, name) is not None:
                 state[name] = getattr(decoded, name)
         if decoded.clock is not None:
-            zone = _clock_zone(device, result.clock, None, received_at_us)
+            zone = clock_zone(device, result.clock, None, received_at_us)
             state["clock_offset_us"] = from_device(decoded.clock, zone) - received_at_us
         if decoded.flags is not None:
             self._flags(dev_eui, device, decoded.flags, received_at_us, uplink_id)
@@ -273,128 +224,6 @@ class _Batch:
         if device is None:
             device = self._devices[dev_eui] = load_device(self._connection, dev_eui)
         return device
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What became of a payload."""
-
-    state: str
-    """``decoded`` or ``undecoded``."""
-    label: str
-    """``name@version``, or the codec's name when it did not decode."""
-    clock: str
-    decoded: Decoded | None = None
-    reason: str = ""
-
-    @property
-    def json(self) -> str | None:
-        """The payload in words, as it is stored."""
-        return msgspec.json.encode(self.decoded.values).decode() if self.decoded is not None else None
-
-
-def read_frame(codec: str, f_port: int | None, data: bytes, received_at_us: int) -> Frame:
-    """Decode a payload. Whatever a codec does, the frame stays and says why it is not decoded."""
-    entry = CODECS.get(codec)
-    if not data and not f_port:
-        return Frame("decoded", codec, "utc", None, "no application data")
-    try:
-        decoded = decode(codec, f_port, data, received_at_us)
-    except CodecError as error:
-        return Frame("undecoded", codec, "utc", None, str(error))
-    except Exception as error:  # a fault of a codec must not stop the readings of all other devices
-        log.exception("codec failed", codec=codec, f_port=f_port, data=data.hex())
-        return Frame("undecoded", codec, "utc", None, f"the codec failed: {type(error).__name__}: {error}")
-    assert entry is not None
-    return Frame("decoded", entry.label, entry.clock, decoded)
-
-
-def load_device(connection: sqlite3.Connection, dev_eui: str) -> Device:
-    """Bindings of a device, the places of its meters, and its state."""
-    bindings = []
-    places: dict[int, list[Place]] = {}
-    for channel, meter_id, register, weight, start, pulses, from_us, until_us in connection.execute(
-        "SELECT channel, meter_id, register, weight, start_value, start_pulses, valid_from_us,"
-        " coalesce(valid_until_us, 1 << 62) FROM module_channel WHERE dev_eui = ?",
-        (dev_eui,),
-    ).fetchall():
-        factor = Decimal(weight)
-        direct = factor == 1 and start == 0 and pulses == 0
-        bindings.append(
-            Binding(
-                channel, meter_id, register, factor, from_micro(start), from_micro(pulses), from_us, until_us, direct
-            )
-        )
-        if meter_id not in places:
-            places[meter_id] = [
-                Place(at_us, zone_of(timezone))
-                for at_us, timezone in connection.execute(
-                    "SELECT i.installed_at_us, b.timezone FROM installation i JOIN point p ON p.id = i.point_id"
-                    " JOIN building b ON b.id = p.building_id WHERE i.meter_id = ? ORDER BY i.installed_at_us",
-                    (meter_id,),
-                )
-            ]
-    row = connection.execute(
-        "SELECT clock_zone, commissioned_at_us, flags FROM device_state WHERE dev_eui = ?", (dev_eui,)
-    ).fetchone()
-    return Device(bindings, places, *(row or ("", 0, "")))
-
-
-def _clock_zone(device: Device, clock: str, meter_id: int | None, at_us: int) -> ZoneInfo:
-    """The zone of a device's clock: declared, else by its codec UTC or the zone of the building."""
-    if device.clock_zone:
-        return zone_of(device.clock_zone)
-    if clock == "utc":
-        return zone_of("UTC")
-    meters = [meter_id] if meter_id is not None else [b.meter_id for b in device.bindings if b.until_us > at_us]
-    for meter in meters:
-        place = device.place(meter, at_us)
-        if place is not None:
-            return place.zone
-    return zone_of("UTC")
-
-
-def _readings(
-    device: Device, decoded: Decoded, uplink_id: int, received_at_us: int, label: str
-) -> Sequence[NewReading]:
-    clock = CODECS[label.partition("@")[0]].clock
-    readings = []
-    for measurement in decoded.measurements:
-        for binding in device.bindings:
-            if binding.channel != measurement.channel or not binding.from_us <= received_at_us < binding.until_us:
-                continue
-            value = measurement.value
-            if not binding.direct:
-                # What stands beside the register (reverse flow, an interval) has no start value of its own.
-                start = (Decimal(0), Decimal(0)) if measurement.variant else (binding.start_value, binding.start_pulses)
-                value = from_pulses(value, *start, binding.weight)
-            value_micro = to_micro(value)
-            if abs(value_micro) >= MAX_REGISTER_MICRO:
-                continue
-            device_us = None
-            if measurement.at is not None:
-                zone = _clock_zone(device, clock, binding.meter_id, received_at_us)
-                device_us = from_device(measurement.at, zone)
-            place = device.place(binding.meter_id, received_at_us)
-            floor_us = max(device.commissioned_at_us, place.from_us if place is not None else 0)
-            at_us, trusted = trusted_moment(device_us, received_at_us, floor_us)
-            quality = ("archive" if measurement.archive else "measured") if trusted else "server_time"
-            name = f"{binding.register_name}_{measurement.variant}" if measurement.variant else binding.register_name
-            readings.append(
-                NewReading(
-                    binding.meter_id,
-                    name,
-                    at_us,
-                    value_micro,
-                    quality,
-                    "lorawan",
-                    received_at_us,
-                    device_us,
-                    uplink_id,
-                    label,
-                )
-            )
-    return readings
 
 
 # ---------------------------------------------------------------------------------------------------------- decode again

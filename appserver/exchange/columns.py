@@ -61,7 +61,7 @@ COLUMNS = (
     Column("nwk_key", "device", "nwk_key", ("nwkkey",), secret=True),
 )
 
-WORDS = {
+WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "resource": {
         "cold_water": ("хвс", "холодная вода", "холодное водоснабжение"),
         "hot_water": ("гвс", "горячая вода", "горячее водоснабжение"),

@@ -94,10 +94,10 @@ def _devices(rows: Sequence[Row], report: ImportReport) -> list[DeviceWrite]:
         if key is not None and keys.setdefault(key, (dev_eui, row.number))[0] != dev_eui:
             detail = f"app_key: device {keys[key][0]} in row {keys[key][1]} has the same key; keys must differ."
             report.errors.append(RowError(row.number, "app_key", detail))
-    return [
-        DeviceWrite(dev_eui=dev_eui, **values, **({"activation": "OTAA"} if "app_key" in values else {}))
-        for dev_eui, values in merged.items()
-    ]
+    for values in merged.values():
+        if "app_key" in values:
+            values["activation"] = "OTAA"
+    return [DeviceWrite(dev_eui=dev_eui, **values) for dev_eui, values in merged.items()]
 
 
 def _preview(db: Database, rows: list[Row], now_us: int) -> Plan:

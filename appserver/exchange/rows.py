@@ -78,7 +78,7 @@ def _word(column: str) -> Callable[[str], str]:
     allowed = ", ".join(dict.fromkeys(words.values()))
 
     def read(raw: str) -> str:
-        value = words.get(plain(raw))
+        value: str | None = words.get(plain(raw))
         if value is None:
             raise ValueError(f"{raw!r} is not known; use one of {allowed}")
         return value

@@ -228,7 +228,8 @@ def last_readings(
     ``q`` is a part of the serial number, model, account, flat, address or DevEUI; ``silent_since_us`` leaves only those
     without a reading received since. Raises RegistryError ``invalid`` for a cursor that is not one.
     """
-    conditions, parameters = ["1"], []
+    conditions: list[str] = ["1"]
+    parameters: list[Any] = []
     if building_id is not None:
         conditions.append("p.building_id = ?")
         parameters.append(building_id)
@@ -250,18 +251,7 @@ def last_readings(
         f" {_KEY} {_FROM} WHERE {' AND '.join(conditions)} ORDER BY {_KEY} LIMIT ?",
         [*parameters, limit + 1],
     )
-    items = [
-        LastReadingRow(
-            *row[:4],
-            UNITS[row[3]],
-            *row[4:13],
-            value=from_micro(row[13]) if row[13] is not None else None,
-            measured_at_us=row[14],
-            quality=row[15],
-            received_at_us=row[16],
-        )
-        for row in rows[:limit]
-    ]
+    items = [LastReadingRow(*_with_value((*row[:4], UNITS[row[3]], *row[4:17]), 14)) for row in rows[:limit]]
     return LastReadingPage(items, write_cursor(rows[limit - 1][17:]) if len(rows) > limit else None)
 
 
@@ -331,11 +321,17 @@ def point_readings(
         " ORDER BY r.measured_at_us DESC, r.meter_id DESC, r.register DESC, r.value_micro DESC LIMIT ?",
         [*parameters, limit + 1],
     )
-    items = [ReadingRow(*r[:4], from_micro(r[4]), *r[5:12], bool(r[12]), *r[13:]) for r in rows[:limit]]
+    items = [ReadingRow(*_with_value((*r[:12], bool(r[12]), *r[13:]), 4)) for r in rows[:limit]]
     if len(rows) <= limit:
         return items, None
     last = rows[limit - 1]
     return items, write_cursor((last[3], last[0], last[2], last[4]))
+
+
+def _with_value(row: tuple[Any, ...], at: int) -> tuple[Any, ...]:
+    """The row with the millionths at one place made a Decimal."""
+    value = row[at]
+    return (*row[:at], None if value is None else from_micro(value), *row[at + 1 :])
 
 
 def write_cursor(key: Sequence[Any]) -> str:

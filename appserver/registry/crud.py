@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, func, or_, text
+from sqlalchemy import func, or_, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, select
 
@@ -133,7 +133,7 @@ def page(db: Database, name: str, *, q: str = "", cursor: str = "", limit: int =
     """Objects in the order of their ids; ``filters`` are columns of the kind's table, None leaves one out."""
     kind = kind_of(name)
     model: Any = kind.model
-    query: Select[Any] = select(model).order_by(model.id)
+    query: Any = select(model).order_by(model.id)
     for column, value in filters.items():
         if column not in kind.filters:
             known = ", ".join(kind.filters)
@@ -198,12 +198,12 @@ def _has_readings(session: Session, name: str, found: Any) -> bool:
         return session.exec(select(Reading).where(Reading.meter_id == found.id).limit(1)).first() is not None
     if name == "installation":
         until = found.removed_at_us or 2**62
-        query = select(Reading).where(
+        readings = select(Reading).where(
             Reading.meter_id == found.meter_id,
             Reading.measured_at_us >= found.installed_at_us,
             Reading.measured_at_us <= until,
         )
-        return session.exec(query.limit(1)).first() is not None
+        return session.exec(readings.limit(1)).first() is not None
     if name == "channel":
         query = text(
             "SELECT 1 FROM reading r JOIN uplink u ON u.id = r.uplink_id WHERE r.meter_id = :meter AND u.dev_eui = :eui"
@@ -223,7 +223,7 @@ def _recompute(session: Session, name: str, found: Any, differing: Mapping[str, 
     else:
         return
     connection = raw(session)
-    for point_id in set(points):
+    for point_id in {int(point) for point in points if point is not None}:
         rebuild(connection, point_id)
 
 

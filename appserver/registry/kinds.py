@@ -35,7 +35,7 @@ def text(maximum: int = 200, required: bool = False) -> Check:
     def check(value: Any) -> str:
         if not isinstance(value, str):
             raise ValueError("must be text")
-        value = value.strip()
+        value = str(value).strip()
         if required and not value:
             raise ValueError("must not be empty")
         if len(value) > maximum:

@@ -98,9 +98,9 @@ def _xlsx(statement: Statement) -> bytes:
     total = book.add_format({"border": 1, "bold": True, "num_format": "0.000"})
     sheet.write_string(0, 0, statement.title, title)
     line = 1
-    for label, value in statement.header:
+    for label, said in statement.header:
         sheet.write_string(line, 0, label, bold)
-        sheet.write_string(line, 2, value)
+        sheet.write_string(line, 2, said)
         line += 1
     line += 1
     for index, column in enumerate(statement.columns):
