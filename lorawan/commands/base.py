@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -11,7 +12,7 @@ from lorawan.layout import Layout
 EMPTY = Layout()
 
 
-class Command:
+class Command(ABC):
     """A MAC command of one direction (TS001-1.0.4 §5). Subclasses are values: equal when their fields are."""
 
     __slots__ = ()
@@ -20,9 +21,9 @@ class Command:
     """The command in words, with its values in braces: a message to translate."""
 
     @property
+    @abstractmethod
     def cid(self) -> int:
         """Command identifier, the first byte."""
-        raise NotImplementedError
 
     @classmethod
     def wire_length(cls, data: bytes, offset: int) -> int:

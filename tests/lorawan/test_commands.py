@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorawan import commands as m
@@ -13,11 +13,13 @@ from tests.support.wire_strategies import classes, command_blocks, commands_of
 
 DIRECTIONS = pytest.mark.parametrize("uplink", [True, False], ids=["up", "down"])
 VERSIONS = pytest.mark.parametrize("v1_1", [False, True], ids=["1.0.x", "1.1"])
+PER_CLASS = settings(max_examples=30)  # there are fifty classes
 EVERY_CLASS = [(kind, up) for up in (True, False) for kind in classes(up)]
 
 
 @pytest.mark.parametrize(("kind", "uplink"), EVERY_CLASS, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_every_command_makes_a_round_trip(kind: type[m.Command], uplink: bool) -> None:
+    @PER_CLASS
     @given(commands_of(kind))
     def check(command: m.Command) -> None:
         data = command.encode()
@@ -67,6 +69,7 @@ def test_what_follows_an_unknown_command_is_kept(block: list[m.Command], tail: b
 
 @pytest.mark.parametrize(("kind", "uplink"), EVERY_CLASS, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_a_cut_command_is_kept_as_unknown(kind: type[m.Command], uplink: bool) -> None:
+    @PER_CLASS
     @given(commands_of(kind))
     def check(command: m.Command) -> None:
         data = command.encode()
@@ -145,6 +148,7 @@ def test_words(command: m.Command, words: str) -> None:
 
 @pytest.mark.parametrize(("kind", "uplink"), EVERY_CLASS, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_every_command_can_be_described(kind: type[m.Command], uplink: bool) -> None:
+    @PER_CLASS
     @given(commands_of(kind))
     def check(command: m.Command) -> None:
         message, values = m.phrase(command)
