@@ -30,6 +30,9 @@ SKIP_AHEAD = 1024
 SKIPS_COUNTED = 64
 """So many unclean stops and restores are added up; more would let a crash loop eat the 24 bits."""
 
+EPOCHS_APART = 4096
+"""So many epochs give new devices different beginnings, within a quarter of the 24 bits."""
+
 NONCES_RUNNING_OUT = 60_000
 """From this many used DevNonces on, every accept carries a warning."""
 
@@ -91,6 +94,11 @@ def decide(record: JoinRecord | None, request: JoinReq, now_us: int) -> Granted 
 def skip_ahead(next_join_nonce: int, epochs: int) -> int:
     """The next JoinNonce of a device ``epochs`` unclean stops or restores after it was written."""
     return min(next_join_nonce + SKIP_AHEAD * min(epochs, SKIPS_COUNTED), JOIN_NONCES)
+
+
+def first_join_nonce(epoch: int) -> int:
+    """Where a device begins that this file does not know: a file of an earlier epoch may have known it, and is lost."""
+    return 1 + SKIP_AHEAD * (epoch % EPOCHS_APART)
 
 
 def session_key_id(dev_eui: EUI64, join_eui: EUI64, join_nonce: int) -> bytes:

@@ -36,8 +36,8 @@ def parse_join_euis(text: str) -> JoinEuiRange:
             if not 0 <= free <= 64 or int(first) & ((1 << free) - 1):
                 raise ValueError(f"{text!r} has bits beyond its prefix length, or the length is not 0..64")
             return JoinEuiRange(first, EUI64(int(first) | ((1 << free) - 1)))
-        start, dash, end = text.partition("-")
-        found = JoinEuiRange(EUI64.parse(start), EUI64.parse(end if dash else start))
+        start, end = text[:16], text[17:]
+        found = JoinEuiRange(*(EUI64.parse(e) for e in ((start, end) if text[16:17] == "-" else (text, text))))
     except FrameError as error:
         raise ValueError(f"{text!r} is no JoinEUI, no EUI/bits and no first-last: {error}") from None
     if found.first > found.last:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from joinserver.core import Granted, skip_ahead
+from joinserver.core import Granted, first_join_nonce, skip_ahead
 from joinserver.file import JoinFile, eui_bytes, eui_of
 from joinserver.nonces import NonceSet
 from joinserver.values import DeviceInfo, DeviceKeys, JoinRecord, PutResult, Session
@@ -40,10 +40,9 @@ class JoinStore(JoinFile):
         :class:`StateError` when a stored key does not unwrap: the row is damaged.
         """
         row = self._db.execute(
-            "SELECT join_eui, app_key, nwk_key, home_net_id, coalesce(next_join_nonce, 1), coalesce(epoch, ?2),"
-            " coalesce(used_dev_nonces, x''), coalesce(next_rj_count1, 0), last_dev_nonce, last_join_at_us"
-            " FROM device LEFT JOIN nonces USING (dev_eui, join_eui) WHERE dev_eui = ?1",
-            (eui_bytes(dev_eui), self.epoch),
+            "SELECT join_eui, app_key, nwk_key, home_net_id, next_join_nonce, epoch, used_dev_nonces, next_rj_count1,"
+            " last_dev_nonce, last_join_at_us FROM device JOIN nonces USING (dev_eui, join_eui) WHERE dev_eui = ?",
+            (eui_bytes(dev_eui),),
         ).fetchone()
         if row is None:
             return None
@@ -252,7 +251,10 @@ class JoinStore(JoinFile):
 
     def _take_over_nonces(self, device: DeviceKeys, join_eui: bytes) -> None:
         key = (eui_bytes(device.dev_eui), join_eui)
-        self._db.execute("INSERT OR IGNORE INTO nonces (dev_eui, join_eui, epoch) VALUES (?, ?, ?)", (*key, self.epoch))
+        self._db.execute(
+            "INSERT OR IGNORE INTO nonces (dev_eui, join_eui, next_join_nonce, epoch) VALUES (?, ?, ?, ?)",
+            (*key, first_join_nonce(self.epoch), self.epoch),
+        )
         if device.next_join_nonce is not None:
             self._db.execute(
                 "UPDATE nonces SET next_join_nonce = max(next_join_nonce, ?) WHERE dev_eui = ? AND join_eui = ?",
@@ -280,8 +282,8 @@ class JoinStore(JoinFile):
     def _infos(self, rest: str, values: tuple[Any, ...]) -> list[DeviceInfo]:
         rows = self._db.execute(
             "SELECT dev_eui, join_eui, app_key IS NOT NULL, nwk_key IS NOT NULL, home_net_id, created_at_us,"
-            " coalesce(next_join_nonce, 1), coalesce(epoch, 0), coalesce(used_dev_nonces, x''), last_join_at_us"
-            f" FROM device LEFT JOIN nonces USING (dev_eui, join_eui) WHERE {rest}",
+            " next_join_nonce, epoch, used_dev_nonces, last_join_at_us"
+            f" FROM device JOIN nonces USING (dev_eui, join_eui) WHERE {rest}",
             values,
         )
         return [

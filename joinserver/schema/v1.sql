@@ -18,11 +18,12 @@ CREATE TABLE device (
     CHECK (app_key IS NOT NULL OR nwk_key IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 
--- Nonces outlive the device's row: a device that is deleted and added again goes on where it stood.
+-- Every device has a row for its JoinEUI. The row outlives the device's: one that is deleted and added again goes on
+-- where it stood.
 CREATE TABLE nonces (
     dev_eui         BLOB    NOT NULL CHECK (length(dev_eui) = 8),
     join_eui        BLOB    NOT NULL CHECK (length(join_eui) = 8),
-    next_join_nonce INTEGER NOT NULL DEFAULT 1 CHECK (next_join_nonce BETWEEN 0 AND 0x1000000),
+    next_join_nonce INTEGER NOT NULL CHECK (next_join_nonce BETWEEN 0 AND 0x1000000),
     epoch           INTEGER NOT NULL,         -- state.epoch when next_join_nonce was written
     used_dev_nonces BLOB    NOT NULL DEFAULT x'',
     next_rj_count1  INTEGER NOT NULL DEFAULT 0 CHECK (next_rj_count1 BETWEEN 0 AND 0x10000),

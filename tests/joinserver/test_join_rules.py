@@ -11,6 +11,7 @@ from joinserver.core import (
     JOIN_NONCES,
     Granted,
     decide,
+    first_join_nonce,
     parse_mac_version,
     parse_session_key_id,
     session_key_id,
@@ -167,6 +168,11 @@ def test_inv_13_join_nonce_rises_by_one_and_names_the_session() -> None:
 @pytest.mark.parametrize(("epochs", "expected"), [(0, 10), (1, 1034), (2, 2058), (64, 65_546), (1000, 65_546)])
 def test_inv_13_skip_ahead(epochs: int, expected: int) -> None:
     assert skip_ahead(10, epochs) == expected
+
+
+def test_inv_13_a_device_the_file_does_not_know_begins_apart_from_lost_ones() -> None:
+    begins = [first_join_nonce(epoch) for epoch in range(4096)]
+    assert begins[:3] == [1, 1025, 2049] and len(set(begins)) == 4096 and max(begins) < JOIN_NONCES // 4
 
 
 def test_inv_13_the_last_join_nonce_is_used_once_and_then_no_more() -> None:

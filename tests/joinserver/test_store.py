@@ -275,6 +275,22 @@ def test_inv_13_an_unclean_stop_and_a_restore_skip_ahead(path: Path) -> None:
     assert [a.join_nonce for a in device.accepted] == [1, 2, 1027, 1028, 2053, 3078, 4103]
 
 
+def test_inv_13_a_device_added_again_after_a_restore_that_does_not_know_it(path: Path) -> None:
+    """The backup is older than the device: its row is lost, its JoinNonces must still not come again."""
+    device = OtaaDevice()
+    JoinStore(path, KEK).close()
+    backup, epoch = path.read_bytes(), 0
+    for dev_nonce in (1, 2, 3):
+        with JoinStore(path, KEK) as store:
+            if dev_nonce > 1:
+                store.mark_restored(**WHO, replaced_epoch=epoch)
+            store.put_devices([keys_of(device)], NOW_US)
+            assert join(JoinServer(store), device, dev_nonce) is ResultCode.SUCCESS
+        epoch = epoch_of(path)
+        path.write_bytes(backup)
+    assert [a.join_nonce for a in device.accepted] == [1, 1025, 2049]
+
+
 def test_the_epoch_of_a_file_that_is_gone_or_no_database(path: Path, tmp_path: Path) -> None:
     assert epoch_of(path) == 0
     path.write_bytes(b"not a database, but long enough to be looked at" * 9)
