@@ -48,6 +48,7 @@ for command in (
     storage.restore,
     storage.verify,
     lab.simulate,
+    metering.report,
 ):
     app.command()(command)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from meterwan.commands.common import Config, DryRun, Json, Network, Set, group, print_json, print_rows, say, settings
 from meterwan.errors import Failure
+
+if TYPE_CHECKING:
+    from appserver.db import Database
 
 meter = group("Meters with flats and modules: import, export.")
 
@@ -94,3 +98,63 @@ def write_bytes(file: Path, content: bytes) -> None:
         raise Failure(f"cannot write {file}: {error.strerror}") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def report(
+    name: Annotated[str, typer.Argument(help="individual, house or balance.")],
+    building: Annotated[str, typer.Option(help="Its number, or a part of its address that no other has.")],
+    period: Annotated[str, typer.Option(help="A month, 2026-10, or days, 2026-10-01..2026-10-15 (both included).")],
+    form: Annotated[str, typer.Option("--format", help="xlsx, pdf, csv, html or json.")] = "xlsx",
+    resource: Annotated[str, typer.Option(help="cold_water, hot_water …; needed when there are several.")] = "",
+    step: Annotated[Literal["day", "month"], typer.Option(help="Periods of a balance.")] = "day",
+    language: Annotated[Literal["ru", "en"], typer.Option(help="Of the statement.")] = "ru",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File; - is standard output.")] = None,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Write a statement, the same bytes as the console's."""
+    from appserver.errors import RegistryError
+    from appserver.reports import FORMATS, make, render
+    from meterwan.application import opened
+
+    if form not in FORMATS:
+        raise Failure(f"--format {form}: there are {', '.join(FORMATS)}")
+    first, after = days_of(period)
+    with opened(settings(config, set_)) as database:
+        number = _building(database, building)
+        try:
+            statement = make(database, name, number, first, after, resource, step, language)
+        except RegistryError as error:
+            raise Failure(error.detail) from None
+    target = output or Path(f"{name}-{number}-{period.replace('..', '_')}.{form}")
+    write_bytes(target, render(statement, form))
+    if str(target) != "-":
+        say(str(target))
+
+
+def days_of(period: str) -> tuple[date, date]:
+    """First day, and the day after the last, of ``2026-10`` or ``2026-10-01..2026-10-15``. Raises Failure."""
+    try:
+        if ".." in period:
+            begin, _, end = period.partition("..")
+            first, last = date.fromisoformat(begin), date.fromisoformat(end)
+            if first > last:
+                raise Failure(f"--period {period}: it ends before it begins")
+            return first, last + timedelta(days=1)
+        first = date.fromisoformat(f"{period}-01")
+    except ValueError:
+        raise Failure(f"--period {period}: write it as 2026-10 or 2026-10-01..2026-10-15") from None
+    return first, (first + timedelta(days=31)).replace(day=1)
+
+
+def _building(database: Database, text: str) -> int:
+    """The building with this number, or the only one whose address holds this text. Raises Failure."""
+    buildings = [(int(number), str(address)) for number, address in database.rows("SELECT id, address FROM building")]
+    if text.isdigit() and int(text) in dict(buildings):
+        return int(text)
+    found = [(number, address) for number, address in buildings if text.casefold() in address.casefold()]
+    if len(found) == 1:
+        return found[0][0]
+    known = "; ".join(f"{number}: {address}" for number, address in (found or buildings)[:10])
+    which = "several buildings have" if found else "no building has"
+    raise Failure(f"{which} {text!r} in the address; there are {known or 'none'}")
