@@ -93,7 +93,7 @@ def parse_txpk(body: bytes) -> TxPacket:
             codr=str(txpk.get("codr", "4/5")),
             preamble=int(txpk.get("prea", 8)),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, binascii.Error) as error:
         raise FrameError(f"PULL_RESP: txpk cannot be read: {type(error).__name__} {error}") from error
     if not isinstance(packet.datr, str | int):
         raise FrameError(f"PULL_RESP: datr {packet.datr!r} is neither text nor a number")

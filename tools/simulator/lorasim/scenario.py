@@ -44,6 +44,9 @@ class Radio:
     loss: float = 0.0
     """Share of frames that a gateway does not hear for other reasons."""
     downlink_loss: float = 0.0
+    half_duplex: bool = True
+    """A gateway that transmits hears nothing. Off where the meters' clock runs fast: a month of downlinks within minutes
+    would deafen gateways that are silent nearly all of a real month."""
 
 
 @dataclass(slots=True)
@@ -129,7 +132,7 @@ class House:
     deaf_devices: int = 1
     """So many of those miss half of all downlinks."""
     dr: int = 5
-    join_spread_s: float = 30.0
+    join_spread_s: float = 45.0
     battery: int = 230
 
 

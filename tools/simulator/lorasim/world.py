@@ -98,7 +98,8 @@ class World:
     # ------------------------------------------------------------------------------------------------- building
 
     def _add_gateways(self, channels: list[int]) -> None:
-        for entry in self.scenario.gateways:
+        scenario = self.scenario
+        for entry in scenario.gateways:
             eui = int(entry.eui, 16)
             config = GatewayConfig(
                 eui=eui,
@@ -108,12 +109,13 @@ class World:
                 keepalive_s=entry.keepalive_s,
                 stat_s=entry.stat_s,
                 tmst_offset_us=entry.tmst_offset_us,
+                half_duplex=scenario.radio.half_duplex,
                 tx_ack=entry.tx_ack,
                 latitude=entry.latitude,
                 longitude=entry.longitude,
             )
             self.gateways[eui] = Gateway(config, random.Random(f"{self.seed}/gateway/{eui:x}"))
-            self._backhaul[eui] = entry.backhaul or self.scenario.backhaul
+            self._backhaul[eui] = entry.backhaul or scenario.backhaul
 
     def add_device(self, config: DeviceConfig) -> Device:
         """Put a device into the world; :meth:`start` or :meth:`switch_on` starts it."""
