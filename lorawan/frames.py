@@ -122,8 +122,7 @@ class DataFrame:
         return self.encode_without_mic() + _check_mic(self.mic)
 
     @classmethod
-    def parse(cls, phy: bytes) -> Self:
-        """Read a data frame of either direction."""
+    def _from_phy(cls, phy: bytes) -> Self:
         if len(phy) < _FHDR.size + MIC_LENGTH:
             raise FrameError(f"data frame of {len(phy)} bytes; the shortest has {_FHDR.size + MIC_LENGTH}", len(phy))
         m_hdr, dev_addr, f_ctrl, f_cnt = _FHDR.unpack_from(phy)
@@ -173,8 +172,7 @@ class JoinRequest:
         return self.encode_without_mic() + _check_mic(self.mic)
 
     @classmethod
-    def parse(cls, phy: bytes) -> Self:
-        """Read a join-request; FrameError unless it has 23 bytes."""
+    def _from_phy(cls, phy: bytes) -> Self:
         _expect_length("join-request", phy, _JOIN_REQUEST.size + MIC_LENGTH)
         _, join_eui, dev_eui, dev_nonce = _JOIN_REQUEST.unpack_from(phy)
         return cls(EUI64(join_eui), EUI64(dev_eui), dev_nonce, phy[-MIC_LENGTH:])
@@ -254,8 +252,7 @@ class EncryptedJoinAccept:
         return bytes((MType.JOIN_ACCEPT << 5,)) + self.encrypted
 
     @classmethod
-    def parse(cls, phy: bytes) -> Self:
-        """Read a join-accept; FrameError unless it has 17 or 33 bytes."""
+    def _from_phy(cls, phy: bytes) -> Self:
         if len(phy) not in (17, 33):
             raise FrameError(f"join-accept of {len(phy)} bytes, not 17 or 33", min(len(phy), 33))
         return cls(phy[1:])
@@ -364,12 +361,12 @@ def _expect_length(what: str, phy: bytes, length: int) -> None:
 
 
 _PARSERS: tuple[Callable[[bytes], Frame], ...] = (
-    JoinRequest.parse,
-    EncryptedJoinAccept.parse,
-    DataFrame.parse,
-    DataFrame.parse,
-    DataFrame.parse,
-    DataFrame.parse,
+    JoinRequest._from_phy,
+    EncryptedJoinAccept._from_phy,
+    DataFrame._from_phy,
+    DataFrame._from_phy,
+    DataFrame._from_phy,
+    DataFrame._from_phy,
     _parse_rejoin_request,
     _parse_proprietary,
 )

@@ -1,7 +1,7 @@
 """The fast path of data frames: header and slices without making an object.
 
 ``data_header`` is all that is needed to find the session and check the MIC; ``data_payload`` cuts the rest once the
-MIC holds. Both accept exactly what :meth:`lorawan.frames.DataFrame.parse` accepts (a test compares them).
+MIC holds. Together they accept exactly the data frames that :func:`lorawan.frames.parse` accepts (a test compares them).
 """
 
 from __future__ import annotations
