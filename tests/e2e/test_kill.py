@@ -1,0 +1,114 @@
+"""Twenty kills in the middle: every acknowledged frame is one reading, no FCntDown goes over the air twice.
+
+The program is driven from outside: frames over real UDP through two simulated gateways, readings over HTTP. What was
+acknowledged and what was radiated is judged by the simulator's recording, with its own cryptography, never by the server's
+own tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from lorasim import checker, runner, scenario
+
+from tests.support.server import Server, running, wait_until
+
+KILLS = 20
+SCENARIO = """
+name = "kills"
+region = "RU864"
+preset = "default"
+seed = 20
+
+[clock]
+days = 20
+speed = 40000
+lead_in_s = 16
+zone = "Asia/Yekaterinburg"
+
+[radio]
+loss = 0.05
+downlink_loss = 0.02
+half_duplex = false
+
+[backhaul]
+delay_ms = 5
+jitter_ms = 10
+duplicate = 0.01
+
+[[gateways]]
+eui = "0016c001ff1e5a01"
+name = "roof"
+forwarder = "1302"
+
+[[gateways]]
+eui = "0016c001ff1e5a02"
+name = "district"
+forwarder = "1301"
+tmst_offset_us = 4284967296
+
+[house]
+organisation = "УК «Проверка»"
+address = "г. Сатка, ул. Проверочная, д. 1"
+flats = 12
+entrances = 1
+confirmed_devices = 8
+deaf_devices = 3
+join_spread_s = 8
+report_spread_h = 20
+"""
+
+
+def kill_at_random(server: Server, rng: random.Random, lab: Future[object]) -> Counter[str]:
+    """Kill one of the two processes again and again, at moments that nobody has chosen."""
+    killed: Counter[str] = Counter()
+    while killed.total() < KILLS:
+        time.sleep(rng.uniform(0.6, 2.4))
+        assert not lab.done(), "the lab ended before the last kill: no frames were left to lose"
+        part = rng.choice(["network", "network", "application"])
+        if server.kill(part):
+            killed[part] += 1
+    return killed
+
+
+@pytest.mark.slow
+def test_twenty_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
+    lab_scenario = scenario.parse(SCENARIO)
+    recording = tmp_path / "air.jsonl"
+    with running(tmp_path / "server") as server, ThreadPoolExecutor(1) as pool:
+        server.add_gateways(lab_scenario)
+        server.import_house(lab_scenario)
+        lab = pool.submit(lambda: asyncio.run(runner.run(lab_scenario, server.udp, recording=recording)))
+        killed = kill_at_random(server, random.Random(7), lab)
+        lab.result()
+        server.wait_ready()
+
+        lines = checker.read(recording)
+        acknowledged = checker.acknowledged(lines)
+        wanted = Counter((frame.dev_eui, frame.f_cnt, frame.tag["serial"]) for frame in acknowledged)
+        meters = [meter["id"] for meter in server.every("/meters")]
+
+        def counted() -> Counter[tuple[str, int, str]]:
+            """Readings that came from a frame, by device, counter and meter."""
+            readings = (one for meter in meters for one in server.every(f"/readings?meter_id={meter}"))
+            return Counter(
+                (one["dev_eui"], one["fcnt_up"], one["serial"])
+                for one in readings
+                if one["dev_eui"] and one["register"] != "reverse"
+            )
+
+        wait_until(lambda: not wanted - counted(), 30, "every acknowledged frame has its reading")
+        found = counted()
+
+    assert killed.total() == KILLS
+    assert len(acknowledged) > 200, "too few frames for the kills to hit"
+    assert set(wanted.values()) == {1}
+    assert not wanted - found, "acknowledged and lost"
+    assert {key: n for key, n in found.items() if n > 1} == {}, "one frame, two readings"
+    assert checker.check_air(lines) == []
