@@ -1,49 +1,39 @@
 """Coverage-guided fuzzing of the wire's parsers.
 
 ``python -m tests.fuzz.fuzz_wire -runs=5000000`` from the project's folder; options of libFuzzer may follow
-(``-max_total_time=60``, ``-seed=1``). It ends with status 0, or at the first finding with another status; the input
-found then lies in ``build/fuzz``. Needs `atheris`.
+(``-max_total_time=60``, ``-seed=1``), and a corpus folder in place of ``build/fuzz/wire``, where what one run has learnt
+is kept for the next. Ends with status 0, or at the first finding with another status; the input found then lies in
+``build/fuzz``. Needs `atheris`.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-OPTIONS = ("-max_len=300", "-len_control=20", "-print_final_stats=1")
-FINDINGS = Path("build/fuzz")
-CORPUS = "--corpus="
+import atheris
 
-
-def main(arguments: list[str]) -> int:
-    """Run libFuzzer in a child process, because it ends its process by itself, on a fresh corpus of the seeds."""
+with atheris.instrument_imports(include=["lorawan", "tests.fuzz.wire_targets"]):
     from tests.fuzz import wire_targets
 
-    FINDINGS.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="fuzz-wire-") as folder:
-        for number, data in enumerate(wire_targets.seeds()):
-            (Path(folder) / f"seed-{number:04d}").write_bytes(data)
-        command = [sys.executable, "-m", "tests.fuzz.fuzz_wire", CORPUS + folder]
-        return subprocess.run([*command, *OPTIONS, *arguments], check=False).returncode
+CORPUS = Path("build/fuzz/wire")
+FINDINGS = "build/fuzz/finding-wire-"
+# A machine that pauses for a while is no finding: units count as slow from a minute on.
+OPTIONS = ("-max_len=300", "-len_control=20", "-print_final_stats=1", "-report_slow_units=60")
 
 
-def child(arguments: list[str]) -> None:
-    """Fuzz; does not return."""
-    import atheris
-
-    with atheris.instrument_imports(include=["lorawan", "tests.fuzz.wire_targets"]):
-        from tests.fuzz import wire_targets
-
-    corpus, *options = arguments
-    atheris.Setup(
-        [sys.argv[0], f"-artifact_prefix={FINDINGS}/wire-", *options, corpus.removeprefix(CORPUS)], wire_targets.check
-    )
+def main(arguments: list[str]) -> None:
+    """Put the seeds into the corpus and hand over to libFuzzer, which ends the process by itself."""
+    folders = [Path(argument) for argument in arguments if not argument.startswith("-")] or [CORPUS]
+    options = [argument for argument in arguments if argument.startswith("-")]
+    CORPUS.parent.mkdir(parents=True, exist_ok=True)
+    folders[0].mkdir(parents=True, exist_ok=True)
+    for number, data in enumerate(wire_targets.seeds()):
+        (folders[0] / f"seed-{number:04d}").write_bytes(data)
+    command = [sys.argv[0], *OPTIONS, f"-artifact_prefix={FINDINGS}", *options, *map(str, folders)]
+    atheris.Setup(command, wire_targets.check)
     atheris.Fuzz()
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] and sys.argv[1].startswith(CORPUS):
-        child(sys.argv[1:])
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])
