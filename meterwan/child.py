@@ -66,6 +66,7 @@ def run_child(name: str, loaded: Loaded, work: Callable[[], None]) -> int:
     watched = LIFELINE in os.environ
     follow_parent()
     set_name(f"meterwan-{name[:3]}")
+    os.umask(0o077)
     log.configure(name, loaded.settings.log.level, loaded.settings.log.format)
     try:
         work()

@@ -30,11 +30,7 @@ class DataDir:
 
     def create(self) -> None:
         """Make the folder and its secrets unless they exist. Raises Failure when that is not possible."""
-        try:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.run.mkdir(mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise Failure(f"cannot make the data folder {self.path}: {error.strerror}") from None
+        self._make_folders()
         if self.unfinished_restore.exists():
             source = self.unfinished_restore.read_text().strip()
             raise Failure(f"a restore into {self.path} was cut short; finish it: meterwan restore {source}")
@@ -44,6 +40,13 @@ class DataDir:
         if not self.token.exists():
             write_secret(self.token, secrets.token_urlsafe(32).encode())
         self.read_kek()
+
+    def _make_folders(self) -> None:
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.run.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise Failure(f"cannot make the data folder {self.path}: {error.strerror}") from None
 
     def _refuse_a_new_key_beside_old_data(self) -> None:
         if (self.path / "join.db").exists():
@@ -77,10 +80,12 @@ class DataDir:
 
     def lock(self) -> Lock:
         """The lock of a whole server, also taken by commands that need the server stopped."""
+        self._make_folders()
         return Lock(self.run / "server.lock", f"the data folder {self.path} is in use by another MeterWAN server")
 
     def role_lock(self, role: str) -> Lock:
         """The lock of one process: an orphan of a killed server and its successor never write together."""
+        self._make_folders()
         return Lock(self.run / f"{role}.lock", f"another {role} process still works in {self.path}")
 
     def pid_file(self, name: str) -> Path:
@@ -118,7 +123,6 @@ class Lock:
 
     def acquire(self, wait_s: float = 0.0) -> Lock:
         """Take the lock, waiting up to ``wait_s``. Raises Failure that names the folder and the holder's pid."""
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
         deadline = time.monotonic() + wait_s
         while True:
