@@ -15,19 +15,21 @@ from lorawan import frames
 from tests.fuzz import wire_targets
 
 ROOT = Path(__file__).parents[2]
-EXECUTIONS = 40_000
+SECONDS = 6
+AT_LEAST = 5_000
+"""Executions that even a busy machine manages in that time."""
 
 
 def test_parsers_under_fuzz(tmp_path: Path) -> None:
     """Coverage-guided where `atheris` exists for this Python; otherwise the same targets under plain mutation."""
     if importlib.util.find_spec("atheris") is None:
-        plain_mutation(EXECUTIONS, random.Random(1))
+        plain_mutation(AT_LEAST, random.Random(1))
         return
-    command = [sys.executable, "-m", "tests.fuzz.fuzz_wire", f"-runs={EXECUTIONS}", "-seed=1", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.fuzz.fuzz_wire", f"-max_total_time={SECONDS}", "-seed=1", str(tmp_path)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr[-3000:]
     [executed] = re.findall(r"number_of_executed_units: (\d+)", run.stderr)
-    assert int(executed) >= EXECUTIONS
+    assert int(executed) >= AT_LEAST
     [coverage] = re.findall(r"DONE +cov: (\d+)", run.stderr)
     assert int(coverage) > 200
 
