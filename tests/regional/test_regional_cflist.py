@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import regional
-from regional import PlanError
+from regional import PlanError, cflist
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "regional_codec.json").read_text(encoding="utf-8"))
 RU864 = regional.plan("RU864")
@@ -113,6 +113,17 @@ def test_channels_a_plan_cannot_have(channels: list[int], problem: str) -> None:
 def test_garbage(plan: regional.Plan, data: bytes, problem: str) -> None:
     with pytest.raises(PlanError, match=problem):
         plan.parse_cflist(data)
+
+
+def test_the_bytes_alone_have_limits_too() -> None:
+    with pytest.raises(PlanError, match="holds 5 channels, not 6"):
+        cflist.encode_type0([864_100_000] * 6, 100)
+    with pytest.raises(PlanError, match="below 2"):
+        cflist.encode_type0([1_677_721_600], 100)
+    with pytest.raises(PlanError, match="holds channels 0 to 95, not 96"):
+        cflist.encode_type1([0, 96])
+    assert cflist.parse(cflist.encode_type1([0, 95]), 100) == (1, (0, 95))
+    assert cflist.parse(cflist.encode_type0([1_677_721_500], 100), 100) == (0, (1_677_721_500, 0, 0, 0, 0))
 
 
 def test_a_hole_keeps_its_place() -> None:
