@@ -149,6 +149,13 @@ async def test_home_ns(rig: Rig) -> None:
     for device in (rig.old, rig.new):
         answer = await rig.ask(device, "HomeNSReq", SenderID="00002B")
         assert (answer["Result"]["ResultCode"], answer["HNetID"]) == ("Success", "00001a")
+    answer = await rig.ask(rig.old, "HomeNSReq", ReceiverID="0000000000000001")
+    assert answer["Result"]["ResultCode"] == "UnkownReceiver"
+    homeless = JoinService(rig.local, JoinServerSettings.model_validate(SETTINGS))
+    rig.service, service = homeless, rig.service
+    answer = await rig.ask(rig.old, "HomeNSReq")
+    assert (answer["Result"]["ResultCode"], "HNetID" in answer) == ("Other", False)
+    rig.service = service
     answer = await rig.ask(OtaaDevice(dev_eui=0xDEAD), "HomeNSReq")
     assert answer["Result"]["ResultCode"] == "UnknownDevEUI"
     answer = await rig.join(rig.new, rig.new.join_request(0), SenderID="00002B")
