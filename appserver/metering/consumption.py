@@ -54,14 +54,17 @@ def consumption(
 ) -> Step:
     """The volume from ``previous`` to ``current`` over ``hours``; ``reverse_growth`` is that of the reverse register.
 
-    A fall is noise when it is within the tolerance, reverse flow when the reverse register rose by as much, a rollover
+    A fall (also one back over zero) is noise when it is within the tolerance, reverse flow when the reverse register rose by as much, a rollover
     when the way over a modulus is one that ``qmax`` allows, and otherwise a reset: the volume is then unknown. The next
     step starts from the new value in every case, so that sums over time telescope.
     """
     delta = current - previous
     limit = register.qmax * hours
     if delta >= 0:
-        return Step(delta, "implausible" if delta > limit + register.tolerance else "")
+        if delta <= limit + register.tolerance:
+            return Step(delta)
+        back = next((delta - m for m in register.moduli if 0 < m - delta <= register.tolerance), None)
+        return Step(delta, "implausible") if back is None else Step(back, "small_decrease")
     if reverse_growth > 0 and abs(delta + reverse_growth) <= register.tolerance:
         return Step(delta, "reverse_flow")
     if -delta <= register.tolerance:

@@ -35,14 +35,14 @@ def text(maximum: int = 200, required: bool = False) -> Check:
     def check(value: Any) -> str:
         if not isinstance(value, str):
             raise ValueError("must be text")
-        value = str(value).strip()
-        if required and not value:
+        stripped = value.strip()
+        if required and not stripped:
             raise ValueError("must not be empty")
-        if len(value) > maximum:
+        if len(stripped) > maximum:
             raise ValueError(f"must have at most {maximum} characters")
-        if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        if any(ord(c) < 32 or ord(c) == 127 for c in stripped):
             raise ValueError("must not contain control characters")
-        return value
+        return stripped
 
     return check
 
