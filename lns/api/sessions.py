@@ -14,11 +14,13 @@ from lns.downlink.queue import Item, ItemState, drop_closed
 from lns.lifecycle import end_session, open_session
 from lns.network import Network
 from lns.session import RadioParameters
+from lorawan.counters import LATE_WINDOW
 from lorawan.crypto import SessionKeys
 
 MAX_PAYLOAD = 242
 MAX_QUEUE = 100
 MAX_COUNTER = 1 << 32
+ALL_SEEN = (1 << LATE_WINDOW + 1) - 1
 
 
 async def session(network: Network, request: m.Key) -> m.SessionRecord:
@@ -82,8 +84,10 @@ async def session_put(network: Network, request: m.SessionWrite) -> m.Ok:
         end_session(state, device.session)
     fresh = open_session(state, device, dev_addr, keys, radio, system_now().wall_us)
     fresh.f_cnt_up, fresh.n_f_cnt_down, fresh.a_f_cnt_down = request.f_cnt_up, request.f_cnt_down, request.a_f_cnt_down
+    # What was counted elsewhere may have been heard there: none of it is late data here.
+    fresh.window = ALL_SEEN >> max(0, LATE_WINDOW + 1 - fresh.f_cnt_up)
     fresh.confirmed = True
-    device.session, device.pending = fresh, None
+    device.session, device.pending, device.mac = fresh, None, None
     await network.durable()
     return m.Ok()
 

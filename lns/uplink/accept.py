@@ -46,7 +46,11 @@ def accept(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) -> No
         return
     phy = rx.phy
     message, mic = phy[:-4], phy[-4:]
+    refusal = "mic_failed"
     for session in sessions:
+        if session.device.disabled:
+            refusal = "disabled"
+            continue
         next_expected = session.f_cnt_up
         f_cnt = full_f_cnt(f_cnt16, next_expected)
         if f_cnt >= next_expected:
@@ -64,7 +68,7 @@ def accept(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) -> No
             else:
                 _take(state, gatherer, Kind.LATE, session, rx, m_hdr, f_ctrl, late, dr, now)
             return
-    counters["mic_failed"] += 1
+    counters[refusal] += 1
 
 
 def _mic_holds(
@@ -89,9 +93,6 @@ def _fresh(
     dr: int,
     now: Now,
 ) -> None:
-    if session.device.disabled:
-        state.counters["disabled"] += 1
-        return
     if f_cnt == MAX_F_CNT:
         events.emit_log(
             state, session.device, rx.wall_us, "ERROR", "UPLINK_F_CNT_RESET",
