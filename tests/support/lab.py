@@ -1,0 +1,443 @@
+"""The network server on a table: the real engine, journal and join server, and nothing that runs by itself.
+
+The clock moves when a test moves it, commits happen when a batch is there, gateways are fakes that speak real datagrams,
+and the whole thing can be killed between any two steps and started again from its files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import random
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from internalapi import messages as m
+from joinserver.server import JoinServer
+from joinserver.store import JoinStore
+from joinserver.values import DeviceKeys
+from lns.api.table import HANDLERS
+from lns.clock import Now
+from lns.engine import Engine
+from lns.keys import KeyRing
+from lns.ports import RootKeys
+from lns.settings import NetworkSettings
+from lns.state import NetworkState
+from lns.store.embedded.journal import Journal, SealedBatch, StoreError
+from lns.store.embedded.load import load
+from lorawan.backend import JoinAns, JoinReq
+from lorawan.identifiers import EUI64
+from tests.support.node import Node, keys_1_0, keys_1_1
+
+KEK = bytes(range(32))
+WINDOW_US = 200_000
+SECOND_US = 1_000_000
+WRAP_US = 1 << 32
+T = TypeVar("T")
+
+
+class Killed(Exception):
+    """The process died at the step that the test named."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A PULL_RESP as its gateway took it off the wire."""
+
+    gateway: str
+    txpk: dict[str, Any]
+    token: bytes
+    at_us: int
+    outcome: str | None
+
+    @property
+    def phy(self) -> bytes:
+        return base64.b64decode(self.txpk["data"])
+
+    @property
+    def on_air(self) -> bool:
+        """True when the gateway will send it, as far as the outside can know."""
+        return not self.outcome
+
+
+@dataclass
+class FakeGateway:
+    """A packet forwarder: PUSH_DATA and PULL_DATA up, and a TX_ACK for each PULL_RESP.
+
+    ``outcomes``: what it answers next; empty text is success, None is silence. Without any it succeeds.
+    """
+
+    lab: Lab
+    eui: str
+    port: int
+    boot_us: int = 0
+    outcomes: deque[str | None] = field(default_factory=deque)
+    push_acks: list[bytes] = field(default_factory=list)
+    pull_acks: list[bytes] = field(default_factory=list)
+    tokens: int = 0
+
+    @property
+    def up_address(self) -> tuple[str, int]:
+        return ("10.0.0.1", self.port)
+
+    @property
+    def down_address(self) -> tuple[str, int]:
+        return ("10.0.0.1", self.port + 1)
+
+    def tmst(self, at_us: int | None = None) -> int:
+        """The concentrator's counter at a moment of the lab's monotonic clock, now by default."""
+        return ((self.lab.mono_us if at_us is None else at_us) - self.boot_us) % WRAP_US
+
+    def token(self) -> bytes:
+        self.tokens += 1
+        return self.tokens.to_bytes(2, "big")
+
+    def pull(self) -> bytes:
+        """PULL_DATA: from now on downlinks have a way. Returns its token."""
+        token = self.token()
+        self.lab.receive(b"\x02" + token + b"\x02" + bytes.fromhex(self.eui), self.down_address)
+        return token
+
+    def rxpk(self, phy: bytes, at_us: int | None = None, **fields: Any) -> dict[str, Any]:
+        """A frame as it stands in PUSH_DATA; ``at_us``: when its reception ended. A field of None is left out."""
+        values = {
+            "tmst": self.tmst(at_us),
+            "freq": 868.9,
+            "chan": 0,
+            "rfch": 1,
+            "stat": 1,
+            "modu": "LORA",
+            "datr": "SF9BW125",
+            "codr": "4/5",
+            "rssi": -90,
+            "lsnr": 5.0,
+            "size": len(phy),
+            "data": base64.b64encode(phy).decode(),
+        }
+        return {key: value for key, value in (values | fields).items() if value is not None}
+
+    def push(self, body: Any) -> bytes:
+        """PUSH_DATA with this JSON (or these bytes). Returns its token."""
+        token = self.token()
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.lab.receive(b"\x02" + token + b"\x00" + bytes.fromhex(self.eui) + text, self.up_address)
+        return token
+
+    def hear(self, phy: bytes, at_us: int | None = None, **fields: Any) -> bytes:
+        return self.push({"rxpk": [self.rxpk(phy, at_us, **fields)]})
+
+    def acknowledged(self, token: bytes) -> bool:
+        return token in self.push_acks
+
+    def take(self, datagram: bytes) -> None:
+        """A datagram of the server."""
+        identifier, token = datagram[3], datagram[1:3]
+        if identifier == 3:
+            outcome = self.outcomes.popleft() if self.outcomes else ""
+            txpk = json.loads(datagram[4:])["txpk"]
+            self.lab.air.append(Sent(self.eui, txpk, token, self.lab.mono_us, outcome))
+            if outcome is not None:
+                body = b"" if not outcome else json.dumps({"txpk_ack": {"error": outcome}}).encode()
+                self.answer(token, body)
+        else:
+            {1: self.push_acks, 4: self.pull_acks}[identifier].append(token)
+
+    def answer(self, token: bytes, body: bytes = b"") -> None:
+        """TX_ACK; it arrives once the server is done with what it does now."""
+        self.lab.inbox.append((b"\x02" + token + b"\x05" + bytes.fromhex(self.eui) + body, self.down_address))
+
+
+class Keys:
+    """``lns.ports.KeyStorePort`` on the join server."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    async def put_keys(self, devices: Sequence[RootKeys]) -> None:
+        keys = [DeviceKeys(EUI64(one.dev_eui), EUI64(one.join_eui), one.app_key, one.nwk_key) for one in devices]
+        self._lab.join_server.put_devices(keys, self._lab.wall_us)
+
+    async def delete_keys(self, dev_eui: int) -> None:
+        self._lab.join_server.delete_device(EUI64(dev_eui), who="test", why="", now_us=self._lab.wall_us)
+
+    async def forget_nonces(self, dev_euis: Sequence[int], who: str) -> int:
+        euis = [EUI64(dev_eui) for dev_eui in dev_euis]
+        return self._lab.join_server.forget_nonces(euis, who=who, why="", now_us=self._lab.wall_us)
+
+
+class Lab:
+    """One server on a folder. Also what the methods of the internal API need of ``lns.network.Network``."""
+
+    engine: Engine
+    journal: Journal
+    join_server: JoinServer
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.settings = NetworkSettings(data_dir=folder, **settings)
+        self.mono_us = 50_000 * SECOND_US
+        self.wall_us = time.time_ns() // 1000
+        self.air: list[Sent] = []
+        """Every PULL_RESP ever, also of the lives before."""
+        self.gateways: dict[str, FakeGateway] = {}
+        self.inbox: deque[tuple[bytes, tuple[str, int]]] = deque()
+        self.lives = 0
+        self.die_at: str | None = None
+        self.disk_full = False
+        self.answer_joins: Callable[[Sequence[JoinReq]], list[JoinAns]] = self._ask_join_server
+        self.key_store = Keys(self)
+        self.queue_lock = asyncio.Lock()
+        self.events_arrived, self.frames_arrived = asyncio.Event(), asyncio.Event()
+        self.consumed_event_id = self.started_us = 0
+        self._stuck: SealedBatch | None = None
+        self.start()
+
+    # ------------------------------------------------------------------------------------------------- the server
+
+    def start(self, restored: bool = False) -> None:
+        """Start from the files, as ``Network.start`` does."""
+        self.lives += 1
+        self.inbox.clear()
+        self._stuck = None
+        self.join_server = JoinServer(JoinStore(Path(self.settings.data_dir) / "join.db", KEK))
+        self.journal = Journal(Path(self.settings.data_dir) / "network.db")
+        self.engine = Engine(self.settings, KeyRing(KEK), self._send, random.Random(self.lives))
+        with contextlib.closing(self.journal.reader()) as reader:
+            waiting = load(self.state, reader, self.now, restored)
+        for gathered in waiting:
+            self.engine.recover(gathered, self.now)
+        self.state.batch.operations.append(("prune_sessions", (self.state.handed_over_id,)))
+        self.pump()
+
+    def kill(self, restored: bool = False) -> None:
+        """``kill -9``: what is not committed is gone. Then start again; gateways come back with their PULL_DATA."""
+        self.journal.close()
+        self.join_server._store._db.close()
+        self.start(restored)
+        for gateway in self.gateways.values():
+            gateway.pull()
+
+    def close(self) -> None:
+        self.journal.close()
+        self.join_server._store._db.close()
+
+    @contextlib.contextmanager
+    def dying(self, step: str) -> Iterator[None]:
+        """Within, the server dies at ``step`` (see :meth:`pump`); afterwards it has been started again."""
+        self.die_at = step
+        with pytest.raises(Killed):
+            yield
+        self.die_at = None
+        self.kill()
+
+    @property
+    def now(self) -> Now:
+        return Now(self.mono_us, self.wall_us)
+
+    @property
+    def state(self) -> NetworkState:
+        return self.engine.state
+
+    @property
+    def storage(self) -> str:
+        return "disk full" if self._stuck else "ok"
+
+    def pump(self) -> None:
+        """Everything that is to be done now. Steps: ``ask``, ``answered``, ``commit``, ``committed``, ``acked``, ``sent``."""
+        while True:
+            asked = self.engine.take_joins()
+            if asked:
+                self._step("ask")
+                answers = self.answer_joins([one.request for one in asked])
+                self._step("answered")
+                for question, answer in zip(asked, answers, strict=True):
+                    self.engine.join_answered(question, answer, self.now)
+            if self._stuck is None:
+                batch = self.engine.take_batch()
+                if batch is not None:
+                    self._stuck = SealedBatch(batch)
+            if self._stuck is not None and not self._commit(self._stuck):
+                return
+            if not self.inbox and self.engine.state.batch.is_empty:
+                return
+            while self.inbox:
+                self.engine.receive(*self.inbox.popleft(), self.now)
+
+    def _commit(self, sealed: SealedBatch) -> bool:
+        batch = sealed.batch
+        if not batch.writes_nothing:
+            self._step("commit")
+            try:
+                if self.disk_full:
+                    raise StoreError("disk full", fatal=False)
+                self.journal.commit(sealed)
+            except StoreError as error:
+                if error.fatal:
+                    raise
+                return False
+            self._step("committed")
+        self._stuck = None
+        for datagram, address in batch.acks:
+            self._send(datagram, address)
+        self._step("acked")
+        for effect in batch.after:
+            effect(self.now)
+        self._step("sent")
+        return True
+
+    def _step(self, name: str) -> None:
+        if self.die_at == name:
+            raise Killed(name)
+
+    def _send(self, datagram: bytes, address: tuple[Any, ...]) -> None:
+        for gateway in self.gateways.values():
+            if address in (gateway.up_address, gateway.down_address):
+                gateway.take(datagram)
+
+    def _ask_join_server(self, requests: Sequence[JoinReq]) -> list[JoinAns]:
+        return self.join_server.join_many(requests, self.wall_us)
+
+    # ---------------------------------------------------------------------------------------------- input and time
+
+    def receive(self, datagram: bytes, address: tuple[str, int]) -> None:
+        self.engine.receive(datagram, address, self.now)
+        self.pump()
+
+    def advance(self, us: int) -> None:
+        """Let time go by; timers fire at their moments."""
+        until = self.mono_us + us
+        while (timer := self.engine.timer()) is not None and timer <= until:
+            self._move(max(timer, self.mono_us))
+            self.engine.handle_timer(self.now)
+            self.pump()
+        self._move(until)
+
+    def _move(self, mono_us: int) -> None:
+        self.wall_us += mono_us - self.mono_us
+        self.mono_us = mono_us
+
+    def uplink(self, phy: bytes, *gateways: FakeGateway, **fields: Any) -> list[Sent]:
+        """All gateways hear a frame now and the window closes. Returns what the server sends for it."""
+        before = len(self.air)
+        for gateway in gateways or self.gateways.values():
+            gateway.hear(phy, **fields)
+        self.advance(WINDOW_US)
+        return self.air[before:]
+
+    # ------------------------------------------------------------------------------------------------ the operator
+
+    def gateway(self, number: int = 1, pulls: bool = True) -> FakeGateway:
+        """A registered gateway that is switched on."""
+        eui = f"{0x70B3D50000000000 + number:016x}"
+        self.call("gateway_put", gateway_eui=eui)
+        gateway = FakeGateway(self, eui, 20_000 + 2 * number, boot_us=self.mono_us - number * 7_000_000)
+        self.gateways[eui] = gateway
+        if pulls:
+            gateway.pull()
+        return gateway
+
+    def profile(self, mac_version: str = "1.0.3", **fields: Any) -> str:
+        """A profile of a device that is asked nothing by itself."""
+        name = f"quiet-{mac_version}"
+        values = {"region": self.settings.region, "dev_status_interval_s": 0, "adr": "off"} | fields
+        self.call("profile_put", name=name, mac_version=mac_version, **values)
+        return name
+
+    def device(self, dev_eui: int | str = 0x0202030405060708, mac_version: str = "1.0.3", **fields: Any) -> str:
+        """Register a device. Returns its DevEUI as text."""
+        text = dev_eui if isinstance(dev_eui, str) else f"{dev_eui:016x}"
+        fields.setdefault("profile", None)
+        profile = fields.pop("profile") or self.profile(mac_version)
+        self.call("devices_put", items=[m.DeviceWrite(text, profile=profile, **fields)])
+        return text
+
+    def abp(self, number: int = 1, mac_version: str = "1.0.3", profile: str = "", **fields: Any) -> Node:
+        """A device with a session from the start. ``fields`` of SessionWrite, e.g. ``f_cnt_up`` (the next expected)."""
+        dev_eui = self.device(0xA0_0000 + number, mac_version, activation="ABP", profile=profile)
+        lorawan_1_1 = mac_version.startswith("1.1")
+        keys = keys_1_1(number) if lorawan_1_1 else keys_1_0(number)
+        given = (
+            {
+                "f_nwk_s_int_key": keys.f_nwk_s_int_key.hex(),
+                "s_nwk_s_int_key": keys.s_nwk_s_int_key.hex(),
+                "nwk_s_enc_key": keys.nwk_s_enc_key.hex(),
+            }
+            if lorawan_1_1
+            else {"nwk_s_key": keys.nwk_s_enc_key.hex()}
+        )
+        dev_addr = int(fields.pop("dev_addr", 0x0100_0000 + number))
+        self.call(
+            "session_put",
+            dev_eui=dev_eui,
+            dev_addr=f"{dev_addr:08x}",
+            app_s_key=keys.app_s_key.hex(),
+            **given,
+            **fields,
+        )
+        return Node(dev_addr, keys, fields.get("f_cnt_up", 0), dev_eui)
+
+    def queue(self, dev_eui: str, data: bytes = b"\x01", f_port: int = 10, **fields: Any) -> str:
+        """Queue an application item. Returns its id."""
+        item = self.call("queue_put", dev_eui=dev_eui, f_port=f_port, data=data, **fields)
+        return str(item.id)
+
+    def item(self, id: str) -> Any:
+        """One queue item as the API shows it."""
+        for device in self.state.devices.values():
+            for item in self.call("queue", key=device.dev_eui_text).items:
+                if item.id == id:
+                    return item
+        raise AssertionError(f"there is no queue item {id}")
+
+    def call(self, method: str, **fields: Any) -> Any:
+        """A method of the internal API, by its request's fields."""
+        return finish(HANDLERS[method](self, m.METHODS[method][0](**fields)))  # type: ignore[arg-type]
+
+    async def durable(self) -> None:
+        self.pump()
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        with contextlib.closing(self.journal.reader()) as db:
+            return query(db)
+
+    # ------------------------------------------------------------------------------------------------ what is kept
+
+    def events(self, type: str = "") -> list[m.Event]:
+        """Events that are durable."""
+        with contextlib.closing(self.journal.reader()) as db:
+            bodies = db.execute("SELECT body FROM event ORDER BY id").fetchall()
+        decoded = [m.decoder(m.Event).decode(body) for (body,) in bodies]
+        return [event for event in decoded if type in ("", event.type)]
+
+    def ups(self) -> list[tuple[int, bytes]]:
+        """(FCntUp, payload) of every uplink handed over."""
+        return [(event.f_cnt, event.data) for event in self.events("up")]
+
+    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with contextlib.closing(self.journal.reader()) as db:
+            return db.execute(sql, parameters).fetchall()
+
+    def session(self, node: Node) -> Any:
+        """The session in memory that the node uses."""
+        return self.state.devices[int(node.dev_eui, 16)].session
+
+    @property
+    def counters(self) -> dict[str, int]:
+        return self.engine.counters
+
+
+def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never really waits."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    raise AssertionError("it waits for something that never comes")
