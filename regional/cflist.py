@@ -1,4 +1,4 @@
-"""The two forms of CFList, the 16 bytes of channels at the end of a join-accept (RP002 clauses 3.3 and 3.4)."""
+"""The two forms of CFList, the 16 bytes of channels at the end of a join-accept."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ MAX_EIRP_CODES_DBM: Final = (8, 10, 12, 13, 14, 16, 18, 20, 21, 24, 26, 27, 29, 
 # Demodulation floor in 125 kHz, dB (Semtech SX1276/SX1262 data sheets; SF5 is the linear continuation).
 REQUIRED_SNR_DB: Final = {5: -2.5, 6: -5.0, 7: -7.5, 8: -10.0, 9: -12.5, 10: -15.0, 11: -17.5, 12: -20.0}
 
-# Clause 3.3.1: what the bits of a CFList of type 1 mean to a device of a dynamic plan.
+# RP002-1.0.5, fixed channel lists: what the bits of a CFList of type 1 mean to a device of a dynamic plan.
 FIXED_CHANNEL_LISTS_HZ: Final = {
     "800 MHz": (
         *(863_100_000 + 200_000 * n for n in range(35)),

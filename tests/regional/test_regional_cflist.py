@@ -50,7 +50,7 @@ def test_public_vectors() -> None:
 
 
 def test_ru864_type_1() -> None:
-    """RP002-1.0.5 clause 3.3.1: numbers of the 800 MHz list, the default channels among them."""
+    """RP002-1.0.5: numbers of the 800 MHz list, the default channels among them."""
     data = RU864.cflist(RU864.presets["864"], list_type=1)
     assert data.hex() == "e0030060000000000000000000000001"
     assert RU864.parse_cflist(data) == RU864.presets["864"]

@@ -1,6 +1,6 @@
 """LinkADRReq planning: public vectors, and minimality proved by search over small plans of the same make.
 
-The search knows nothing of the planner: it has its own reading of ChMaskCntl (RP002-1.0.5, clauses 3.2.5 and 2.5.5) on bits.
+The search knows nothing of the planner: it has its own reading of ChMaskCntl (RP002-1.0.5, LinkADRReq command) on bits.
 """
 
 from __future__ import annotations
