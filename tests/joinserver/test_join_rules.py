@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from joinserver.core import (
     JOIN_NONCES,
@@ -252,6 +254,33 @@ def test_mac_versions_compare() -> None:
     versions = ["1.0", "1.0.1", "1.0.2B", "1.0.3", "1.0.4", "1.1", "1.1.1"]
     parsed = [parse_mac_version(v) for v in versions]
     assert parsed == sorted(set(parsed))
+
+
+FRAMES = st.binary(max_size=40) | st.builds(
+    lambda head, rest: head + rest,
+    st.sampled_from([b"\x00", b"\xc0\x00", b"\xc0\x01", b"\xc0\x02"]),
+    st.binary(min_size=13, max_size=25),
+)
+
+
+@given(
+    phy=FRAMES,
+    mac_version=st.sampled_from(["1.0.3", "1.0.4", "1.1"]) | st.text(max_size=6),
+    dl_settings=st.integers(-1, 300),
+    rx_delay=st.integers(-1, 17),
+    cflist=st.binary(max_size=17),
+    rejoin_type=st.none() | st.integers(-1, 4),
+    same_device=st.booleans(),
+)
+def test_random_requests_are_refused_and_nothing_escapes(same_device: bool, **changes: Any) -> None:
+    device = OtaaDevice(nwk_key=NWK_KEY)
+    frame = changes["phy"]
+    dev_eui = EUI64.from_wire(frame[9:17]) if same_device and len(frame) >= 17 else EUI64(device.dev_eui)
+    record = replace(record_of(device), dev_eui=dev_eui)
+    changes["phy_payload"] = changes.pop("phy")
+    answer = decide(record, ask_for(device, b"", **(changes | {"dev_eui": dev_eui})), NOW_US)
+    assert isinstance(answer, JoinAns) and answer.result is not ResultCode.SUCCESS
+    assert str(dev_eui) in answer.detail
 
 
 def test_a_session_key_id_of_somebody_else_is_refused() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from Crypto.Cipher import AES
+from Crypto.Hash import CMAC
 
 from joinserver.core import Granted, decide, parse_session_key_id
 from joinserver.nonces import NonceSet
@@ -63,14 +65,10 @@ def test_chirpstack_otaa_test_dev_nonce_already_used() -> None:
 
 
 def test_brocaar_lorawan_example_lorawan_11_join_accept_send() -> None:
-    """phypayload_test.go: OptNeg set, one key as NwkKey and JSIntKey there; here the bytes that do not depend on JSIntKey.
+    """brocaar/lorawan a18a1037 phypayload_test.go: the clear fields of a join-accept with OptNeg, under NwkKey.
 
-    The encryption is of fields and MIC under NwkKey, so the MIC in it is compared with the one of our JSIntKey by
-    the oracle device in ``test_join_rules``; here the clear fields must be the example's.
+    Its MIC is made with a JSIntKey that belongs to no DevEUI; ours is checked by the device of ``test_join_rules``.
     """
-    from Crypto.Cipher import AES
-    from Crypto.Hash import CMAC
-
     dev_eui, join_eui = EUI64.parse("0102030405060708"), EUI64.parse("0807060504030201")
     message = b"\x00" + join_eui.to_wire() + dev_eui.to_wire() + bytes.fromhex("0201")
     phy = message + CMAC.new(KEY, message, ciphermod=AES).digest()[:4]
