@@ -46,6 +46,8 @@ class FakeNetwork:
     opt_neg: bool = True
     silent: bool = False
     """Hears everything and answers nothing."""
+    mute_data: bool = False
+    """Answers joins only."""
     delay_shift_us: int = 0
     """Downlinks are this much off."""
     sessions: dict[int, FakeSession] = field(default_factory=dict)
@@ -83,7 +85,8 @@ class FakeNetwork:
                 continue
             self._seen[phy] = now
             answer = self.uplink(phy, rxpk)
-            if answer is not None and not self.silent:
+            mute = self.silent or (self.mute_data and phy[0] >> 5 in (2, 4))
+            if answer is not None and not mute:
                 out.append((self._pull[eui], self._pull_resp(answer, rxpk)))
         return out
 

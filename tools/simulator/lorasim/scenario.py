@@ -133,6 +133,8 @@ class House:
     """So many of those miss half of all downlinks."""
     dr: int = 5
     join_spread_s: float = 45.0
+    join_backoff_max_s: float = 24.0
+    """Longest pause between two joins; real modules wait for hours."""
     battery: int = 230
 
 

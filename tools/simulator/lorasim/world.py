@@ -29,6 +29,9 @@ from regional import plan as region_plan
 
 Actor = Device | Gateway
 
+LINGER_US = 20_000_000
+"""A run ends so long after the meters caught up, whatever a device that hears badly still has to say."""
+
 
 @dataclass(slots=True, frozen=True)
 class Outgoing:
@@ -158,6 +161,7 @@ class World:
                     mac_version=module.mac_version,
                     dr=scenario.house.dr,
                     battery=scenario.house.battery,
+                    join_backoff_max_s=scenario.house.join_backoff_max_s,
                 )
             )
             if module.deaf:
@@ -218,10 +222,10 @@ class World:
         self._pump(actor, self._now)
 
     def finished(self) -> bool:
-        """The meters have caught up with the present and nothing waits to be sent."""
+        """The meters have caught up with the present, and nothing waits to be sent or has waited for too long."""
         if self.clock is None or not self.clock.caught_up(self._now):
             return False
-        return all(not device.queue for device in self.devices.values())
+        return self.clock.caught_up(self._now - LINGER_US) or not any(d.queue for d in self.devices.values())
 
     # ------------------------------------------------------------------------------------------------- meters
 
