@@ -15,9 +15,8 @@ if TYPE_CHECKING:
     from lns.uplink.gather import Gathered
 
 
-def receptions(gathered: Gathered) -> tuple[Reception, ...]:
-    """Receptions of a frame, best signal first, one a gateway and antenna."""
-    copies = best_copies(gathered.copies)
+def receptions(copies: list[RxFrame]) -> tuple[Reception, ...]:
+    """Receptions of a frame from its :func:`best_copies`."""
     frequency_hz = copies[0].frequency_hz
     return tuple(
         Reception(
@@ -69,8 +68,9 @@ def emit_up(
     late: bool,
 ) -> None:
     device = session.device
-    heard = receptions(gathered)
-    datr = gathered.copies[0].datr
+    copies = best_copies(gathered.copies)
+    heard = receptions(copies)
+    datr = copies[0].datr
     state.emit(
         Event(
             state.next_event_id(),
@@ -89,7 +89,7 @@ def emit_up(
             confirmed,
             adr,
             gathered.dr,
-            gathered.copies[0].frequency_hz,
+            copies[0].frequency_hz,
             datr if isinstance(datr, str) else str(datr),
             late,
             heard,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -66,12 +67,10 @@ class Gatherer:
         """When the oldest window closes, monotonic microseconds."""
         return self._order[0].deadline_us if self._order else None
 
-    def closed(self, now: Now) -> list[Gathered]:
-        """Windows whose time is over, oldest first; they are open no more."""
-        done = []
+    def closed(self, now: Now) -> Iterator[Gathered]:
+        """Windows whose time is over, oldest first. Each is open until its turn, so an error in one loses no other."""
         order, opened = self._order, self._open
         while order and order[0].deadline_us <= now.mono_us:
             gathered = order.popleft()
             del opened[gathered.phy]
-            done.append(gathered)
-        return done
+            yield gathered
