@@ -81,6 +81,8 @@ class Engine:
         for rx in gathered.copies:
             rx.tmst = None
         hand_over(self.state, gathered, now)
+        if gathered.session is not None:
+            self.state.heard.pop(gathered.session.id, None)  # nobody knows when that was on this process's clock
 
     # --------------------------------------------------------------------------------------------------- output
 

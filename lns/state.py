@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, OrderedDict
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,6 +23,15 @@ pack = msgspec.msgpack.Encoder().encode
 HEARD_LIMIT = 20_000
 JOINS_LIMIT = 20_000
 unpack = msgspec.msgpack.decode
+
+
+class Heard(NamedTuple):
+    """The last transmission of a confirmed frame."""
+
+    at_us: int
+    """When it ended, by the server's monotonic clock."""
+    by: dict[int, int]
+    """Gateway → when it heard it, by its own counter."""
 
 
 class NetworkState:
@@ -43,8 +53,8 @@ class NetworkState:
         self.ciphers = CipherCache(lambda session: keys.unseal(session.sealed_keys, session.lorawan_1_1))
         self.gateways = GatewayRegistry(lambda: self.plan.sub_bands)
         self.batch = Batch()
-        self.heard: OrderedDict[int, dict[int, int]] = OrderedDict()
-        """Session id → gateway → when it heard the session's newest confirmed frame (its counter). Bounded."""
+        self.heard: OrderedDict[int, Heard] = OrderedDict()
+        """Session id → when its newest confirmed frame was on the air. Bounded."""
         self.answered_joins: OrderedDict[bytes, None] = OrderedDict()
         """Join-requests that went to the join server lately: slow copies of them are no news. Bounded."""
         self.last_frame_id = 0
@@ -77,7 +87,7 @@ class NetworkState:
         self.last_frame_id += 1
         return self.last_frame_id
 
-    def remember_heard(self, session: Session, heard: dict[int, int]) -> None:
+    def remember_heard(self, session: Session, heard: Heard) -> None:
         self.heard[session.id] = heard
         self.heard.move_to_end(session.id)
         if len(self.heard) > HEARD_LIMIT:

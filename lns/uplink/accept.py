@@ -26,6 +26,8 @@ CONFIRMED_UP = 4
 F_CTRL_ACK = 0x20
 REPEAT_AFTER_US = 800_000
 """A device repeats a frame only behind its receive windows (RECEIVE_DELAY1 is at least 1 s)."""
+BEHIND_WINDOWS_US = 1_800_000
+"""From RECEIVE_DELAY1 to the end of RX2 and the shortest RETRANSMIT_TIMEOUT, less what clocks are unsure of."""
 
 
 def accept(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) -> None:
@@ -159,7 +161,9 @@ def _again(
     state: NetworkState, gatherer: Gatherer, session: Session, rx: RxFrame, f_cnt: int, dr: int, now: Now
 ) -> None:
     """The newest counter once more, with a MIC that holds."""
-    if rx.phy[-4:] != session.last_mic:
+    # A 1.1 MIC has the channel and data rate in its first half, and a repetition may change both (LoRaWAN 1.1 §4.4).
+    mic = slice(-2, None) if session.lorawan_1_1 else slice(-4, None)
+    if rx.phy[mic] != session.last_mic[mic]:
         # Two different frames under one counter: the device has lost its counter or its mind.
         state.counters["counter_reused"] += 1
         events.emit_log(
@@ -181,14 +185,17 @@ def _repeated_by_device(state: NetworkState, session: Session, rx: RxFrame) -> b
     """Did the device transmit a confirmed frame again, or was this copy only slow on its way?
 
     A gateway that had the frame and now has it at another concentrator time heard the device again. A gateway that did not
-    have it is slow: it is noted, so a second hearing of it counts. Nothing is known of frames from before the server's
-    start, then the wall clock must do. A repeated unconfirmed frame (NbTrans) needs no answer and is always a copy.
+    have it may be slow: it is believed when it heard the frame after the receive windows, and noted otherwise, so that a
+    second hearing of it counts. Nothing is known of frames from before the server's start, then the wall clock must do. A
+    repeated unconfirmed frame (NbTrans) needs no answer and is always a copy.
     """
     if rx.phy[0] >> 5 != CONFIRMED_UP:
         return False
     heard = state.heard.get(session.id)
     if heard is None:
         return session.last_seen_us is None or rx.wall_us - session.last_seen_us > REPEAT_AFTER_US
-    before = heard.get(rx.gateway.eui)
-    heard[rx.gateway.eui] = time_of(rx)
-    return before is not None and (time_of(rx) - before) % WRAP_US > REPEAT_AFTER_US
+    before = heard.by.get(rx.gateway.eui)
+    heard.by[rx.gateway.eui] = time_of(rx)
+    if before is None:
+        return rx.heard_us - heard.at_us > session.radio.rx1_delay_s * 1_000_000 + BEHIND_WINDOWS_US
+    return (time_of(rx) - before) % WRAP_US > REPEAT_AFTER_US

@@ -7,9 +7,10 @@ from lns.clock import Now
 from lns.downlink.compose import compose
 from lns.downlink.queue import ItemState, awaiting_ack, drop_closed
 from lns.downlink.transmit import Transmission
+from lns.gateways.frames import RxFrame
 from lns.mac.context import MacContext
 from lns.session import Session
-from lns.state import NetworkState
+from lns.state import Heard, NetworkState
 from lns.uplink.accept import CONFIRMED_UP
 from lns.uplink.gather import Gathered, Kind
 from lns.uplink.reception import time_of
@@ -28,8 +29,8 @@ def hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmission
     phy = gathered.phy
     f_ctrl = phy[5]
     confirmed = phy[0] >> 5 == CONFIRMED_UP
-    if confirmed:
-        state.remember_heard(session, {rx.gateway.eui: time_of(rx) for rx in gathered.copies})
+    if confirmed and gathered.kind is not Kind.LATE:
+        state.remember_heard(session, _heard(gathered.copies))
     ack_f_cnt = gathered.f_cnt if confirmed else None
     if gathered.kind is Kind.REPEATED:
         return _answer(state, session, gathered, ack_f_cnt, None, now) if _is_in_use(session) else None
@@ -51,6 +52,10 @@ def hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmission
     context = MacContext(state, session, session.device, gathered, adr, adr and bool(f_ctrl & F_CTRL_ADR_ACK_REQ), now)
     mac.handle(_mac_commands(cipher, session, gathered.f_cnt, f_opts, f_port, data), context)
     return _answer(state, session, gathered, ack_f_cnt, context, now)
+
+
+def _heard(copies: list[RxFrame]) -> Heard:
+    return Heard(min(rx.heard_us for rx in copies), {rx.gateway.eui: time_of(rx) for rx in copies})
 
 
 def _is_in_use(session: Session) -> bool:
