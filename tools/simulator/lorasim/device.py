@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -17,18 +17,14 @@ from lorasim import mac
 from lorasim.crypto import SessionKeys
 from lorasim.joining import Joiner
 from lorasim.mac import Condition, MacState
-from lorasim.radio import Downlink, Note, Uplink, airtime_us, preamble_us, same_channel
+from lorasim.outbox import Message, Outbox, Sending
+from lorasim.radio import Downlink, Note, Uplink, airtime_us
+from lorasim.receiver import Receiver
 from lorasim.session import Refused, Session
 from lorawan import commands, frames
 from lorawan.errors import FrameError
 from lorawan.identifiers import DevAddr, NetID
 from regional import Plan, PlanError
-
-RX_ERROR_US = 10_000
-"""How early a device opens a window for its own clock's error."""
-
-LATE_PREAMBLE_SYMBOLS = 3
-"""Of eight preamble symbols a receiver needs five."""
 
 EMPTY_UPLINK_US = (1_000_000, 3_000_000)
 """Random pause before an uplink without payload that only acknowledges or fetches more."""
@@ -81,41 +77,6 @@ class DeviceConfig:
 
 
 @dataclass(slots=True)
-class Message:
-    """An application payload on its way; ``tag`` comes back in the notes."""
-
-    f_port: int
-    data: bytes
-    confirmed: bool = False
-    tag: object = None
-
-
-@dataclass(slots=True)
-class _Sending:
-    """The uplink in progress: content is fixed, each transmission draws its channel."""
-
-    message: Message | None
-    f_opts: bytes
-    f_port: int | None
-    payload: bytes
-    confirmed: bool
-    adr_ack_req: bool
-    conf_f_cnt: int | None
-    """Counter of the confirmed downlink that this frame acknowledges."""
-    transmissions: int = 0
-    acked: bool = False
-    answered: bool = False
-
-
-@dataclass(slots=True)
-class _Window:
-    name: str
-    at_us: int
-    frequency_hz: int
-    datr: str
-
-
-@dataclass(slots=True)
 class Device:
     """See the module."""
 
@@ -125,16 +86,10 @@ class Device:
     state: MacState = field(init=False)
     session: Session | None = None
     phase: Phase = Phase.OFF
-    queue: deque[Message] = field(default_factory=deque)
-    wishes: list[commands.Command] = field(default_factory=list)
-    """Requests that ride with the next uplink: LinkCheckReq, DeviceTimeReq."""
+    outbox: Outbox = field(default_factory=Outbox)
+    _receiver: Receiver = field(default_factory=Receiver)
     _deadline_us: int | None = None
-    _windows: Sequence[_Window] = ()
-    _locked: Downlink | None = None
-    _locked_window: str = ""
-    _sending: _Sending | None = None
-    _answers: list[commands.Command] = field(default_factory=list)
-    _sticky: list[commands.Command] = field(default_factory=list)
+    _sending: Sending | None = None
     _empty_at_us: int | None = None
     _joiner: Joiner = field(init=False)
     _join_tries: int = 0
@@ -142,7 +97,6 @@ class Device:
     """Type and data rate (15: the current one) of a rejoin that waits."""
     _confirmed_up: int = 0
     _adr_ack_cnt: int = 0
-    _last_snr_db: float = 0.0
     _effects: deque[Uplink | Note] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -181,22 +135,26 @@ class Device:
             self.session.f_cnt_up += self._sending is not None
             if not keep_session:
                 self.session = None
-        self._sending = self._locked = self._rejoin = self._empty_at_us = None
-        self._windows, self._answers, self._sticky, self._join_tries = (), [], [], 0
+        self._sending = self._rejoin = self._empty_at_us = None
+        self._join_tries = 0
+        self._receiver.close()
+        self.outbox.forget_mac()
         if self.session is None:
             self.state = self._fresh_state()
         self._note("restart", kept=keep_session)
         self.start(now)
 
     def stop(self) -> None:
-        self.phase, self._deadline_us, self._windows, self._locked = Phase.OFF, None, (), None
+        """Power off."""
+        self._wait(Phase.OFF, None)
+        self._receiver.close()
 
     def send(self, message: Message, now: int) -> bool:
         """Queue a payload; it leaves when the device is joined and idle. False when the memory is full."""
-        if len(self.queue) >= self.config.queue_length:
+        if len(self.outbox.queue) >= self.config.queue_length:
             self._note("queue_full", tag=message.tag)
             return False
-        self.queue.append(message)
+        self.outbox.queue.append(message)
         if self.phase is Phase.IDLE:
             self._rest(now)
         return True
@@ -214,20 +172,17 @@ class Device:
     @property
     def listening(self) -> bool:
         """Whether receive windows are pending."""
-        return bool(self._windows)
+        return self._receiver.pending
 
     # ------------------------------------------------------------------------------------------------- timers
 
     def timer(self) -> int | None:
         """When :meth:`handle_timer` is due."""
-        if self.phase is Phase.OFF:
-            return None
-        if self._locked is not None:
-            return None  # the world will deliver the frame
-        return self._deadline_us
+        # while a frame comes in, its end is what happens next
+        return None if self.phase is Phase.OFF or self._receiver.locked else self._deadline_us
 
     def handle_timer(self, now: int) -> None:
-        if self._deadline_us is not None and now >= self._deadline_us and self._locked is None:
+        if self._deadline_us is not None and now >= self._deadline_us and not self._receiver.locked:
             self._deadline_us = None
             _ON_TIMER[self.phase](self, now)
 
@@ -239,10 +194,10 @@ class Device:
 
     def _rest(self, now: int) -> None:
         """Nothing in progress: send what waits, or sleep."""
-        self._windows = ()
+        self._receiver.close()
         if self._rejoin is not None and self.config.lorawan_1_1:
             self._send_rejoin(now)
-        elif self.queue:
+        elif self.outbox.queue:
             self._send_data(now)
         else:
             self._wait(Phase.IDLE, self._empty_at_us)
@@ -269,20 +224,14 @@ class Device:
         )
         rx1_hz = plan.join_rx1_frequency_hz(channel.frequency_hz) if accept else channel.rx1_hz
         rx1_dr = plan.rx1_dr(dr, state.rx1_dr_offset)
-        windows = (
-            _Window("RX1", uplink.end_us + delay_us, rx1_hz, str(plan.datr(rx1_dr, downlink=True))),
-            _Window(
-                "RX2",
-                uplink.end_us + delay_us + 1_000_000,
-                state.rx2_frequency_hz,
-                str(plan.datr(state.rx2_dr, downlink=True)),
-            ),
+        self._deadline_us = self._receiver.open(
+            uplink.end_us + delay_us,
+            (rx1_hz, str(plan.datr(rx1_dr, downlink=True))),
+            (state.rx2_frequency_hz, str(plan.datr(state.rx2_dr, downlink=True))),
         )
         self._note(
             "transmit", phy=phy.hex(), frequency_hz=channel.frequency_hz, datr=datr, airtime_us=uplink.airtime_us
         )
-        self._windows = windows
-        self._deadline_us = windows[1].at_us + _tolerance_us(windows[1].datr) + 1
         self._effects.append(uplink)
 
     def _send_join(self, now: int) -> None:
@@ -310,43 +259,18 @@ class Device:
         self.phase = phase
 
     def _send_data(self, now: int) -> None:
-        session = self.session
+        session, limit = self.session, self.plan.max_payload(self.state.dr)
         assert session is not None
-        self._sending = self._compose(session)
+        while (message := self.outbox.too_long(limit)) is not None:
+            self._note("too_long", length=len(message.data), limit=limit, tag=message.tag)
+        sending = self.outbox.compose(limit, () if session.rekeyed else (commands.RekeyInd(minor=1),))
+        sending.adr_ack_req = self.config.adr and self._adr_ack_cnt >= self.state.adr_ack_limit
+        sending.conf_f_cnt, session.confirmed_down = session.confirmed_down, None
+        self._sending = sending
         self._adr_ack_cnt += 1
         self._adr_back_off()
         self._empty_at_us = None
         self._send_again(now)
-
-    def _compose(self, session: Session) -> _Sending:
-        """The next uplink: MAC answers first, as many as fit, then the payload if it fits beside them."""
-        state = self.state
-        if session.rekeyed:
-            first: list[commands.Command] = []
-        else:
-            first = [commands.RekeyInd(minor=1)]
-        waiting = [command.encode() for command in (*first, *self._sticky, *self._answers, *self.wishes)]
-        self._answers, self.wishes = [], []
-        ack, session.confirmed_down = session.confirmed_down, None
-        limit = self.plan.max_payload(state.dr)
-        asks = self.config.adr and self._adr_ack_cnt >= state.adr_ack_limit
-        if self.queue and len(self.queue[0].data) > limit:
-            self._note("too_long", length=len(self.queue[0].data), limit=limit, tag=self.queue[0].tag)
-        length = sum(map(len, waiting))
-        if length > frames.MAX_F_OPTS:
-            payload = b""
-            for answer in waiting:
-                if len(payload) + len(answer) > limit:
-                    break
-                payload += answer
-            return _Sending(None, b"", 0, payload, False, asks, ack)
-        f_opts = b"".join(waiting)
-        if self.queue and length + len(self.queue[0].data) <= limit:
-            message = self.queue.popleft()
-            return _Sending(message, f_opts, message.f_port, message.data, message.confirmed, asks, ack)
-        if self.queue and not waiting:
-            self.queue.popleft()  # it can never leave at this data rate
-        return _Sending(None, f_opts, None, b"", False, asks, ack)
 
     def _send_again(self, now: int) -> None:
         """One transmission of the uplink in progress."""
@@ -375,7 +299,7 @@ class Device:
             data=sending.payload.hex(),
             confirmed=sending.confirmed,
             transmission=sending.transmissions,
-            tag=sending.message.tag if sending.message else None,
+            tag=sending.tag,
         )
         self._transmit(phy, state.channels[index], state.dr, now, state.rx1_delay_s * 1_000_000, accept=False)
         self.phase = Phase.WINDOWS
@@ -397,31 +321,12 @@ class Device:
 
     def detect(self, downlink: Downlink, now: int) -> str | None:
         """The preamble of a frame arrives: None when a window takes it, else why it goes unheard."""
-        if not self._windows:
-            return "asleep: no window is pending"
-        if self._locked is not None:
-            return "already receiving another frame"
-        if not downlink.inverted:
-            return "IQ is not inverted"
-        reasons = []
-        for window in self._windows:
-            off_us = now - window.at_us
-            if abs(off_us) > _tolerance_us(window.datr):
-                reasons.append(f"{window.name} is {off_us / 1000:+.1f} ms away")
-            elif not same_channel(downlink.frequency_hz, window.frequency_hz):
-                reasons.append(f"{window.name} listens on {window.frequency_hz} Hz, not {downlink.frequency_hz}")
-            elif downlink.datr != window.datr:
-                reasons.append(f"{window.name} listens at {window.datr}, not {downlink.datr}")
-            else:
-                self._locked, self._locked_window = downlink, window.name
-                return None
-        return "; ".join(reasons)
+        return self._receiver.detect(downlink, now)
 
     def receive(self, downlink: Downlink, now: int, snr_db: float = 0.0) -> None:
         """The frame that :meth:`detect` took is complete."""
-        if self._locked is not downlink:
+        if not self._receiver.release(downlink):
             return
-        self._locked = None
         phy = downlink.phy
         try:
             frame = frames.parse(phy)
@@ -436,7 +341,7 @@ class Device:
         if accepted:
             self._deadline_us = None
             _ON_TIMER[self.phase](self, now)
-        elif now >= self._windows[-1].at_us:
+        elif self._receiver.over(now):
             self._deadline_us = now
 
     def _join_accept(self, phy: bytes) -> bool:
@@ -447,19 +352,20 @@ class Device:
                 return False  # most likely another device's, in the same window
             self.state = self._joined_state(accepted.accept, accepted.join_req_type)
         except (Refused, PlanError) as error:
-            self._note("downlink_refused", why=str(error), phy=phy.hex(), window=self._locked_window)
+            self._note("downlink_refused", why=str(error), phy=phy.hex(), window=self._receiver.window)
             return False
         accept, keys = accepted.accept, accepted.keys
         self.state.lorawan_1_1 = keys.lorawan_1_1
         self.session = self._new_session(accept.dev_addr, accept.net_id, keys)
-        self._answers, self._sticky, self._adr_ack_cnt, self._join_tries = [], [], 0, 0
+        self.outbox.forget_mac()
+        self._adr_ack_cnt = self._join_tries = 0
         self._note(
             "joined",
             dev_addr=str(accept.dev_addr),
             join_nonce=accept.join_nonce,
             dev_nonce=accepted.dev_nonce,
             join_req_type=accepted.join_req_type,
-            window=self._locked_window,
+            window=self._receiver.window,
             lorawan_1_1=keys.lorawan_1_1,
             channels_hz=[channel.frequency_hz for channel in self.state.channels.values()],
         )
@@ -488,24 +394,23 @@ class Device:
         try:
             opened = session.open(phy, frame, self._confirmed_up)
         except Refused as refused:
-            self._note("downlink_refused", why=str(refused), phy=phy.hex(), window=self._locked_window)
+            self._note("downlink_refused", why=str(refused), phy=phy.hex(), window=self._receiver.window)
             return False
-        self._last_snr_db = snr_db
-        self._adr_ack_cnt, self._sticky, sending.answered = 0, [], True
+        self._adr_ack_cnt, sending.answered = 0, True
+        self.outbox.heard_downlink()
         sending.acked = sending.acked or (frame.ack and sending.confirmed)
         session.confirmed_down = opened.f_cnt if frame.confirmed else None
         block = opened.payload if frame.f_port == 0 else opened.f_opts
         asked = commands.parse_commands(block, uplink=False, lorawan_1_1=session.keys.lorawan_1_1)
         answers = mac.handle(self.state, asked, Condition(self.config.battery, round(snr_db)))
-        self._answers += answers.commands
-        self._sticky += answers.sticky
+        self.outbox.add(answers)
         session.rekeyed = session.rekeyed or answers.rekeyed
         self._rejoin = answers.rejoin or self._rejoin
         if frame.confirmed or frame.f_pending:
             self._empty_at_us = now + self.rng.randrange(*EMPTY_UPLINK_US)
         self._note(
             "downlink",
-            window=self._locked_window,
+            window=self._receiver.window,
             dev_addr=str(session.dev_addr),
             f_cnt=opened.f_cnt,
             counter=opened.counter,
@@ -525,7 +430,7 @@ class Device:
     # ------------------------------------------------------------------------------------------------- windows over
 
     def _on_join_windows(self, now: int) -> None:
-        self._windows = ()
+        self._receiver.close()
         if self.session is not None:
             self._rest(now)
             return
@@ -542,12 +447,11 @@ class Device:
         """Both windows are over, or a downlink came: repeat the frame or be done with it."""
         session, sending = self.session, self._sending
         assert session is not None and sending is not None
-        self._windows = ()
+        self._receiver.close()
         tries = self.state.nb_trans
         if sending.confirmed and not self.config.counts_nonces:
             tries = max(tries, self.config.confirmed_tries)
-        done = sending.acked if sending.confirmed else sending.answered
-        if not done and sending.transmissions < tries:
+        if not sending.done and sending.transmissions < tries:
             self._wait(Phase.REPEAT_WAIT, now + self._seconds(self.config.ack_timeout_s))
             return
         self._note(
@@ -556,7 +460,7 @@ class Device:
             confirmed=sending.confirmed,
             acked=sending.acked,
             transmissions=sending.transmissions,
-            tag=sending.message.tag if sending.message else None,
+            tag=sending.tag,
         )
         session.f_cnt_up += 1
         self._sending = None
@@ -567,10 +471,6 @@ class Device:
 
     def next_effect(self) -> Uplink | Note | None:
         return self._effects.popleft() if self._effects else None
-
-
-def _tolerance_us(datr: str) -> int:
-    return RX_ERROR_US + preamble_us(datr) * LATE_PREAMBLE_SYMBOLS // 8
 
 
 _ON_TIMER: dict[Phase, Callable[[Device, int], None]] = {

@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from lorasim.device import Device
+from lorasim.gateway import Gateway
+from lorasim.outbox import Message
 from lorasim.recording import Recorder
 from lorasim.scenario import Scenario
 from lorasim.summary import Summary
@@ -33,7 +36,7 @@ class _Socket(asyncio.DatagramProtocol):
 class Simulation:
     """A world wired to a server at ``(host, port)``; ``async with`` starts and stops it.
 
-    Between the two, tests and drivers reach into :attr:`world`; after doing so they call :meth:`wake`.
+    Between the two, drivers look into :attr:`world` and change it through :meth:`send` and :meth:`act`.
     """
 
     def __init__(self, world: World, server: tuple[str, int]) -> None:
@@ -88,6 +91,18 @@ class Simulation:
             delay_s = max(0.0, (due - self.now_us()) / 1e6)
             self._timer = asyncio.get_running_loop().call_later(delay_s, self.wake)
         self._changed.set()
+
+    def send(self, dev_eui: int, message: Message) -> None:
+        """Give a device a payload now."""
+        self.world.handle_timer(self.now_us())
+        self.world.send(dev_eui, message)
+        self.wake()
+
+    def act(self, actor: Device | Gateway, action: Callable[[int], None]) -> None:
+        """Do something to a device or gateway now: ``simulation.act(gateway, gateway.restart)``."""
+        self.world.handle_timer(self.now_us())
+        self.world.act(actor, action)
+        self.wake()
 
     async def until(self, condition: Callable[[World], bool], timeout_s: float) -> None:
         """Wait for a condition on the world. Raises TimeoutError."""

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from lorasim.air import Air
 from lorasim.clock import MeterClock
 from lorasim.consumption import to_us
-from lorasim.device import Device, DeviceConfig, Message
+from lorasim.device import Device, DeviceConfig
 from lorasim.gateway import Gateway, GatewayConfig
 from lorasim.house import Module, Report, SimulatedHouse, key_of, start_of
+from lorasim.outbox import Message
 from lorasim.radio import Datagram, Downlink, Note, Reception, Uplink
 from lorasim.recording import Recorder
 from lorasim.scenario import Backhaul, DeviceGroup, Scenario, ScenarioError
@@ -225,7 +226,7 @@ class World:
         """The meters have caught up with the present, and nothing waits to be sent or has waited for too long."""
         if self.clock is None or not self.clock.caught_up(self._now):
             return False
-        return self.clock.caught_up(self._now - LINGER_US) or not any(d.queue for d in self.devices.values())
+        return self.clock.caught_up(self._now - LINGER_US) or not any(d.outbox.queue for d in self.devices.values())
 
     # ------------------------------------------------------------------------------------------------- meters
 
@@ -249,9 +250,9 @@ class World:
         config = group.config
         group.sent += 1
         if config.link_check and group.sent % config.link_check == 0:
-            device.wishes.append(commands.LinkCheckReq())
+            device.outbox.wishes.append(commands.LinkCheckReq())
         if config.device_time and group.sent % config.device_time == 0:
-            device.wishes.append(commands.DeviceTimeReq())
+            device.outbox.wishes.append(commands.DeviceTimeReq())
         data = group.sent.to_bytes(config.payload_bytes, "big")
         self.send(device.config.dev_eui, Message(config.f_port, data, config.confirmed, {"number": group.sent}))
         self._at(self._now + round(config.interval_s * 1e6), self._send_number, device, group)
