@@ -54,9 +54,9 @@ def consumption(
 ) -> Step:
     """The volume from ``previous`` to ``current`` over ``hours``; ``reverse_growth`` is that of the reverse register.
 
-    A fall (also one back over zero) is noise when it is within the tolerance, reverse flow when the reverse register rose by as much, a rollover
-    when the way over a modulus is one that ``qmax`` allows, and otherwise a reset: the volume is then unknown. The next
-    step starts from the new value in every case, so that sums over time telescope.
+    A fall (also one back over zero) is noise within the tolerance, reverse flow when the reverse register rose by as
+    much, a rollover when the way over a modulus is one that ``qmax`` allows, and otherwise a reset: the volume is then
+    unknown. The next step starts from the new value in every case, so that sums over time telescope.
     """
     delta = current - previous
     limit = register.qmax * hours

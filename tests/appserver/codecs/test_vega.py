@@ -1,7 +1,10 @@
 """Vega SI-11, both revisions: github.com/VegaAbsolute/IoTVegaParser at 5f262340, chirpstack/devices/si11."""
 
+# ruff: noqa: DTZ001 (device clocks have no zone)
+
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
 from datetime import datetime
@@ -114,10 +117,8 @@ def test_garbage_says_what_and_where(read, f_port: int, data: str, offset: int |
 
 @given(st.sampled_from(sorted(CODECS)), st.binary(max_size=60), st.integers(1, 255))
 def test_any_bytes_give_a_value_or_a_codec_error(codec: str, data: bytes, f_port: int) -> None:
-    try:
+    with contextlib.suppress(CodecError):
         decode(codec, f_port, data, 0)
-    except CodecError:
-        pass
 
 
 def test_table_of_codecs() -> None:

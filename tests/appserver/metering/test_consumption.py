@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from decimal import Decimal
 
 import pytest
@@ -102,7 +103,4 @@ def test_sums_telescope(litres: list[int], start: int) -> None:
         marks.append(previous)
     if marks[-1].breaks == 0:
         assert marks[-1].total == Decimal(sum(litres)).scaleb(-4)
-        assert (
-            sum((b.total - a.total for a, b in zip(marks, marks[1:], strict=False)), ZERO)
-            == marks[-1].total - marks[0].total
-        )
+        assert sum((b.total - a.total for a, b in itertools.pairwise(marks)), ZERO) == marks[-1].total - marks[0].total

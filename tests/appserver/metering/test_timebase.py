@@ -69,7 +69,7 @@ def test_midnights_near() -> None:
 
 def test_device_clock_in_its_zone() -> None:
     """FR-02 (c)."""
-    clock = datetime(2026, 11, 1)
+    clock = datetime(2026, 11, 1)  # noqa: DTZ001
     assert from_device(clock, zone_of("UTC")) - from_device(clock, zone_of("Asia/Yekaterinburg")) == 5 * HOUR_US
 
 
