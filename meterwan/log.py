@@ -57,4 +57,5 @@ def configure(role: str, level: str = "info", form: Literal["auto", "console", "
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    for chatty in ("aiohttp.access", "alembic.runtime.plugins"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -31,6 +31,7 @@ def serve_all(loaded: Loaded, more: Callable[[dict[str, str]], list[Role]] = lam
     with data.lock():
         data.create()
         addresses = claim_addresses(loaded)
+        os.umask(0o077)
         data.pid_file("server").write_text(f"{os.getpid()}\n")
         (data.run / "addresses.json").write_text(json.dumps(addresses) + "\n")
 
