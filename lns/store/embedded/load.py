@@ -91,7 +91,9 @@ def _devices(state: NetworkState, db: sqlite3.Connection) -> None:
         device.battery, device.margin_db, device.status_us = battery, margin, status
         state.devices_by_id[id] = device
         state.devices[device.dev_eui] = device
-    state.last_device_id = max(state.devices_by_id, default=0)
+    # A deleted device's frames stay in the log: its number is nobody else's.
+    (in_log,) = db.execute("SELECT coalesce(max(device_id), 0) FROM frame").fetchone()
+    state.last_device_id = max(in_log, *state.devices_by_id) if state.devices_by_id else in_log
 
 
 def _sessions(state: NetworkState, db: sqlite3.Connection, restored: bool) -> dict[int, Session]:
