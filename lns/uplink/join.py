@@ -143,6 +143,8 @@ def answered(state: NetworkState, asked: JoinAsked, answer: JoinAns, now: Now) -
         return None
     session = open_session(state, device, asked.request.dev_addr, answer.session_keys, asked.radio, now.wall_us)
     state.counters["joins"] += 1
+    if answer.detail:
+        events.emit_log(state, device, now.wall_us, "WARNING", "OTAA", answer.detail)
     options = join_options(state, gathered.copies, gathered.dr)
     if not options:
         state.counters["no_downlink_option"] += 1
