@@ -27,6 +27,7 @@ from appserver.models import User
 from appserver.server import make_app
 from appserver.services import Services, now_us
 from appserver.settings import ApplicationSettings
+from appserver.web.overview import Overviews
 from internalapi.client import NetworkClient
 
 log = structlog.get_logger("application")
@@ -111,6 +112,7 @@ def make_services(
         throttle=Throttle(),
         live=Live(network),
         jobs=Jobs(settings.data_dir / "jobs", clock),
+        overviews=Overviews(database, settings.timezone),
         clock=clock,
     )
 

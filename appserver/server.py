@@ -21,6 +21,7 @@ from appserver.errors import RegistryError
 from appserver.services import SERVICES, Services
 from appserver.web import mount as mount_pages
 from appserver.web.errors import problem_page
+from appserver.web.render import speak
 from internalapi.client import ApiError, NetworkUnavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -51,7 +52,8 @@ _cursor = Gauge(
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
     response.headers.pop("Server", None)
     if request.app[SERVICES].settings.http.secure:
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
@@ -146,7 +148,7 @@ async def _metrics(request: web.Request) -> web.Response:
 def make_app(services: Services) -> web.Application:
     """The whole application, ready for a runner."""
     http = services.settings.http
-    app = web.Application(middlewares=[measure, refusals, gate], client_max_size=http.max_body_kib * 1024)
+    app = web.Application(middlewares=[measure, refusals, gate, speak], client_max_size=http.max_body_kib * 1024)
     app[SERVICES] = services
     app.on_response_prepare.append(_add_headers)
     app.router.add_get("/healthz", _healthz)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from appserver.jobs import Jobs
     from appserver.live import Live
     from appserver.settings import ApplicationSettings
+    from appserver.web.overview import Overviews
 
 
 def now_us() -> int:
@@ -38,6 +40,9 @@ class Services:
     throttle: Throttle
     live: Live
     jobs: Jobs
+    overviews: Overviews
+    reports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
+    """Statements made at the same time."""
     clock: Callable[[], int] = now_us
     tasks: dict[str, Callable[[], bool]] = field(default_factory=dict)
     """Background tasks by name, and whether each still runs."""

@@ -193,7 +193,7 @@ OutT = TypeVar("OutT", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class Resource_(Generic[OutT]):
+class Shelf(Generic[OutT]):
     """One resource: its address, its kind in the registry, its models."""
 
     path: str
@@ -211,16 +211,16 @@ class Resource_(Generic[OutT]):
         return self.out.model_construct(**values)
 
 
-RESOURCES: tuple[Resource_[Any], ...] = (
-    Resource_("organisations", "organisation", Organisation, NewOrganisation, ChangedOrganisation, OrganisationQuery),
-    Resource_("buildings", "building", Building, NewBuilding, ChangedBuilding, BuildingQuery),
-    Resource_("premises", "premises", Premises, NewPremises, ChangedPremises, PremisesQuery),
-    Resource_("points", "point", Point, NewPoint, ChangedPoint, PointQuery),
-    Resource_("meters", "meter", Meter, NewMeter, ChangedMeter, MeterQuery),
+RESOURCES: tuple[Shelf[Any], ...] = (
+    Shelf("organisations", "organisation", Organisation, NewOrganisation, ChangedOrganisation, OrganisationQuery),
+    Shelf("buildings", "building", Building, NewBuilding, ChangedBuilding, BuildingQuery),
+    Shelf("premises", "premises", Premises, NewPremises, ChangedPremises, PremisesQuery),
+    Shelf("points", "point", Point, NewPoint, ChangedPoint, PointQuery),
+    Shelf("meters", "meter", Meter, NewMeter, ChangedMeter, MeterQuery),
 )
 
 
-def _enter(resource: Resource_[Any]) -> None:
+def _enter(resource: Shelf[Any]) -> None:
     kind, path = resource.kind, f"/{resource.path}"
 
     async def listing(call: Call, query: Any) -> Any:

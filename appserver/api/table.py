@@ -14,6 +14,7 @@ from appserver.api import (
     readings,
     registry,
     sessions,
+    statements,
     status,
     users,
 )
@@ -30,6 +31,7 @@ MODULES = (
     registry,
     installations,
     readings,
+    statements,
     integrations,
     jobs,
     users,

@@ -242,9 +242,10 @@ def _token_fields(token: ApiToken) -> dict[str, Any]:
     }
 
 
-async def create_token(call: Call, body: NewToken) -> tuple[ApiToken, str]:
+async def create_token(call: Call, body: NewToken, expires: int | None = None) -> tuple[ApiToken, str]:
     """Make a token and write it down in the audit record."""
-    expires = microseconds_of(body.expires_at) if body.expires_at else None
+    if body.expires_at is not None:
+        expires = microseconds_of(body.expires_at)
     token, secret = await call.services.auth.create_token(body.name, body.role, expires, call.who.user_id)
     await call.audit("token.create", f"token/{token.id}", {"name": body.name, "role": body.role.value})
     return token, secret

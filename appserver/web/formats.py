@@ -76,6 +76,21 @@ def day(value: date | None) -> str:
     return DASH if value is None else format_date(value, "d MMM y", locale=language())
 
 
+def isoday(value: str) -> str:
+    """A date out of its ISO text."""
+    return day(date.fromisoformat(value))
+
+
+def day_short(value: date) -> str:
+    """A day without its year: ``5 Oct, Mon``."""
+    return format_date(value, "d MMM, EE", locale=language())
+
+
+def month_name(value: date) -> str:
+    """A month without its year."""
+    return format_date(value, "LLLL", locale=language()).capitalize()
+
+
 def month(value: date) -> str:
     """A month by its name: ``October 2026``."""
     return format_date(value, "LLLL y", locale=language()).capitalize()

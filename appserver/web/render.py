@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from appserver.auth.roles import Role
 from appserver.services import SERVICES
 from appserver.web import formats, i18n, words
 
+FILTERS = """
+    number volume percent unit moment minute clock iso day isoday day_short month month_name ago eui frequency
+""".split()  # noqa: SIM905
 STATIC_DIR = Path(__file__).parent / "static"
 
 
@@ -37,21 +41,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
-    for name in (
-        "number",
-        "volume",
-        "percent",
-        "unit",
-        "moment",
-        "minute",
-        "clock",
-        "iso",
-        "day",
-        "month",
-        "ago",
-        "eui",
-        "frequency",
-    ):
+    for name in FILTERS:
         env.filters[name] = getattr(formats, name)
     for name in words.TABLES:
         env.filters[name] = partial(words.word, name)
@@ -71,6 +61,15 @@ def enter(request: web.Request) -> None:
     """Set the language of this request."""
     services = request.app[SERVICES]
     i18n.use(i18n.choose(request, identity_of(request).language, services.settings.language))
+
+
+@web.middleware
+async def speak(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Set the language before a page is made."""
+    enter(request)
+    return await handler(request)
 
 
 def zone_of(request: web.Request) -> str:

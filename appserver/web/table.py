@@ -6,7 +6,15 @@ import mimetypes
 
 from aiohttp import web
 
-from appserver.web import pages_account, pages_network
+from appserver.web import (
+    pages_account,
+    pages_admin,
+    pages_docs,
+    pages_houses,
+    pages_import,
+    pages_meters,
+    pages_network,
+)
 from appserver.web.render import STATIC_DIR, static_url
 
 
@@ -35,6 +43,13 @@ def add_routes(app: web.Application) -> None:
         ("POST", "/profile", pages_account.save_profile),
         ("POST", "/profile/password", pages_account.change_password),
         ("POST", "/profile/sign-out-everywhere", pages_account.sign_out_everywhere),
+        ("GET", "/", pages_houses.start),
+        ("GET", "/houses", pages_houses.houses),
+        ("GET", "/houses/{id}", pages_houses.house),
+        ("GET", "/houses/{id}/download", pages_houses.download),
+        ("GET", "/meters", pages_meters.meters),
+        ("GET", "/meters/{id}", pages_meters.meter),
+        ("POST", "/meters/{id}/readings", pages_meters.enter_reading),
         ("GET", "/gateways", pages_network.gateways),
         ("GET", "/gateways/new", pages_network.new_gateway),
         ("POST", "/gateways/new", pages_network.new_gateway),
@@ -48,6 +63,19 @@ def add_routes(app: web.Application) -> None:
         ("GET", "/devices/{dev_eui}", pages_network.device),
         ("POST", "/devices/{dev_eui}/queue", pages_network.queue_downlink),
         ("POST", "/devices/{dev_eui}/delete", pages_network.delete_device),
+        ("GET", "/import", pages_import.import_page),
+        ("POST", "/import", pages_import.upload),
+        ("GET", "/import/{id}", pages_import.import_job),
+        ("POST", "/import/{id}/apply", pages_import.apply),
+        ("GET", "/admin/users", pages_admin.users),
+        ("POST", "/admin/users", pages_admin.add_user),
+        ("GET", "/admin/users/{id}", pages_admin.user),
+        ("POST", "/admin/users/{id}", pages_admin.save_user),
+        ("GET", "/admin/tokens", pages_admin.tokens),
+        ("POST", "/admin/tokens", pages_admin.add_token),
+        ("POST", "/admin/tokens/{id}/revoke", pages_admin.revoke),
+        ("GET", "/admin/audit", pages_admin.audit),
+        ("GET", "/api/docs", pages_docs.docs),
         ("GET", "/live", pages_network.live),
         ("GET", "/live/stream", pages_network.live_stream),
     ):

@@ -20,7 +20,7 @@ RESOURCES = {
 POINT_ROLES = {"individual": N_("Flat meter"), "house": N_("Common meter"), "node": N_("Network node")}
 PREMISES = {"flat": N_("Flat"), "nonresidential": N_("Non-residential"), "common": N_("Common room")}
 QUALITIES = {
-    "archive": N_("from the archive"),
+    "archive": N_("archive"),
     "measured": N_("measured"),
     "manual": N_("entered by hand"),
     "import": N_("imported"),
@@ -28,6 +28,40 @@ QUALITIES = {
     "interpolated": N_("interpolated"),
     "missing": N_("missing"),
     "disputed": N_("disputed"),
+    "partial": N_("in part"),
+}
+KINDS = {
+    "organisation": N_("Organisations"),
+    "building": N_("Houses"),
+    "premises": N_("Premises"),
+    "point": N_("Metering points"),
+    "meter": N_("Meters"),
+    "installation": N_("Installations"),
+    "module_channel": N_("Channels of radio modules"),
+    "device": N_("Devices"),
+}
+SOURCES = {
+    "lorawan": N_("radio"),
+    "gprs": N_("GPRS"),
+    "manual": N_("by hand"),
+    "import": N_("import"),
+    "gis": N_("ГИС ЖКХ"),
+}
+REGISTERS = {
+    "volume": N_("Volume"),
+    "volume_reverse": N_("Reverse volume"),
+    "energy": N_("Energy"),
+    "heat": N_("Heat energy"),
+}
+EVENTS = {
+    "replaced": N_("meter replaced"),
+    "installed": N_("installed"),
+    "rollover": N_("rollover"),
+    "reset": N_("register reset"),
+    "small_decrease": N_("small decrease"),
+    "reverse_flow": N_("reverse flow"),
+    "implausible": N_("more than can flow"),
+    "no_end_value": N_("no value at removal"),
 }
 FRAME_TYPES = {
     "up": N_("Uplink"),
@@ -64,6 +98,10 @@ TABLES = {
     "point_role": POINT_ROLES,
     "premises": PREMISES,
     "quality": QUALITIES,
+    "event": EVENTS,
+    "kind": KINDS,
+    "source": SOURCES,
+    "register": REGISTERS,
     "frame_type": FRAME_TYPES,
     "queue_state": QUEUE_STATES,
     "job_state": JOB_STATES,
