@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -129,7 +130,7 @@ def test_join_uplinks_and_downlinks_of_both_directions(server: Server, gateway: 
         return next(one for one in items if one["id"] == queued["id"])
 
     wait_until(lambda: item()["state"] == "sent", 5, "the queue shows the item as sent")
-    events = [one for one in server.every(f"/events?dev_eui={device.dev_eui}")]
+    events = list(server.every(f"/events?dev_eui={device.dev_eui}"))
     ups = [one for one in events if one["type"] == "up"]
     assert [base64.b64decode(_body(one)["data"]).hex() for one in ups] == ["c0ffee"]
 
@@ -187,8 +188,6 @@ def test_garbage_is_survived_and_unknown_gateways_are_listed(server: Server, gat
 
 
 def _later(gateway: WireGateway, tmst: int) -> bool:
-    import time
-
     return (time.monotonic_ns() // 1000 - tmst) % (1 << 32) < 1 << 31
 
 

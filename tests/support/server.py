@@ -111,7 +111,7 @@ class Server:
         rows = house.import_rows(scenario)
         path = Path(self.program.folder) / "house.csv"
         with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]), delimiter=";")
+            writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), delimiter=";")
             writer.writeheader()
             writer.writerows(rows)
         result = self.program.run("meter", "import", str(path))
@@ -122,13 +122,12 @@ class Server:
 def running(folder: Path) -> Iterator[Server]:
     """A started server; it is stopped, and must end well, at the end."""
     server = Server(make_program(folder))
-    server.start()
     try:
+        server.start()
         yield server
         assert server.stop() == 0, server.program.output()
     finally:
-        if server._process.poll() is None:
-            server.kill_supervisor()
+        server.kill_supervisor()
 
 
 def wait_until(condition: Any, within_s: float, what: str) -> None:
