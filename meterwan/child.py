@@ -24,7 +24,7 @@ _CANNOT_LISTEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 async def _network(loaded: Loaded, data: DataDir) -> None:
     from meterwan.network import run
 
-    await run(loaded.settings.for_network(), data)
+    await run(loaded.settings.for_network(), loaded.settings.joinserver, data)
 
 
 async def _application(loaded: Loaded, data: DataDir) -> None:

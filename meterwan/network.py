@@ -5,29 +5,28 @@ from __future__ import annotations
 import asyncio
 import signal
 
+from joinserver.settings import JoinServerSettings
 from lns import runtime
 from lns.settings import NetworkSettings
+from lorawan.identifiers import NetID
 from meterwan.application import now_us
 from meterwan.datadir import DataDir
 from meterwan.joining import open_join_room
 
 
-async def run(settings: NetworkSettings, data: DataDir) -> None:
+async def run(settings: NetworkSettings, joinserver: JoinServerSettings, data: DataDir) -> None:
     """Serve until SIGTERM or SIGINT. Raises Failure when ``join.db`` cannot be opened, OSError when a port is taken."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     restored = data.restored.exists()
-    joins = open_join_room(data, now_us)
 
     def ready() -> None:
         data.restored.unlink(missing_ok=True)  # both stores have skipped their counters ahead, durably
 
-    try:
+    async with open_join_room(data, now_us, joinserver, NetID.parse(settings.net_id)) as joins:
         await runtime.run(settings, data.read_kek(), data.read_token(), joins, joins, stop, ready, restored)
-    finally:
-        await joins.close()
 
 
 def migrate_network(data: DataDir) -> list[str]:

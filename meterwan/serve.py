@@ -68,6 +68,8 @@ def claim_addresses(loaded: Loaded) -> dict[str, str]:
         "http.listen": ports.claim("http.listen", settings.http.listen),
         "gateways.udp.listen": ports.claim("gateways.udp.listen", network.gateways.udp.listen, udp=True),
     }
+    if settings.joinserver.http.listen:
+        addresses["joinserver.http.listen"] = ports.claim("joinserver.http.listen", settings.joinserver.http.listen)
     if network.http.listen:
         addresses["network.http.listen"] = ports.claim("network.http.listen", network.http.listen)
     return addresses
