@@ -13,16 +13,23 @@ _FORGET_US = 600_000_000
 """An offset older than this is forgotten: crystals drift by some 10 ms in ten minutes."""
 _RESTART_US = 3_000_000
 """A datagram that seems to be earlier than possible by more than this means that the counter was reset."""
+_LATEST_US = 30_000_000
+"""A datagram that seems to be later than this means the same: none is so late and of use."""
+_NOTED_US = 500_000
+_STEADY_US = 100_000
+"""Two datagrams apart that seem to be late by the same time, from ``_NOTED_US`` on and within this, mean the same too."""
 
 
 class ConcentratorClock:
     """Maps a gateway's ``tmst`` onto the server's monotonic clock."""
 
-    __slots__ = ("_offset_us", "_seen_us", "restarts")
+    __slots__ = ("_late_at_us", "_late_us", "_offset_us", "_seen_us", "restarts")
 
     def __init__(self) -> None:
         self._offset_us: int | None = None
         self._seen_us = 0
+        self._late_us = 0
+        self._late_at_us = 0
         self.restarts = 0
         """How often the counter was found to have been reset."""
 
@@ -45,8 +52,8 @@ class ConcentratorClock:
             self._offset_us = raw
             self._seen_us = arrival_us
             return arrival_us
-        if delay > _FORGET_US:
-            # No datagram is ten minutes late and useful: the counter was reset to a lower value.
+        if delay > _LATEST_US or (delay > _NOTED_US and self._is_steady(delay, arrival_us)):
+            # The counter was reset to a lower value.
             self.restarts += 1
             self._offset_us = raw
             self._seen_us = arrival_us
@@ -54,3 +61,9 @@ class ConcentratorClock:
         if delay == 0:
             self._seen_us = arrival_us
         return arrival_us - delay
+
+    def _is_steady(self, late_us: int, arrival_us: int) -> bool:
+        """Was the datagram before, a while ago, late by the same time? Frames that waited together arrive together."""
+        same = abs(late_us - self._late_us) < _STEADY_US and arrival_us - self._late_at_us > _NOTED_US
+        self._late_us, self._late_at_us = late_us, arrival_us
+        return same
