@@ -21,7 +21,16 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NEVER = tuple(
     ipaddress.ip_network(text)
-    for text in ("100.64.0.0/10", "192.0.0.0/24", "198.18.0.0/15", "::/96", "64:ff9b:1::/48", "100::/64", "5f00::/16")
+    for text in (
+        "100.64.0.0/10",
+        "192.0.0.0/24",
+        "198.18.0.0/15",
+        "::/96",
+        "64:ff9b:1::/48",
+        "100::/64",
+        "5f00::/16",
+        "fec0::/10",
+    )
 )
 
 

@@ -19,7 +19,8 @@ from internalapi.messages import Event, Reception
 NAMESPACE = uuid.UUID("6f1f6a9e-52a5-5d1c-9a53-0d1c7a3f8b11")
 _LORA = re.compile(r"SF(\d+)BW(\d+)")
 _LR_FHSS = re.compile(r"M(\d+)CW(\d+)")
-LR_FHSS_CODE_RATES = {0: "CR_1_3", 1: "CR_2_3", 2: "CR_1_3", 3: "CR_2_3"}
+LR_FHSS_CODE_RATES = ("CR_2_6", "CR_4_6")
+"""Coding rates 1/3 and 2/3 in ChirpStack's words; even modes of a data rate are 1/3, odd ones 2/3."""
 LOG_CODES = frozenset(
     (
         "DOWNLINK_CODEC",
@@ -107,7 +108,7 @@ def modulation(datr: str) -> dict[str, Any]:
         factor, bandwidth = int(match[1]), int(match[2])
         return {"lora": {"bandwidth": bandwidth * 1000, "spreadingFactor": factor, "codeRate": "CR_4_5"}}
     if match := _LR_FHSS.fullmatch(datr):
-        rate = LR_FHSS_CODE_RATES.get(int(match[1]), "CR_1_3")
+        rate = LR_FHSS_CODE_RATES[int(match[1]) % 2]
         return {"lrFhss": {"operatingChannelWidth": int(match[2]) * 1000, "codeRate": rate}}
     if datr.isdigit():
         return {"fsk": {"frequencyDeviation": 25_000, "datarate": int(datr)}}
