@@ -19,6 +19,10 @@ class JoinServerPort(Protocol):
 class KeyStorePort(Protocol):
     """Where root keys are put. The network server itself never sees one again."""
 
+    def holds_keys_of(self, join_eui: int) -> bool:
+        """Whether devices with this JoinEUI join here, so that their keys are wanted; False: they join elsewhere."""
+        ...
+
     async def put_keys(self, devices: Sequence[RootKeys]) -> None:
         """Create or replace the root keys of many devices, durably and together."""
         ...

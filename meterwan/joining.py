@@ -58,12 +58,16 @@ class JoinRoom:
         """Answer join- and rejoin-requests; accepts are durable when this returns."""
         return await self._router.join(requests)
 
+    def holds_keys_of(self, join_eui: int) -> bool:
+        """Whether devices with this JoinEUI join here; False: an external join server has their keys."""
+        return self._router.port_for(EUI64(join_eui)) is self._local
+
     async def put_keys(self, devices: Sequence[RootKeys]) -> None:
         """Create or replace root keys, all or none. Raises StateError that names the device."""
         keys = [
             DeviceKeys(EUI64(device.dev_eui), EUI64(device.join_eui), device.app_key, device.nwk_key)
             for device in devices
-            if device.app_key or device.nwk_key or self._router.port_for(EUI64(device.join_eui)) is self._local
+            if device.app_key or device.nwk_key or self.holds_keys_of(device.join_eui)
         ]
         now_us = self._clock()
         await self._local.run(lambda server: server.put_devices(keys, now_us))

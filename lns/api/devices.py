@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from heapq import nsmallest
 
 from msgspec import UNSET
@@ -71,7 +71,7 @@ async def devices_put(network: Network, request: m.DevicesPut) -> m.PutResult:
         before = state.devices.get(dev_eui)
         if before is not None and request.create_only:
             raise Refused("conflict", f"device {dev_eui} exists already", "dev_eui")
-        root_keys = _check(state, write, dev_eui, before)
+        root_keys = _check(state, write, dev_eui, before, network.key_store.holds_keys_of)
         if before is None:
             result.created += 1
         elif root_keys is not None or _differs(before, write):
@@ -95,7 +95,13 @@ async def devices_put(network: Network, request: m.DevicesPut) -> m.PutResult:
     return result
 
 
-def _check(state: NetworkState, write: m.DeviceWrite, dev_eui: EUI64, before: Device | None) -> RootKeys | None:
+def _check(
+    state: NetworkState,
+    write: m.DeviceWrite,
+    dev_eui: EUI64,
+    before: Device | None,
+    holds_keys_of: Callable[[int], bool],
+) -> RootKeys | None:
     where = f"device {dev_eui}"
     if write.name is not UNSET and len(write.name) > MAX_NAME:
         raise invalid(f"name: {where}: at most {MAX_NAME} characters", "name")
@@ -113,7 +119,7 @@ def _check(state: NetworkState, write: m.DeviceWrite, dev_eui: EUI64, before: De
     assert profile is not None
     app_key = parse.key(write.app_key, "app_key") if write.app_key is not UNSET else None
     nwk_key = parse.key(write.nwk_key, "nwk_key") if write.nwk_key is not UNSET else None
-    if before is None and activation == "OTAA":
+    if before is None and activation == "OTAA" and holds_keys_of(join_eui):
         if app_key is None:
             raise invalid(f"app_key: {where}: an OTAA device needs its AppKey", "app_key")
         if profile.lorawan_1_1 and nwk_key is None:
