@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from appserver.auth.identity import Identity, identity_of, signed_in
 from appserver.auth.roles import Role
 from appserver.services import SERVICES
-from appserver.web import formats, i18n, words
+from appserver.web import formats, i18n, sentences, words
 
 FILTERS = """
     number volume percent unit moment minute clock iso day isoday day_short month month_name ago eui frequency
@@ -46,7 +46,7 @@ def environment() -> Environment:
     for name in words.TABLES:
         env.filters[name] = partial(words.word, name)
     env.filters["outcome"] = words.outcome
-    env.filters["tr"] = i18n.gettext
+    env.filters["tr"] = sentences.said
     env.globals["static"] = static_url
     env.globals["Role"] = Role
     return env

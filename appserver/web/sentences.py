@@ -1,0 +1,107 @@
+"""Sentences of other rooms in the language of the page.
+
+Rooms that know no language say what is wrong in English. This table takes their sentences apart: the pattern on the
+left is found, the message on the right is translated, the groups are put in. What is not in the table stays English.
+"""
+
+# ruff: noqa: E501 (a table: one sentence a row)
+
+from __future__ import annotations
+
+import re
+
+from appserver.web.i18n import N_, gettext
+
+_ROWS = (
+    # fields
+    (r"must be (\d+) hexadecimal digits", N_("must be %s hexadecimal digits")),
+    (r"must not be empty", N_("must not be empty")),
+    (r"must have at most (\d+) characters", N_("must have at most %s characters")),
+    (r"String should have at most (\d+) characters?", N_("must have at most %s characters")),
+    (r"String should have at least (\d+) characters?", N_("must have at least %s characters")),
+    (r"String should match pattern .*", N_("has characters that do not belong there")),
+    (r"must not contain control characters", N_("must not contain control characters")),
+    (r"must be one of (.*)", N_("must be one of %s")),
+    (r"Input should be (?:greater|more) than or equal to (.*)", N_("must be at least %s")),
+    (r"Input should be less than or equal to (.*)", N_("must be at most %s")),
+    (r"Input should be a valid .*|Unable to parse .*", N_("is not written as it should be")),
+    (r"Field required", N_("must not be empty")),
+    (r"Decimal input should have no more than .*", N_("has too many digits")),
+    (r"must be a whole number from (.*) to (.*)", N_("must be a whole number from %s to %s")),
+    (r"must be a decimal number from (.*) to (.*)", N_("must be a number from %s to %s")),
+    (r"must be a date .*", N_("must be a date such as 01.11.2026")),
+    (r"must be base64 text", N_("must be base64 text")),
+    (r"must be a GUID.*", N_("must be a GUID")),
+    (r"must be 10 or 12 digits", N_("must be 10 or 12 digits")),
+    (r"must be the IANA name of a time zone.*", N_("must be an IANA time zone such as Europe/Moscow")),
+    (r"give a profile, or mac_version with region and class", N_("choose a profile")),
+    (r"a device that joins over the air needs its app_key", N_("a device that joins over the air needs its AppKey")),
+    # rows of a file
+    (r"(.*) is not a number", N_("%s is not a number")),
+    (r"(.*) is not a whole number", N_("%s is not a whole number")),
+    (r"(.*) is not a date; write it as .*", N_("%s is not a date; write it as 01.11.2026")),
+    (r"(.*) is not known; use one of (.*)", N_("%s is not known; use one of: %s")),
+    (r"is a placeholder, not a key", N_("is a placeholder, not a key")),
+    (r"is needed with (.*)", N_("is needed with %s")),
+    (r"an individual meter belongs to premises", N_("a flat meter belongs to premises")),
+    (r"row (\d+) gives device (.*) another one", N_("row %s gives device %s another one")),
+    (r"device (.*) in row (\d+) has the same key; keys must differ", N_("device %s in row %s has the same key")),
+    (r"row (\d+) is about this meter already", N_("row %s is about this meter already")),
+    (r"this meter hangs at another point; remove it there first", N_("this meter hangs at another point; remove it there first")),
+    (r"row (\d+) says (.*), this one (.*)", N_("row %s says %s, this one %s")),
+    (r"The file is empty", N_("The file is empty")),
+    (r"The file has headings and no rows", N_("The file has headings and no rows")),
+    (r"This is an old XLS file; save it as XLSX or CSV", N_("This is an old XLS file; save it as XLSX or CSV")),
+    (r"The XLSX file is damaged: .*|The XLSX file cannot be read: .*", N_("The XLSX file is damaged")),
+    (r"The CSV file cannot be read: .*", N_("The CSV file is damaged")),
+    (r"The file is neither UTF-8 nor .*", N_("The file is neither UTF-8 nor Windows-1251 text, nor XLSX")),
+    (r"No row of headings was found\..*", N_("No row of headings was found: at least a serial number and an address are needed")),
+    (r"These columns are missing: (.*)", N_("These columns are missing: %s")),
+    (r"The column (.*) stands there twice", N_("The column %s stands there twice")),
+    (r"The network refuses the devices: (.*)", N_("The network refuses the devices: %s")),
+    (r"Nothing was imported: .*", N_("Nothing was imported: the network process does not answer")),
+    (r"The trial run of this import is not without errors", N_("The trial run of this import is not without errors")),
+    (r"The file is not kept any more; upload it again", N_("The file is not kept any more; upload it again")),
+    # refusals
+    (r"There is no .*", N_("There is no such thing, or not any more")),
+    (r"The network process does not answer.*", N_("The network process does not answer; it is starting or was stopped. Try again in a few seconds")),
+    (r"(?:Gateway|device) (\w+) (?:is registered|exists) already", N_("%s is registered already")),
+    (r"The login (.*) is taken", N_("The login %s is taken")),
+    (r"One administrator must remain", N_("One administrator must remain")),
+    (r"The reading is from the future; check its date", N_("The reading is from the future; check its date")),
+    (r"The request came from another site", N_("The request came from another site")),
+    (r"The form is out of date\. Load the page again and repeat", N_("The form is out of date. Load the page again and repeat")),
+    (r"This needs the role (\w+); yours is (\w+)", N_("This needs the role %s; yours is %s")),
+    (r"Nobody may do this|(\w+) does not work here; allowed: .*", N_("This does not work here")),
+    (r"The body is larger than this server takes|The field (?:.*) is larger than (?:.*) bytes", N_("This is larger than the server takes")),
+    (r"This server does not answer to that host name.*", N_("This server does not answer to that host name")),
+    (r"Something went wrong here; the server's log says what", N_("Something went wrong here; the server's log says what")),
+    (r"The database does not take the request now.*", N_("The database does not take the request now; try again in a moment")),
+    (r"The change contradicts what is stored.*", N_("The change contradicts what is stored: something is missing or still in use")),
+    (r"The password is too short: at least 8 characters", N_("The password is too short: at least 8 characters")),
+    (r"The password is too long: at most 256 characters", N_("The password is too long: at most 256 characters")),
+    (r"This password is too easy to guess", N_("This password is too easy to guess")),
+    (r"Sign in again", N_("Sign in again")),
+)  # fmt: skip
+_PATTERNS = tuple((re.compile(pattern, re.DOTALL), message) for pattern, message in _ROWS)
+_LABELLED = re.compile(r"([\w№ ,]{1,40}): (.+)", re.DOTALL)
+
+
+def said(sentence: str) -> str:
+    """``sentence`` in the language of the running request."""
+    translated = gettext(sentence) if sentence else sentence
+    if translated != sentence or not sentence:
+        return translated
+    bare, stop = (sentence[:-1], ".") if sentence.endswith(".") else (sentence, "")
+    for pattern, message in _PATTERNS:
+        match = pattern.fullmatch(bare)
+        if match is not None:
+            groups = tuple(group for group in match.groups() if group is not None)
+            text = gettext(message)
+            return (text % groups[: text.count("%s")] if "%s" in text else text) + stop
+    labelled = _LABELLED.fullmatch(bare)
+    if labelled is not None:
+        rest = said(labelled[2])
+        if rest != labelled[2]:
+            return f"{labelled[1]}: {rest}{stop}"
+    return sentence
