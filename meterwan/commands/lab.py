@@ -31,15 +31,14 @@ def simulate(
     json: Json = False,
 ) -> None:
     """Run the test lab: devices, gateways and air."""
-    from dataclasses import asdict
-
+    import msgspec
     from lorasim import checker, progress
 
     if check and recording is None:
         raise typer.BadParameter("--check needs --recording")
     summary = run_scenario(scenario, server, seed, speed, duration, recording)
     if json:
-        print_json(asdict(summary))
+        print_json(msgspec.to_builtins(summary))
     else:
         print_record(dict(progress.rows(summary)), False)
     violations = checker.check(checker.read(recording)) if check and recording else []
