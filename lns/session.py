@@ -108,6 +108,10 @@ class Session:
         """True when an older FCntUp was accepted, or is too old to be known."""
         return seen(self.window, f_cnt, self.f_cnt_up)
 
+    def peek_f_cnt_down(self, application: bool) -> int:
+        """The counter that the next downlink of this kind takes."""
+        return self.a_f_cnt_down if self.lorawan_1_1 and application else self.n_f_cnt_down
+
     def next_f_cnt_down(self, application: bool) -> int:
         """Allocate the counter of one downlink; it is burned whatever becomes of the frame."""
         if self.lorawan_1_1 and application:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from lns import events
 from lns.clock import Now
 from lns.downlink.options import Option, data_options
-from lns.downlink.queue import Item, ItemState, awaiting_ack, next_item
+from lns.downlink.queue import Item, ItemState, awaiting_ack, drop_closed, next_item
 from lns.downlink.transmit import Transmission
 from lns.gateways.frames import RxFrame
 from lns.session import Session
 from lns.state import NetworkState
 from lorawan.commands import Command, encode_commands
+from lorawan.counters import MAX_F_CNT
 from lorawan.frames import DataFrame
 
 MAX_F_OPTS = 15
@@ -56,7 +57,10 @@ def compose(
             return None
         if 1 + len(item.data) > room:
             _too_long(state, session, item, room - 1, now)
+            waiting = False  # FPending would have the device call again for nothing
         item = None
+    if _is_exhausted(state, session, item is not None, now):
+        return None
     size = FHDR_BYTES + len(f_opts) + (1 + len(item.data) if item is not None else 0)
     usable = [option for option in options if option.max_mac_payload >= size]
     if not usable:
@@ -141,6 +145,8 @@ def _next_sendable(state: NetworkState, session: Session, now: Now) -> Item | No
     """The next item, unless an earlier confirmed one still waits for its ACK."""
     device = session.device
     item, expired = next_item(device, now.wall_us)
+    if expired:
+        drop_closed(device)
     for one in expired:
         state.batch.operations.append(("item_state", one.row()))
         events.emit_log(state, device, now.wall_us, "WARNING", "EXPIRED", one.reason, {"queue_item_id": one.id})
@@ -161,6 +167,17 @@ def _that_fit(commands: list[Command], room: int) -> list[Command]:
             break
         taken.append(command)
     return taken
+
+
+def _is_exhausted(state: NetworkState, session: Session, application: bool, now: Now) -> bool:
+    """True when the counter of this downlink has been used to its end: no frame can go down any more."""
+    if session.peek_f_cnt_down(application) <= MAX_F_CNT:
+        return False
+    events.emit_log(
+        state, session.device, now.wall_us, "ERROR", "F_CNT_DOWN",
+        "FCntDown has reached its end, 2**32 - 1: nothing can be sent until the device joins again",
+    )  # fmt: skip
+    return True
 
 
 def _too_long(state: NetworkState, session: Session, item: Item, limit: int, now: Now) -> None:
