@@ -161,10 +161,26 @@ class _Batch:
         if result.decoded is None:
             self.undecoded += result.state == "undecoded"
             return True, None
-        self.add_decoded(row[0], event.dev_eui, event.time_us, result)
+        self.try_decoded(row[0], event.dev_eui, event.time_us, result)
         return True, result.decoded.values
 
-    def add_decoded(self, uplink_id: int, dev_eui: str, received_at_us: int, result: Frame, fresh: bool = True) -> None:
+    def try_decoded(self, uplink_id: int, dev_eui: str, received_at_us: int, result: Frame, fresh: bool = True) -> bool:
+        """Readings out of a decoded frame. Values that cannot be any leave the frame undecoded, with the reason."""
+        try:
+            self._add_decoded(uplink_id, dev_eui, received_at_us, result, fresh)
+        except (ArithmeticError, ValueError, KeyError) as error:
+            log.warning("frame gives no readings", dev_eui=dev_eui, uplink=uplink_id, error=repr(error))
+            self.undecoded += 1
+            self._connection.execute(
+                "UPDATE uplink SET state = 'undecoded', reason = ? WHERE id = ?",
+                (f"its values cannot be readings: {type(error).__name__}: {error}"[:500], uplink_id),
+            )
+            return False
+        return True
+
+    def _add_decoded(
+        self, uplink_id: int, dev_eui: str, received_at_us: int, result: Frame, fresh: bool = True
+    ) -> None:
         """Readings and the device's state out of a decoded frame; an old frame (not ``fresh``) changes no state."""
         decoded = result.decoded
         assert decoded is not None
@@ -275,8 +291,7 @@ def redecode(
                     (result.state, result.reason, result.label, result.json, id_),
                 )
                 if result.decoded is not None:
-                    done.decoded += 1
-                    batch.add_decoded(id_, dev_eui, received_at_us, result, fresh=False)
+                    done.decoded += batch.try_decoded(id_, dev_eui, received_at_us, result, fresh=False)
             done.readings += batch.write()
             last = rows[-1][0]
 

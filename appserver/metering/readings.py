@@ -196,8 +196,7 @@ class LastReadingPage:
     next_cursor: str | None
 
 
-_PLACE = "coalesce(CAST(pr.number AS INTEGER), 0)"
-_KEY = f"coalesce(b.id, 0), {_PLACE}, coalesce(pr.number, ''), m.resource, m.id"
+_PLACE_KEY = "coalesce(CAST(pr.number AS INTEGER), 0), coalesce(pr.number, ''), m.resource, m.id"
 _FROM = """
   FROM meter m
   LEFT JOIN installation i ON i.meter_id = m.id AND i.removed_at_us IS NULL
@@ -223,10 +222,11 @@ def last_readings(
     limit: int = 100,
     silent_since_us: int | None = None,
 ) -> LastReadingPage:
-    """Meters with their last reading of the principal register, by building and flat; a page by key.
+    """Meters with their last reading of the principal register; a page by key.
 
-    ``q`` is a part of the serial number, model, account, flat, address or DevEUI; ``silent_since_us`` leaves only those
-    without a reading received since. Raises RegistryError ``invalid`` for a cursor that is not one.
+    In the order of flats within a building, else in that of the registry. ``q`` is a part of the serial number, model,
+    account, flat, address or DevEUI; ``silent_since_us`` leaves only those without a reading received since. Raises
+    RegistryError ``invalid`` for a cursor that is not one.
     """
     conditions: list[str] = ["1"]
     parameters: list[Any] = []
@@ -242,13 +242,14 @@ def last_readings(
     if q.strip():
         conditions.append("(" + " OR ".join(f"fold({c}) LIKE ? ESCAPE '\\'" for c in _SEARCHED) + ")")
         parameters += [contains(q)] * len(_SEARCHED)
+    key, length = (_PLACE_KEY, 4) if building_id is not None else ("m.id", 1)
     if cursor:
-        conditions.append(f"({_KEY}) > (?, ?, ?, ?, ?)")
-        parameters += read_cursor(cursor, 5)
+        conditions.append(f"({key}) > ({', '.join('?' * length)})")
+        parameters += read_cursor(cursor, length)
     rows = db.rows(
         f"SELECT m.id, m.serial, m.model, m.resource, m.verification_until, p.id, p.role, b.id, b.address, pr.id,"
         f" pr.number, pr.account_number, {_DEV_EUI}, l.value_micro, l.measured_at_us, l.quality, l.received_at_us,"
-        f" {_KEY} {_FROM} WHERE {' AND '.join(conditions)} ORDER BY {_KEY} LIMIT ?",
+        f" {key} {_FROM} WHERE {' AND '.join(conditions)} ORDER BY {key} LIMIT ?",
         [*parameters, limit + 1],
     )
     items = [LastReadingRow(*_with_value((*row[:4], UNITS[row[3]], *row[4:17]), 14)) for row in rows[:limit]]

@@ -8,6 +8,7 @@ from appserver.registry.installations import (
     install,
     remove,
     replace_meter,
+    set_device_clock,
 )
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "page",
     "remove",
     "replace_meter",
+    "set_device_clock",
     "update",
 ]

@@ -13,10 +13,10 @@ from appserver.db import Database
 from appserver.errors import RegistryError
 from appserver.metering.store import rebuild
 from appserver.metering.timebase import day_number, midnight_us, zone_of
-from appserver.models import Building, Installation, Meter, ModuleChannel, Point
+from appserver.models import Building, DeviceState, Installation, Meter, ModuleChannel, Point
 from appserver.models.registry import REGISTERS
 from appserver.registry.crud import fetch, raw
-from appserver.registry.kinds import decimal, eui, whole
+from appserver.registry.kinds import decimal, eui, timezone, whole
 
 FOREVER = 2**62
 _value = decimal("-1000000000")
@@ -254,6 +254,21 @@ def close_channel(db: Database, channel_id: int, valid_until_us: int) -> ModuleC
             raise RegistryError("invalid", "valid_until", "valid_until: must be after the start of the binding.")
         _close(session, binding, valid_until_us)
         return binding
+
+
+def set_device_clock(db: Database, dev_eui: str, clock_zone: str, commissioned_at_us: int = 0) -> DeviceState:
+    """Declare how a device's clock is set, for frames to come.
+
+    ``clock_zone``: an IANA name, ``UTC``, or empty for what its codec says (the zone of the building, or UTC). A clock
+    that shows less than ``commissioned_at_us`` is not believed.
+    """
+    with db.writing() as session:
+        checked = _checked("dev_eui", eui, dev_eui)
+        state = session.get(DeviceState, checked) or DeviceState(dev_eui=checked)
+        state.clock_zone = _checked("clock_zone", timezone, clock_zone) if clock_zone else ""
+        state.commissioned_at_us = commissioned_at_us
+        session.add(state)
+        return state
 
 
 def _close(session: Session, binding: ModuleChannel, at_us: int) -> None:

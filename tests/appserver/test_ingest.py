@@ -17,6 +17,7 @@ import pytest
 from appserver import codecs, registry
 from appserver.codecs import base as codec_base
 from appserver.db import Database, open_database
+from appserver.errors import RegistryError
 from appserver.ingest import Ingest, consume, redecode
 from appserver.metering import add_manual_reading, house_balance, point_readings
 from internalapi.client import NetworkUnavailable
@@ -235,6 +236,23 @@ def test_codec_that_fails_stops_nobody(db: Database, monkeypatch: pytest.MonkeyP
     assert "ZeroDivisionError: oops" in db.rows("SELECT reason FROM uplink WHERE id = 1")[0][0]
 
 
+@pytest.mark.parametrize("value", [Decimal("NaN"), Decimal("Infinity"), Decimal(10) ** 40])
+def test_values_that_cannot_be_readings_stop_nobody(
+    db: Database, monkeypatch: pytest.MonkeyPatch, value: Decimal
+) -> None:
+    meter_id, _ = meter(db)
+    registry.bind_channel(db, EUI, meter_id)
+
+    def odd(f_port: int, data: bytes) -> codec_base.Decoded:
+        return codec_base.Decoded((codec_base.Measurement(1, value, "m3"),))
+
+    monkeypatch.setitem(codecs.CODECS, "odd", codec_base.Codec("odd", 1, "", odd, "utc"))
+    stamp = midnight(FIRST) + timedelta(days=1)
+    taken = Ingest(db, lambda: NOW_US).take([up(1, b"x", stamp, codec="odd"), up(2, karat(Decimal(101), stamp), stamp)])
+    assert (taken.undecoded, taken.readings) == (1, 2)
+    assert "cannot be readings" in db.rows("SELECT reason FROM uplink WHERE id = 1")[0][0]
+
+
 def test_unbound_channel_waits_for_its_meter(db: Database) -> None:
     meter_id, _ = meter(db)
     stamp = midnight(FIRST) + timedelta(days=1)
@@ -287,9 +305,9 @@ def test_which_time_a_reading_gets(db: Database, clock: timedelta, quality: str)
 def test_declared_zone_of_the_device_clock(db: Database) -> None:
     meter_id, _ = meter(db)
     registry.bind_channel(db, EUI, meter_id)
-    db.connection.execute(
-        "INSERT INTO device_state (dev_eui, clock_zone, commissioned_at_us, flags) VALUES (?, 'UTC', 0, '')", (EUI,)
-    )
+    registry.set_device_clock(db, EUI, "UTC")
+    with pytest.raises(RegistryError, match="IANA"):
+        registry.set_device_clock(db, EUI, "Mars/Base")
     stamp = midnight(FIRST) + timedelta(days=1)
     Ingest(db, lambda: NOW_US).take([up(1, karat(Decimal(101), stamp), stamp + timedelta(hours=6))])
     assert content(db)[0][2] == microseconds(stamp + timedelta(hours=5))
