@@ -130,9 +130,7 @@ def _record(network: Network, row: tuple[Any, ...], event: m.Event | None) -> m.
         receptions=event.receptions if event is not None else (),
         mac_commands=_mac_commands(network, device, session_id, phy, f_cnt, uplink) if uplink or kind == "down" else (),
         outcome=outcome or ("handed_over" if event is not None else "accepted"),
-        timeline=()
-        if uplink or not detail or kind == "join_request"
-        else tuple((step, us) for step, us in unpack(detail)),
+        timeline=tuple((step, us) for step, us in unpack(detail)) if detail and kind in TYPES["down"] else (),
         gateway_eui=gateway,
         reply_to=reply_to,
     )
