@@ -290,10 +290,12 @@ class Lab:
         self._stuck = None
         for datagram, address in batch.acks:
             self._send(datagram, address)
-        self._step("acked")
+        if not batch.writes_nothing:
+            self._step("acked")
         for effect in batch.after:
             effect(self.now)
-        self._step("sent")
+        if not batch.writes_nothing:
+            self._step("sent")
         return True
 
     def _step(self, name: str) -> None:
