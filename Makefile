@@ -15,7 +15,7 @@ endif
 
 # One after another: they start servers, browsers and clocks of their own.
 SERIAL := $(wildcard tests/e2e tests/browser tests/faults)
-BENCH  := $(wildcard benchmarks/*.py)
+BENCH  := $(basename $(notdir $(wildcard benchmarks/[a-z]*.py)))
 
 .PHONY: help setup demo test lint format check-locks unit serial bench trial lock translations wheel clean distclean
 .DEFAULT_GOAL := help
@@ -110,10 +110,15 @@ serial: setup-test
 # ------------------------------------------------------------------------------------------------ more
 
 bench: setup-dev
-	@$(if $(BENCH),for bench in $(BENCH); do echo "== $$bench"; $(PY) "$$bench" || exit 1; done,echo "no benchmarks" >&2; exit 1)
+	@$(if $(BENCH),for bench in $(BENCH); do echo "== $$bench"; $(PY) -m "benchmarks.$$bench" || exit 1; done,echo "no benchmarks" >&2; exit 1)
 
+# Hours rather than minutes: many more kills, and five million executions of the fuzzer.
 trial: setup-test
-	$(PY) -m pytest -q tests/faults --trial=long
+	METERWAN_KILLS=$(KILLS) $(PY) -m pytest -q --timeout=0 tests/e2e $(wildcard tests/faults)
+	$(PY) -m tests.fuzz.fuzz_wire -runs=$(FUZZ_RUNS)
+
+KILLS     ?= 500
+FUZZ_RUNS ?= 5000000
 
 wheel: setup-dev
 	$(PY) -m hatchling build -t wheel

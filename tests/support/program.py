@@ -64,7 +64,8 @@ class Program:
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("METERWAN")}
-        return kept | {"METERWAN__APPLICATION__PASSWORD_MEMORY_KIB": "1024", "COLUMNS": "200"}
+        quick = {"METERWAN__APPLICATION__PASSWORD_MEMORY_KIB": "1024", "METERWAN__SUPERVISION__MOST_S": "0.4"}
+        return kept | quick | {"COLUMNS": "200"}
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-P", "-m", "meterwan", *arguments]
