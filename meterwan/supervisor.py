@@ -27,11 +27,14 @@ Probe = Callable[[], Awaitable[bool]]
 
 @dataclass(slots=True)
 class BackOff:
-    """How long to wait before the next start: doubles with each death, starts anew after a healthy time."""
+    """How long to wait before the next start: doubles with each death, starts anew after a healthy time.
 
-    first_s: float = 0.2
-    most_s: float = 30.0
-    healthy_s: float = 120.0
+    It never gets long: while the network process is away nobody hears the gateways.
+    """
+
+    first_s: float = 0.1
+    most_s: float = 3.0
+    healthy_s: float = 10.0
     _next_s: float = field(default=0.0, init=False)
 
     def died_after(self, lived_s: float) -> float:
