@@ -56,7 +56,9 @@ class _NumberedCanvas(Canvas):
         super().save()
 
 
-def render_pdf(statement: Statement, shown: Callable[[Cell, str], str], fingerprint: str) -> bytes:
+def render_pdf(
+    statement: Statement, shown: Callable[[Cell, str, int], str], decimals: list[int], fingerprint: str
+) -> bytes:
     """The statement on A4 landscape; the same statement gives the same bytes."""
     _register_fonts()
     language = statement.language
@@ -70,8 +72,8 @@ def render_pdf(statement: Statement, shown: Callable[[Cell, str], str], fingerpr
 
     def line(row: tuple[Cell, ...], left: ParagraphStyle, number: ParagraphStyle) -> list[Paragraph]:
         return [
-            Paragraph(escape(shown(value, language)), number if column.number else left)
-            for column, value in zip(statement.columns, row, strict=True)
+            Paragraph(escape(shown(value, language, digits)), number if column.number else left)
+            for column, value, digits in zip(statement.columns, row, decimals, strict=True)
         ]
 
     data = [[Paragraph(escape(column.title), head) for column in statement.columns]]

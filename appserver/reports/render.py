@@ -36,12 +36,22 @@ def render(statement: Statement, format: str) -> bytes:
     return writer(statement)
 
 
-def shown(value: Cell, language: str) -> str:
+def places(statement: Statement) -> list[int]:
+    """Decimals of each column: as many as its most exact number has."""
+    found = [0] * len(statement.columns)
+    for row in (*statement.rows, *statement.totals):
+        for index, value in enumerate(row):
+            if isinstance(value, Decimal):
+                found[index] = max(found[index], -int(value.as_tuple().exponent))
+    return found
+
+
+def shown(value: Cell, language: str, decimals: int = 0) -> str:
     """A cell as people read it."""
     if value is None:
         return ""
     if isinstance(value, Decimal):
-        text = format(value, "f")
+        text = f"{value:.{decimals}f}"
         return text.replace(".", ",") if language == "ru" else text
     if isinstance(value, date):
         return f"{value:%d.%m.%Y}" if language == "ru" else value.isoformat()
@@ -76,10 +86,11 @@ def _csv(statement: Statement) -> bytes:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, delimiter=";", lineterminator="\r\n")
     writer.writerow([column.title for column in statement.columns])
+    language, decimals = statement.language, places(statement)
     for row in (*statement.rows, *statement.totals):
         # Numbers stay numbers, minus sign included; only text can be a formula.
-        cells = (escaped(cell) if isinstance(cell, str) else shown(cell, statement.language) for cell in row)
-        writer.writerow(list(cells))
+        cells = zip(row, decimals, strict=True)
+        writer.writerow([escaped(cell) if isinstance(cell, str) else shown(cell, language, n) for cell, n in cells])
     return b"\xef\xbb\xbf" + buffer.getvalue().encode()
 
 
@@ -141,15 +152,15 @@ _STYLE = (
 
 
 def _html(statement: Statement) -> bytes:
-    text = html.escape
+    text, decimals = html.escape, places(statement)
 
     def line(row: tuple[Cell, ...]) -> str:
         cells = []
-        for column, value in zip(statement.columns, row, strict=True):
+        for column, value, digits in zip(statement.columns, row, decimals, strict=True):
             negative = isinstance(value, Decimal) and value < 0
             classes = " ".join(filter(None, ("n" if column.number else "", "neg" if negative else "")))
             attribute = f' class="{classes}"' if classes else ""
-            cells.append(f"<td{attribute}>{text(shown(value, statement.language))}</td>")
+            cells.append(f"<td{attribute}>{text(shown(value, statement.language, digits))}</td>")
         return f"<tr>{''.join(cells)}</tr>"
 
     parts = [
@@ -172,7 +183,7 @@ def _html(statement: Statement) -> bytes:
 def _pdf(statement: Statement) -> bytes:
     from appserver.reports.pdf import render_pdf  # reportlab takes a third of a second to import
 
-    return render_pdf(statement, shown, _fingerprint(statement))
+    return render_pdf(statement, shown, places(statement), _fingerprint(statement))
 
 
 _WRITERS: dict[str, Callable[[Statement], bytes]] = {

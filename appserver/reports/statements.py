@@ -71,7 +71,7 @@ def individual_statement(
         totals.append(_individual_total(points, balance, say))
     columns = [
         Column("number", say("number"), 5, number=True),
-        Column("premises", say("premises"), 10),
+        Column("premises", say("premises"), 12),
         Column("account", say("account"), 14),
         Column("serial", say("serial"), 12),
         Column("resource", say("resource"), 15),
@@ -80,7 +80,7 @@ def individual_statement(
         Column("end", say("end"), 11, number=True),
         Column("end_at", say("end_at"), 11),
         Column("volume", say("volume"), 10, number=True),
-        Column("unit", say("unit"), 8),
+        Column("unit", say("unit"), 10),
         Column("quality", say("quality"), 10),
         Column("verification", say("verification"), 11),
         Column("events", say("events"), 18),

@@ -13,7 +13,7 @@ import random
 import struct
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -61,6 +61,7 @@ class Satka:
     """(flat, resource) → point id; flat 0 is the house."""
     meters: dict[tuple[int, str], int] = field(default_factory=dict)
     dev_euis: dict[tuple[int, str], str] = field(default_factory=dict)
+    per_day: dict[tuple[int, str], list[Decimal]] = field(default_factory=dict)
     volumes: dict[tuple[int, str], Decimal] = field(default_factory=dict)
     """What truly passed from the first to the last midnight."""
 
@@ -199,7 +200,7 @@ def _flat_events(satka: Satka, start: dict[tuple[int, str], Decimal], days: int,
             continue
         value = start[key]
         per_day = _daily_volumes(days, resource, rng)
-        satka.volumes[key] = sum(per_day, Decimal(0))
+        satka.per_day[key], satka.volumes[key] = per_day, sum(per_day, Decimal(0))
         delay = timedelta(seconds=rng.randrange(60, 5 * 3600))
         for number in range(days + 1):
             at = midnight(satka.first_day + timedelta(days=number))
@@ -230,16 +231,20 @@ def _around(satka: Satka, key: tuple[int, str], value: Decimal, day: Decimal, at
 
 
 def _house_events(satka: Satka, days: int, loss: Decimal) -> list[Event]:
+    """The common meters: what the flats took that day and the loss, told every four hours."""
     events = []
     for resource in RESOURCES:
         key = (0, resource)
-        total = sum((volume for (flat, of), volume in satka.volumes.items() if flat and of == resource), Decimal(0))
-        passed = (total / (1 - loss)).quantize(PULSE)
-        satka.volumes[key] = passed
-        steps = days * 6
-        for number in range(steps + 1):
+        flats = [its for (_, of), its in satka.per_day.items() if of == resource]
+        passed = [Decimal(0)]
+        for day in range(days):
+            passed.append(passed[-1] + sum((its[day] for its in flats), Decimal(0)) / (1 - loss))
+        satka.volumes[key] = passed[-1].quantize(PULSE, ROUND_DOWN)
+        for number in range(days * 6 + 1):
             at = midnight(satka.first_day) + timedelta(hours=4 * number)
-            pulses = 1000 + int(passed * number / steps / PULSE)
+            day, part = divmod(number, 6)
+            following = passed[min(day + 1, days)]
+            pulses = 1000 + int((passed[day] + (following - passed[day]) * part / 6) / PULSE)
             events.append(_event(satka, key, vega(pulses, at), at + timedelta(seconds=70), number, 2))
     return events
 
