@@ -29,7 +29,7 @@ from lorawan.backend import JoinAns
 from lorawan.frames import MType
 
 MAX_BATCH = 50_000
-"""Rows that may wait for a store that is stuck; beyond it frames are dropped, and not acknowledged."""
+"""Rows and answers that may wait for a store that is stuck; beyond it frames are dropped, and not acknowledged."""
 
 
 class Engine:

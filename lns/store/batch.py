@@ -55,7 +55,8 @@ class Batch:
         """Called in the engine's thread once the batch is durable."""
 
     def __len__(self) -> int:
-        return len(self.frames) + len(self.events) + len(self.sessions) + len(self.operations)
+        """How much waits here, rows and answers: what bounds the memory while the store is stuck."""
+        return len(self.frames) + len(self.events) + len(self.sessions) + len(self.operations) + len(self.acks)
 
     @property
     def writes_nothing(self) -> bool:

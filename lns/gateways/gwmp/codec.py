@@ -101,11 +101,7 @@ def _patient(body: bytes) -> Push:
     stat = tree.get("stat")
     if rxpk is not None and not isinstance(rxpk, list):
         raise FrameError("rxpk is not a list")
-    frames = []
-    for entry in rxpk or ():
-        if not isinstance(entry, dict):
-            raise FrameError("an rxpk is not an object")
-        frames.append(_patient_rxpk(entry))
+    frames = [_patient_rxpk(entry) for entry in rxpk or ()]
     return Push(frames or None, stat if isinstance(stat, dict) else None)
 
 
@@ -125,7 +121,17 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def _patient_rxpk(entry: dict[str, Any]) -> Rxpk:
+def _patient_rxpk(entry: Any) -> Rxpk:
+    """One entry; an unreadable one is empty, so that the others of its datagram are not lost with it."""
+    try:
+        return _readable_rxpk(entry)
+    except FrameError:
+        return Rxpk(freq=0.0, data=b"", datr="")
+
+
+def _readable_rxpk(entry: Any) -> Rxpk:
+    if not isinstance(entry, dict):
+        raise FrameError("an rxpk is not an object")
     data, datr, freq = entry.get("data"), entry.get("datr"), _number(entry.get("freq"))
     if not isinstance(data, str):
         raise FrameError("rxpk without data")
