@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -33,10 +30,10 @@ def greetings(program: Program) -> int:
     return program.output().count("MeterWAN is ready") if (program.folder / "out.txt").exists() else 0
 
 
-def start(program: Program, *arguments: str) -> subprocess.Popen[str]:
+def start(program: Program) -> subprocess.Popen[str]:
     """Start a server and wait until it says that it is ready."""
     before = greetings(program)
-    process = program.start(*(arguments or ("serve",)), *program.settings)
+    process = program.start("serve", *program.settings)
 
     def ready() -> bool:
         assert process.poll() is None, program.output()
@@ -248,48 +245,3 @@ def test_backup_restore_and_restart(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
-
-
-def test_the_demo_fills_a_house_ends_cleanly_and_starts_again(tmp_path: Path) -> None:
-    program = make_program(tmp_path / "a folder")
-    satka = (resources.files("lorasim") / "scenarios" / "satka.toml").read_text()
-    small = satka.replace("flats = 60", "flats = 4\njoin_spread_s = 1.0").replace("lead_in_s = 24", "lead_in_s = 8")
-    (program.folder / "small.toml").write_text(small)
-    for turn in (1, 2):
-        process = start(program, "demo", "--scenario", "small.toml", "--speed", "100000")
-        try:
-            assert program.output().count("one-time password") == turn
-
-            def readings() -> int:
-                with closing(sqlite3.connect(program.data / "application.db")) as connection:
-                    return int(connection.execute("SELECT count(*) FROM reading").fetchone()[0])
-
-            if turn == 1:
-                until(lambda: readings() >= 10, program, "readings come")
-            devices = json.loads(program.run("device", "list", "--json").out)
-            assert len(devices) == 10 and {row["profile"] for row in devices} == {"karat-926lw", "vega-si-11"}
-            children = [*pids(program).values(), int((program.data / "run" / "simulator.pid").read_text())]
-            process.send_signal(signal.SIGINT)
-            assert process.wait(WITHIN_S) == 0
-            assert not any(map(alive, children))
-        finally:
-            process.kill()
-            process.wait()
-    assert "Traceback" not in program.output()
-
-
-def test_the_demo_does_not_touch_a_real_servers_data(program: Program) -> None:
-    program.data.mkdir()
-    (program.data / "application.db").write_text("precious")
-    result = program.run("demo", *program.settings)
-    assert result.code == 1 and "holds the data of a real server" in result.err
-    assert (program.data / "application.db").read_text() == "precious"
-
-
-def test_the_demo_says_how_to_choose_another_port(
-    server: tuple[Program, subprocess.Popen[str]], program: Program
-) -> None:
-    first, _ = server
-    result = program.run("demo", *program.settings, "--set", f"http.listen={first.http}")
-    assert result.code == 1
-    assert 'choose another: make demo DEMO="--listen 127.0.0.1:' in result.err
