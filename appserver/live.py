@@ -170,9 +170,6 @@ async def stream(
     async def pieces(listener: Listener) -> AsyncIterator[bytes]:
         away: bool | None = None
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(listener.ready.wait(), HEARTBEAT_S)
-            listener.ready.clear()
             if listener.away != away:
                 away = listener.away
                 yield sse("network", "away" if away else "here")
@@ -184,6 +181,9 @@ async def stream(
                 if wanted(item):
                     key, data = write(item)
                     yield sse(event, data, key)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(listener.ready.wait(), HEARTBEAT_S)
+            listener.ready.clear()
             yield b""
 
     live = request.app[SERVICES].live

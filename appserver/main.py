@@ -42,6 +42,7 @@ class Started:
     """What the caller prints when the process is ready."""
 
     url: str
+    port: int
     first_login: str = ""
     """Login of the administrator made by this start; empty at later starts."""
     one_time_password: str = ""
@@ -88,8 +89,9 @@ async def application(
         await runner.setup()
         site = web.TCPSite(runner, settings.http.host, settings.http.port, reuse_address=True)
         await site.start()
-        url = settings.http.public_url or f"http://{_shown_host(settings.http.host)}:{runner.addresses[0][1]}"
-        yield services, Started(url, FIRST_LOGIN if password else "", password)
+        port = runner.addresses[0][1]
+        url = settings.http.public_url or f"http://{_shown_host(settings.http.host)}:{port}"
+        yield services, Started(url, port, FIRST_LOGIN if password else "", password)
     finally:
         await _stop(services, runner, tasks, stop)
         database.close()

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from aiohttp import web
 
 from appserver.api.problems import Problem
-from appserver.auth.identity import Identity, identity_of, set_identity, signed_in
+from appserver.auth.identity import Identity, identity_of, set_identity
 from appserver.auth.roles import PASSWORD_CHANGE, least_role
 from appserver.auth.secrets import same
 from appserver.services import SERVICES
@@ -96,8 +96,6 @@ async def find_identity(request: web.Request, touch: bool = True) -> Identity | 
 
 
 async def _check_csrf(request: web.Request, who: Identity, pattern: str) -> None:
-    if not from_our_pages(request):
-        raise Problem(403, "The request came from another site.")
     if not who.session_id:
         return
     token = request.headers.get(CSRF_HEADER, "")
@@ -150,6 +148,9 @@ async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
             raise web.HTTPSeeOther("/profile")
         if not who.role.includes(least):
             raise Problem(403, f"This needs the role {least.value}; yours is {who.role.value}.")
-    if request.method not in SAFE_METHODS and (signed_in(request) or least is None):
-        await _check_csrf(request, identity_of(request), pattern)
+    if request.method not in SAFE_METHODS:
+        if not from_our_pages(request):
+            raise Problem(403, "The request came from another site.")
+        if least is not None:
+            await _check_csrf(request, identity_of(request), pattern)
     return await handler(request)

@@ -120,7 +120,7 @@ PAGE_ACCESS: dict[str, Access] = {
     "/gateways/{gateway_eui}/delete": {"POST": Role.engineer},
     "/devices": _READ,
     "/devices/new": {"GET": Role.engineer, "POST": Role.engineer},
-    "/devices/{dev_eui}": {"GET": Role.viewer, "POST": Role.engineer},
+    "/devices/{dev_eui}": _READ,
     "/devices/{dev_eui}/queue": {"POST": Role.engineer},
     "/devices/{dev_eui}/delete": {"POST": Role.engineer},
     "/meters": _READ,

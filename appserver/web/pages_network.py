@@ -94,6 +94,11 @@ def _gateway_body(fields: dict[str, str]) -> tuple[str | None, GatewayBody]:
     return form.gateway_eui, GatewayBody(name=form.name, location=location, antenna_gain_dbi=form.antenna_gain_dbi)
 
 
+def _typed(value: Any) -> str:
+    """A value as a person types it."""
+    return "" if value is None else str(value).removesuffix(".0")
+
+
 async def new_gateway(request: web.Request) -> web.Response:
     """The form, and its sending."""
     fields = dict.fromkeys(_GATEWAY_FIELDS, "") | {"gateway_eui": request.query.get("eui", "")[:32]}
@@ -118,12 +123,12 @@ async def gateway(request: web.Request) -> web.Response:
     call, eui = call_of(request), _eui(request, "gateway_eui")
     record = await find_gateway(call, eui)
     problem = None
-    fields: dict[str, Any] = {name: getattr(record, name) for name in _GATEWAY_FIELDS}
+    fields: dict[str, str] = {name: _typed(getattr(record, name)) for name in _GATEWAY_FIELDS}
     if request.method == "POST":
         sent = await read_form(request)
         fields |= {name: sent.get(name, "") for name in _GATEWAY_FIELDS if name != "gateway_eui"}
         try:
-            _, body = _gateway_body({name: str(fields[name] or "") for name in _GATEWAY_FIELDS})
+            _, body = _gateway_body(fields)
             body = body.model_copy(update={"tags": record.tags})
             await write_gateway(call, eui, body)
             await call.audit("gateway.change", f"gateway/{eui}", {"name": body.name})

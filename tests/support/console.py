@@ -60,6 +60,7 @@ class Console:
     network: MemoryNetwork
     clock: Clock
     http: aiohttp.ClientSession
+    port: int = 0
     tokens: dict[str, str] = field(default_factory=dict)
 
     async def ask(self, method: str, path: str, **arguments: Any) -> Answer:
@@ -123,4 +124,4 @@ async def running_console(data_dir: Path, **http_settings: Any) -> AsyncIterator
     async with application(settings, network, clock, background=False) as (services, started):
         url = re.sub(r"^https", "http", started.url)
         async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
-            yield Console(url, services, started, network, clock, http)
+            yield Console(url, services, started, network, clock, http, started.port)
