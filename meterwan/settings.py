@@ -90,9 +90,9 @@ class LogSection(Section):
 class SupervisionSection(Section):
     """How a process that died is started again; the delay doubles with every death in a row."""
 
-    first_s: float = Field(default=0.2, gt=0)
-    most_s: float = Field(default=30.0, gt=0)
-    healthy_s: float = Field(default=120.0, gt=0)
+    first_s: float = Field(default=0.1, gt=0)
+    most_s: float = Field(default=3.0, gt=0)
+    healthy_s: float = Field(default=10.0, gt=0)
     """A process that lived this long starts anew with the first delay."""
 
 
