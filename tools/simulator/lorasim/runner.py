@@ -60,7 +60,7 @@ class Simulation:
                     remote_addr=self.server,
                 )
                 self._sockets[eui, pull] = transport
-        self._offset_us = self.world.start_us - round(time.monotonic() * 1e6)
+        self._offset_us = now_us() - round(time.monotonic() * 1e6)
         self.world.start(self.now_us())
         self.wake()
         return self
@@ -113,6 +113,7 @@ class Simulation:
 
 
 def now_us() -> int:
+    """Microseconds since 1970 by the wall clock."""
     return time.time_ns() // 1000
 
 

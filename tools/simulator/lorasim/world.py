@@ -12,6 +12,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from lorasim.air import Air
 from lorasim.clock import MeterClock
@@ -53,7 +54,7 @@ class _Group:
 
 @dataclass(slots=True)
 class World:
-    """See the module. ``start_us`` is the moment at which everything is switched on."""
+    """See the module. ``start_us`` is about when it will be switched on: :meth:`start` says exactly."""
 
     scenario: Scenario
     start_us: int
@@ -150,8 +151,7 @@ class World:
             return
         start = start_of(scenario, self.start_us)
         self.house = SimulatedHouse(scenario.house, self.seed or 0, start)
-        lead_in_us = round(scenario.clock.lead_in_s * 1e6)
-        self.clock = MeterClock(self.start_us + lead_in_us, to_us(start), self.speed or 1.0)
+        self.clock = self._clock(start)
         for module in self.house.modules:
             self.add_device(
                 DeviceConfig(
@@ -168,11 +168,17 @@ class World:
             if module.deaf:
                 self.air.deaf[module.dev_eui] = 0.5
 
+    def _clock(self, meter_start: datetime) -> MeterClock:
+        lead_in_us = round(self.scenario.clock.lead_in_s * 1e6)
+        return MeterClock(self.start_us + lead_in_us, to_us(meter_start), self.speed or 1.0)
+
     # ------------------------------------------------------------------------------------------------- life
 
     def start(self, now: int) -> None:
         """Switch everything on: gateways at once, devices within their spread."""
-        self._now = now
+        self._now = self.start_us = now
+        if self.house is not None:
+            self.clock = self._clock(self.house.start)
         self._record("run", {"scenario": self.scenario.name, "seed": self.seed, "speed": self.speed})
         for eui, gateway in self.gateways.items():
             self._record("gateway", {"gateway": f"{eui:016x}", "name": gateway.config.name})
