@@ -49,10 +49,15 @@ def fold(text: object) -> str:
     return "" if text is None else str(text).casefold()
 
 
-def contains(text: str) -> str:
-    """A LIKE pattern (``ESCAPE '\\'``) for a folded column that contains ``text``."""
-    escaped = fold(text.strip()).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def like(text: str) -> str:
+    """A LIKE pattern (``ESCAPE '\\'``) for a column that contains ``text``."""
+    escaped = text.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
+
+
+def contains(text: str) -> str:
+    """A LIKE pattern for a folded column that contains ``text``."""
+    return like(fold(text))
 
 
 def _engine(path: Path) -> Engine:

@@ -181,10 +181,10 @@ def _outermost(house: _House, first: int, last: int) -> _EndsOf:
     """First and last mark of each point between two days, both included."""
     marks = []
     for end in ("min", "max"):
-        # In SQLite the bare columns beside a lone min() or max() are those of its row.
         query = (
-            f"SELECT {_MARK}, {end}(b.day) FROM boundary b WHERE b.point_id IN {_OF_BUILDING}"
-            " AND b.day BETWEEN :first AND :last GROUP BY b.point_id"
+            f"SELECT {_MARK} FROM point p CROSS JOIN boundary b ON b.point_id = p.id AND b.day ="
+            f" (SELECT {end}(day) FROM boundary WHERE point_id = p.id AND day BETWEEN :first AND :last)"
+            " WHERE p.building_id = :building AND p.resource = :resource"
         )
         rows = house.connection.execute(query, {**house.parameters, "first": first, "last": last})
         marks.append({row[0]: _mark(row, house.zone) for row in rows})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from appserver.db import Database, contains
+from appserver.db import Database, contains, like
 from appserver.errors import RegistryError
 from appserver.metering.store import days_near, refresh
 from appserver.metering.timebase import zone_of
@@ -197,10 +197,17 @@ class LastReadingPage:
 
 
 _PLACE_KEY = "coalesce(CAST(pr.number AS INTEGER), 0), coalesce(pr.number, ''), m.resource, m.id"
-_FROM = """
+_FROM_METERS = """
   FROM meter m
   LEFT JOIN installation i ON i.meter_id = m.id AND i.removed_at_us IS NULL
   LEFT JOIN point p ON p.id = i.point_id
+"""
+_FROM_BUILDING = """
+  FROM point p
+  CROSS JOIN installation i ON i.point_id = p.id AND i.removed_at_us IS NULL
+  CROSS JOIN meter m ON m.id = i.meter_id
+"""  # CROSS keeps the order: a house is found without looking at the meters of the town
+_FROM_PLACE = """
   LEFT JOIN building b ON b.id = p.building_id
   LEFT JOIN premises pr ON pr.id = p.premises_id
   LEFT JOIN last_reading l ON l.meter_id = m.id AND l.register =
@@ -210,7 +217,11 @@ _DEV_EUI = (
     "(SELECT c.dev_eui FROM module_channel c WHERE c.meter_id = m.id AND c.valid_until_us IS NULL"
     " ORDER BY c.valid_from_us DESC LIMIT 1)"
 )
-_SEARCHED = ("m.serial", "m.model", "pr.account_number", "pr.number", "b.address", _DEV_EUI)
+_SEARCH = (
+    "(m.serial LIKE :exact ESCAPE '\\' OR m.model LIKE :exact ESCAPE '\\' OR pr.account_number LIKE :exact ESCAPE '\\'"
+    " OR pr.number = :word OR b.id IN (SELECT id FROM building WHERE fold(address) LIKE :folded ESCAPE '\\')"
+    " OR m.id IN (SELECT meter_id FROM module_channel WHERE valid_until_us IS NULL AND dev_eui LIKE :exact ESCAPE '\\'))"
+)
 
 
 def last_readings(
@@ -225,32 +236,32 @@ def last_readings(
     """Meters with their last reading of the principal register; a page by key.
 
     In the order of flats within a building, else in that of the registry. ``q`` is a part of the serial number, model,
-    account, flat, address or DevEUI; ``silent_since_us`` leaves only those without a reading received since. Raises
-    RegistryError ``invalid`` for a cursor that is not one.
+    account, address or DevEUI, or the number of a flat; ``silent_since_us`` leaves only those without a reading
+    received since. Raises RegistryError ``invalid`` for a cursor that is not one.
     """
     conditions: list[str] = ["1"]
-    parameters: list[Any] = []
+    parameters: dict[str, Any] = {"limit": limit + 1}
     if building_id is not None:
-        conditions.append("p.building_id = ?")
-        parameters.append(building_id)
+        conditions.append("p.building_id = :building")
+        parameters["building"] = building_id
     if resource:
-        conditions.append("m.resource = ?")
-        parameters.append(resource)
+        conditions.append("m.resource = :resource")
+        parameters["resource"] = resource
     if silent_since_us is not None:
-        conditions.append("coalesce(l.received_at_us, 0) < ?")
-        parameters.append(silent_since_us)
+        conditions.append("coalesce(l.received_at_us, 0) < :since")
+        parameters["since"] = silent_since_us
     if q.strip():
-        conditions.append("(" + " OR ".join(f"fold({c}) LIKE ? ESCAPE '\\'" for c in _SEARCHED) + ")")
-        parameters += [contains(q)] * len(_SEARCHED)
-    key, length = (_PLACE_KEY, 4) if building_id is not None else ("m.id", 1)
+        conditions.append(_SEARCH)
+        parameters |= {"exact": like(q), "folded": contains(q), "word": q.strip()}
+    key, length, source = ("m.id", 1, _FROM_METERS) if building_id is None else (_PLACE_KEY, 4, _FROM_BUILDING)
     if cursor:
-        conditions.append(f"({key}) > ({', '.join('?' * length)})")
-        parameters += read_cursor(cursor, length)
+        conditions.append(f"({key}) > ({', '.join(f':k{n}' for n in range(length))})")
+        parameters |= {f"k{n}": value for n, value in enumerate(read_cursor(cursor, length))}
     rows = db.rows(
         f"SELECT m.id, m.serial, m.model, m.resource, m.verification_until, p.id, p.role, b.id, b.address, pr.id,"
         f" pr.number, pr.account_number, {_DEV_EUI}, l.value_micro, l.measured_at_us, l.quality, l.received_at_us,"
-        f" {key} {_FROM} WHERE {' AND '.join(conditions)} ORDER BY {key} LIMIT ?",
-        [*parameters, limit + 1],
+        f" {key} {source} {_FROM_PLACE} WHERE {' AND '.join(conditions)} ORDER BY {key} LIMIT :limit",
+        parameters,
     )
     items = [LastReadingRow(*_with_value((*row[:4], UNITS[row[3]], *row[4:17]), 14)) for row in rows[:limit]]
     return LastReadingPage(items, write_cursor(rows[limit - 1][17:]) if len(rows) > limit else None)
