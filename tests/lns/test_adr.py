@@ -1,0 +1,148 @@
+"""ADR: the recommended algorithm's decisions, and how the server asks, waits, believes and gives up."""
+
+from __future__ import annotations
+
+import pytest
+
+from lns.adr import ALGORITHMS, Current, Limits, chosen
+from lns.adr.recommended import loss_of, nb_trans_for
+from lns.mac.state import Sample
+from tests.support.lab import SECOND_US, Lab
+from tests.support.node import Down, Node
+
+LIMITS = Limits(max_dr=5, max_tx_power=7, required_snr_db=-20.0, margin_db=10.0)
+recommended = ALGORITHMS["recommended"]
+
+
+def samples(snr_db: float, count: int = 20, step: int = 1) -> list[Sample]:
+    return [Sample(number * step, snr_db) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("snr_db", "dr", "tx_power", "expected"),
+    [
+        (-10.0, 0, 0, (0, 0)),  # 0 dB to spare
+        (-7.1, 0, 0, (0, 0)),
+        (-7.0, 0, 0, (1, 0)),
+        (0.0, 0, 0, (3, 0)),
+        (5.0, 0, 0, (5, 0)),
+        (8.0, 0, 0, (5, 1)),
+        (40.0, 0, 0, (5, 7)),
+        (-13.0, 0, 2, (0, 1)),  # one step missing: more power
+        (-40.0, 0, 2, (0, 0)),
+        (-40.0, 4, 0, (4, 0)),  # never a lower data rate
+    ],
+)
+def test_decisions_on_a_full_history(snr_db: float, dr: int, tx_power: int, expected: tuple[int, int]) -> None:
+    decision = recommended(samples(snr_db), Current(dr, tx_power, 1), LIMITS)
+    assert (decision.dr, decision.tx_power) == expected
+    assert decision.changes is (expected != (dr, tx_power))
+    assert decision.reason
+
+
+def test_few_frames_decide_little() -> None:
+    assert not recommended(samples(20.0, 4), Current(0, 0, 1), LIMITS).changes
+    decision = recommended(samples(20.0, 5), Current(0, 0, 1), LIMITS)
+    assert (decision.dr, decision.tx_power) == (5, 0)
+    assert recommended(samples(-30.0, 5), Current(3, 4, 1), LIMITS).tx_power < 4
+
+
+@pytest.mark.parametrize(
+    ("loss", "now", "then"), [(0.0, 1, 1), (0.0, 3, 2), (0.07, 1, 1), (0.2, 1, 2), (0.5, 1, 3), (0.07, 3, 3)]
+)
+def test_repetitions_by_loss(loss: float, now: int, then: int) -> None:
+    assert nb_trans_for(loss, now) == then
+
+
+def test_loss_is_read_off_the_counters() -> None:
+    assert loss_of(samples(0.0)) == 0.0
+    assert loss_of(samples(0.0, 20, step=2)) == pytest.approx(1 - 20 / 39)
+    assert loss_of([]) == loss_of(samples(0.0, 1)) == 0.0
+
+
+def test_who_chooses() -> None:
+    assert chosen("default", "default") == "recommended"
+    assert chosen("off", "recommended") == "off"
+    assert chosen("default", "off") == "off"
+    assert not ALGORITHMS["off"](samples(20.0), Current(0, 0, 1), LIMITS).changes
+
+
+# ------------------------------------------------------------------------------------------------ on the server
+
+
+def strong_uplinks(lab: Lab, node: Node, count: int) -> list[Down]:
+    """So many uplinks at DR0 with plenty of signal; the downlinks they got."""
+    downs: list[Down] = []
+    for _ in range(count):
+        sent = lab.uplink(node.up(adr=True), datr="SF12BW125", lsnr=5.0)
+        downs += [node.read(one.phy) for one in sent]
+        lab.advance(5 * SECOND_US)
+    return downs
+
+
+@pytest.fixture
+def node(lab: Lab) -> Node:
+    lab.gateway()
+    return lab.abp(profile=lab.profile("1.0.3", adr="recommended"))
+
+
+def test_request_after_five_frames(lab: Lab, node: Node) -> None:
+    (down,) = strong_uplinks(lab, node, 5)
+    cid, dr_power, mask, redundancy = down.f_opts[0], down.f_opts[1], down.f_opts[2:4], down.f_opts[4]
+    assert (cid, dr_power >> 4, dr_power & 15) == (0x03, 5, 0)
+    assert (int.from_bytes(mask, "little"), redundancy) == (0b11, 1)
+    assert "DR0→DR5" in lab.call("session", key=node.dev_eui).adr_reason
+    assert strong_uplinks(lab, node, 2) == [], "it waits for the answer"
+
+
+def test_accepted(lab: Lab, node: Node) -> None:
+    strong_uplinks(lab, node, 5)
+    assert lab.uplink(node.up(adr=True, f_opts=b"\x03\x07"), datr="SF7BW125", lsnr=3.0) == []
+    session = lab.call("session", key=node.dev_eui)
+    assert (session.dr, session.nb_trans) == (5, 1)
+    assert strong_uplinks(lab, node, 3) == [], "the history began anew"
+
+
+def test_refusals_teach_and_end(lab: Lab, node: Node) -> None:
+    """Data rate refused: the next request is for less; after three refusals it stays as it is."""
+    asked = [strong_uplinks(lab, node, 5)[0].f_opts[1] >> 4]
+    for _ in range(6):
+        sent = lab.uplink(node.up(adr=True, f_opts=b"\x03\x05"), datr="SF12BW125", lsnr=5.0)
+        asked += [node.read(one.phy).f_opts[1] >> 4 for one in sent]
+        lab.advance(5 * SECOND_US)
+    assert asked == [5, 4, 3]
+    entries = lab.events("log")
+    assert len(entries) == 3 and all("data rate refused" in entry.text for entry in entries)
+
+
+def test_lost_answers_end_too(lab: Lab, node: Node) -> None:
+    downs = strong_uplinks(lab, node, 40)
+    assert len(downs) == 3
+
+
+def test_request_that_could_not_be_sent_is_no_refusal(lab: Lab, node: Node) -> None:
+    """Without tmst there is no downlink: the device has refused nothing."""
+    for _ in range(30):
+        lab.uplink(node.up(adr=True), datr="SF12BW125", lsnr=5.0, tmst=None)
+    assert lab.air == []
+    assert len(strong_uplinks(lab, node, 1)) == 1
+
+
+def test_without_the_adr_bit_nothing_is_asked(lab: Lab, node: Node) -> None:
+    for _ in range(8):
+        assert lab.uplink(node.up(), datr="SF12BW125", lsnr=5.0) == []
+
+
+def test_history_survives_nothing_and_harms_nothing(lab: Lab, node: Node) -> None:
+    """INV-36: after a restart it needs its five frames again, and begins from what the device uses."""
+    strong_uplinks(lab, node, 4)
+    lab.kill()
+    assert strong_uplinks(lab, node, 4) == []
+    assert len(strong_uplinks(lab, node, 1)) == 1
+
+
+def test_new_session_begins_anew(lab: Lab, node: Node) -> None:
+    strong_uplinks(lab, node, 6)
+    fresh = lab.abp(1, profile="quiet-1.0.3")
+    assert strong_uplinks(lab, fresh, 4) == []
+    assert len(strong_uplinks(lab, fresh, 1)) == 1
