@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import shutil
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ def run(loaded: Loaded, scenario: str, speed: float | None) -> None:
 
     print("Starting the server and building the house …", flush=True)
     serve_all(loaded, house)
+    print("\nStopped.", flush=True)
 
 
 def mark(data: DataDir) -> Path:
@@ -80,6 +82,7 @@ def feed(loaded: Loaded, name: str, speed: float | None) -> None:
     from lorasim.house import gateway_rows, import_rows
     from lorasim.scenario import ScenarioError, load
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # unwinds, so that the terminal gets its cursor back
     data = DataDir(loaded.settings.data_dir)
     try:
         scenario: Scenario = load(name)
