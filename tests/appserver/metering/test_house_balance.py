@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from datetime import date, timedelta
 from decimal import Decimal
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from appserver.db import Database
+from appserver import registry
+from appserver.db import Database, open_database
 from appserver.errors import RegistryError
+from appserver.ingest import Ingest
 from appserver.metering import (
     add_manual_reading,
     collection,
@@ -19,8 +22,9 @@ from appserver.metering import (
     point_readings,
 )
 from appserver.metering.store import rebuild
+from internalapi.messages import Event
 from tests.support import satka as support
-from tests.support.satka import GAPPY, NO_METER, REPLACED, SILENT, Satka, microseconds, midnight
+from tests.support.satka import GAPPY, NO_METER, REPLACED, SILENT, Satka, karat, microseconds, midnight
 
 FIRST, LAST = date(2026, 10, 1), date(2026, 11, 1)
 
@@ -201,6 +205,44 @@ def test_readings_of_a_point_with_provenance(satka: Satka) -> None:
     )
     with pytest.raises(RegistryError):
         point_readings(satka.db, point_id=point, cursor="nonsense")
+
+
+def test_half_of_the_meters_forty_minutes_slow(tmp_path: Path) -> None:
+    """FR-02: the balance of the month differs by 0.1 % at most."""
+    totals = []
+    for slow in (False, True):
+        db = open_database(tmp_path / f"{slow}.db")
+        organisation = registry.create(db, "organisation", {"name": "УК"})
+        place = {"organisation_id": organisation.id, "address": "Сатка", "timezone": support.ZONE.key}
+        building = registry.create(db, "building", place)
+        rng, events = random.Random(5), []
+        for flat in range(1, 21):
+            point = registry.create(
+                db, "point", {"building_id": building.id, "resource": "cold_water", "name": str(flat)}
+            )
+            meter = registry.create(db, "meter", {"serial": str(flat), "resource": "cold_water"})
+            registry.install(db, point.id, meter.id, date(2026, 9, 30), Decimal(0))
+            registry.bind_channel(db, f"70b3d5e75e0000{flat:02x}", meter.id)
+            value, delay = Decimal(5), timedelta(minutes=40 if slow and flat % 2 else 0)
+            for day in range(32):
+                passed = Decimal(rng.randrange(500, 6000)).scaleb(-4)
+                stamp = midnight(FIRST + timedelta(days=day))
+                shown = value + (passed / 36).quantize(Decimal("0.0001")) * bool(delay)
+                events.append((stamp + delay, f"70b3d5e75e0000{flat:02x}", karat(shown, stamp)))
+                value += passed
+        Ingest(db).take(
+            [
+                Event(
+                    id=n, type="up", time_us=microseconds(at), dev_eui=eui, codec="karat", f_port=5, f_cnt=n, data=data
+                )
+                for n, (at, eui, data) in enumerate(sorted(events), 1)
+            ]
+        )
+        totals.append(house_balance(db, building.id, "cold_water", FIRST, LAST, "month").total.individual)
+        db.close()
+    right, skewed = totals
+    assert right != skewed
+    assert abs(skewed - right) / right <= Decimal("0.001")
 
 
 def test_manual_reading_fills_a_gap(tmp_path: Path) -> None:
