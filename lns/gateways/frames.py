@@ -16,6 +16,7 @@ class RxFrame:
         "antenna",
         "board",
         "channel",
+        "codr",
         "datr",
         "frequency_hz",
         "gateway",
@@ -46,6 +47,7 @@ class RxFrame:
         antenna: int | None = None,
         board: int | None = None,
         gateway_time_us: int | None = None,
+        codr: str = "",
     ) -> None:
         self.gateway = gateway
         self.phy = phy
@@ -66,6 +68,8 @@ class RxFrame:
         self.antenna = antenna
         self.board = board
         self.gateway_time_us = gateway_time_us
+        self.codr = codr
+        """Code rate; tells the data rates of LR-FHSS apart."""
 
 
 @dataclass(slots=True, frozen=True)

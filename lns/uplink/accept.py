@@ -38,7 +38,7 @@ def accept(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) -> No
     except FrameError:
         counters["bad_frames"] += 1
         return
-    dr = state.plan.dr_of(rx.datr)
+    dr = state.plan.dr_of(rx.datr, rx.codr)
     if dr is None:
         counters["unknown_data_rate"] += 1
         return

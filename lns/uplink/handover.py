@@ -49,7 +49,7 @@ def hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmission
     best = max(gathered.copies, key=events.signal)
     session.rssi_dbm, session.snr_db = best.rssi_dbm, best.snr_db
     _take_ack(state, session, bool(f_ctrl & F_CTRL_ACK), now)
-    context = MacContext(state, session, session.device, gathered, adr, adr and bool(f_ctrl & F_CTRL_ADR_ACK_REQ), now)
+    context = MacContext(state, session, session.device, gathered, adr, bool(f_ctrl & F_CTRL_ADR_ACK_REQ), now)
     mac.handle(_mac_commands(cipher, session, gathered.f_cnt, f_opts, f_port, data), context)
     return _answer(state, session, gathered, ack_f_cnt, context, now)
 

@@ -56,7 +56,7 @@ def accept_join(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) 
         state.counters["late_copies"] += 1
         return
     device = state.devices.get(request.dev_eui)
-    dr = state.plan.dr_of(rx.datr)
+    dr = state.plan.dr_of(rx.datr, rx.codr)
     if device is None or dr is None:
         state.counters["join_unknown_device" if device is None else "unknown_data_rate"] += 1
         return

@@ -61,6 +61,7 @@ class Rxpk(Struct, gc=False):
     brd: int | None = None
     ant: int | None = None
     time: str | None = None
+    codr: str | None = None
     rsig: list[Rsig] | None = None
 
 
@@ -142,7 +143,7 @@ def _readable_rxpk(entry: Any) -> Rxpk:
     if freq is None:
         raise FrameError("rxpk without freq")
     rsig = entry.get("rsig")
-    when = entry.get("time")
+    when, codr = entry.get("time"), entry.get("codr")
     return Rxpk(
         freq=freq,
         data=lenient_base64(data),
@@ -156,6 +157,7 @@ def _readable_rxpk(entry: Any) -> Rxpk:
         brd=_integer(entry.get("brd")),
         ant=_integer(entry.get("ant")),
         time=when if isinstance(when, str) else None,
+        codr=codr if isinstance(codr, str) else None,
         rsig=[_patient_rsig(one) for one in rsig[:16] if isinstance(one, dict)] if isinstance(rsig, list) else None,
     )
 

@@ -115,6 +115,7 @@ class GwmpFront:
                 antenna,
                 rxpk.brd,
                 None if rxpk.time is None else codec.gateway_time_us(rxpk.time),
+                rxpk.codr or "",
             ),
             now,
         )
