@@ -296,6 +296,31 @@ def redecode(
             last = rows[-1][0]
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingFrame:
+    """A kept frame that gave no readings yet."""
+
+    id: int
+    dev_eui: str
+    received_at_us: int
+    f_port: int | None
+    data: bytes
+    codec: str
+    state: str
+    """``undecoded`` or ``unbound``."""
+    reason: str
+
+
+def waiting_frames(db: Database, dev_eui: str = "", before: int | None = None, limit: int = 100) -> list[WaitingFrame]:
+    """Frames that wait for a codec or for the binding of their channel, newest first; ``before`` is an id."""
+    rows = db.rows(
+        "SELECT id, dev_eui, received_at_us, f_port, data, codec, state, reason FROM uplink WHERE state <> 'decoded'"
+        " AND (?1 = '' OR dev_eui = ?1) AND (?2 IS NULL OR id < ?2) ORDER BY id DESC LIMIT ?3",
+        (dev_eui, before, limit),
+    )
+    return [WaitingFrame(*row) for row in rows]
+
+
 # --------------------------------------------------------------------------------------------------------- the consumer
 
 

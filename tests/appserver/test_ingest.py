@@ -18,7 +18,7 @@ from appserver import codecs, registry
 from appserver.codecs import base as codec_base
 from appserver.db import Database, open_database
 from appserver.errors import RegistryError
-from appserver.ingest import Ingest, consume, redecode
+from appserver.ingest import Ingest, consume, redecode, waiting_frames
 from appserver.metering import add_manual_reading, house_balance, point_readings
 from internalapi.client import NetworkUnavailable
 from internalapi.messages import Event, EventsResult, NetworkStatus
@@ -207,6 +207,15 @@ def test_undecoded_frames_stay_and_are_decoded_again(db: Database, monkeypatch: 
         ("decoded", "no application data", "karat"),
         ("undecoded", "the device's profile has no codec", ""),
     ]
+
+    waiting = waiting_frames(db)
+    assert [(f.f_port, f.data, f.state) for f in waiting] == [
+        (5, b"\x05", "undecoded"),
+        (5, struct.pack("<I", 103_500), "undecoded"),
+        (5, b"\x01\x02\x03", "undecoded"),
+    ]
+    assert [f.id for f in waiting_frames(db, EUI, before=waiting[0].id, limit=1)] == [waiting[1].id]
+    assert waiting_frames(db, "0000000000000000") == []
 
     def mine(f_port: int, data: bytes) -> codec_base.Decoded:
         value = Decimal(int.from_bytes(data, "little")).scaleb(-3)
