@@ -287,11 +287,11 @@ def _placeholders(settings: Settings, origins: dict[Key, str]) -> Iterator[str]:
 
 
 def _unknown_region(settings: Settings, origins: dict[Key, str]) -> Iterator[str]:
+    """Whether region and preset exist, also among the operator's own plans in ``regions`` of the data folder."""
     import regional
 
-    own_plans = settings.data_dir / "regions"
-    if own_plans.is_dir():
-        regional.use_folder(own_plans)
+    own = settings.data_dir / "regions"
+    regional.use_folder(own if own.is_dir() else None)
     if settings.region not in regional.names():
         known = ", ".join(regional.names())
         yield f'region = "{settings.region}" ({origins.get(("region",), "default")}): no such region; there are {known}'
@@ -299,7 +299,7 @@ def _unknown_region(settings: Settings, origins: dict[Key, str]) -> Iterator[str
     try:
         presets = regional.plan(settings.region).presets
     except regional.PlanError as error:
-        yield str(error)
+        yield f"region plan {settings.region}: {error}"
         return
     channels = settings.for_network().channels
     if channels != "default" and channels not in presets:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import regional
 from meterwan.errors import SettingsError
 from meterwan.settings import Settings, load
 
@@ -105,3 +106,19 @@ def test_sections_hold_every_setting_of_the_rooms() -> None:
     settings = Settings()
     assert settings.for_network().model_dump() == type(settings.for_network())(data_dir=Path("data")).model_dump()
     assert settings.for_application().language == "ru"
+
+
+def test_region_plans_of_ones_own_lie_in_the_data_folder(tmp_path: Path) -> None:
+    regions = tmp_path / "regions"
+    regions.mkdir()
+    shipped = Path(regional.__file__).parent / "plans" / "RU864.toml"
+    (regions / "MY864.toml").write_text(shipped.read_text().replace('"RU864"', '"MY864"'))
+    given = [f"data_dir={tmp_path}", "region=MY864"]
+    try:
+        assert load(environment={}, overrides=given).settings.for_network().region == "MY864"
+        (regions / "MY864.toml").write_text("nonsense = ")
+        with pytest.raises(SettingsError) as refused:
+            load(environment={}, overrides=given)
+        assert "MY864" in refused.value.lines[0]
+    finally:
+        regional.use_folder(None)
