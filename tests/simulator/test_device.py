@@ -363,3 +363,26 @@ def test_tampered_downlink_is_refused(make_lab: MakeLab) -> None:
     lab.queue(f_port=5, data=b"x")
     lab.run(5)
     assert lab.lines("downlink_refused")[0]["why"] == "MIC"
+
+
+def test_switched_off_is_silent_and_deaf(make_lab: MakeLab) -> None:
+    lab = make_lab(interval_s=5)
+    lab.run(12)
+    lab.device_does(lambda now: lab.device.stop())
+    lab.run(30)
+    said = len(lab.lines("uplink"))
+    assert not lab.device.listening and lab.device.timer() is None
+    lab.device_does(lambda now: lab.device.restart(now, keep_session=True))
+    lab.run(30)
+    assert len(lab.lines("uplink")) > said
+
+
+def test_a_payload_too_long_for_its_data_rate_is_given_up(make_lab: MakeLab) -> None:
+    """115 bytes at DR3, 51 at DR0 (RP002-1.0.4, RU864)."""
+    lab = make_lab("payload_bytes = 60", interval_s=20)
+    lab.run(30)
+    lab.queue(f_opts=mac.LinkADRReq(dr=0, tx_power=0, ch_mask=0x7F, nb_trans=1).encode())
+    lab.run(60)
+    given_up = lab.lines("too_long")
+    assert given_up and {(line["length"], line["limit"]) for line in given_up} == {(60, 51)}
+    assert lab.lines("uplink")[-1]["f_port"] is None

@@ -120,6 +120,12 @@ def test_import_rows_fit_the_import_table(house: SimulatedHouse) -> None:
         assert Decimal(row["start_value"]) * 10_000 == house.shown_units(module, house.start_us)
         assert row["role"] == ("individual" if row["premises"] else "house")
     assert len({row["serial"] for row in rows}) == len({row["dev_eui"] for row in rows}) == 122
+    assert [rows[n]["device_name"] for n in (0, 39, 40, 121)] == [
+        "подъезд 1, кв. 1, ХВС",
+        "подъезд 1, кв. 20, ГВС",
+        "подъезд 2, кв. 21, ХВС",
+        "ОДПУ, ГВС",
+    ]
     common = [row for row in rows if row["role"] == "house"]
     assert [(row["resource"], row["pulse_weight"]) for row in common] == [
         ("cold_water", "0.0100"),

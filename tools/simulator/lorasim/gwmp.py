@@ -59,8 +59,6 @@ class TxPacket:
     inverted: bool = True
     """``ipol``: true for downlinks, or devices do not hear them."""
     no_crc: bool = False
-    codr: str = "4/5"
-    preamble: int = 8
 
 
 def parse(datagram: bytes) -> FromServer:
@@ -90,8 +88,6 @@ def parse_txpk(body: bytes) -> TxPacket:
             tmms=None if txpk.get("tmms") is None else int(txpk["tmms"]),
             inverted=bool(txpk.get("ipol", False)),
             no_crc=bool(txpk.get("ncrc", False)),
-            codr=str(txpk.get("codr", "4/5")),
-            preamble=int(txpk.get("prea", 8)),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, binascii.Error) as error:
         raise FrameError(f"PULL_RESP: txpk cannot be read: {type(error).__name__} {error}") from error

@@ -214,6 +214,8 @@ def _import_row(scenario: Scenario, house: SimulatedHouse, index: int, module: M
     # verified at a factory some years ago; a few are due soon, so that the register has something to show
     verified = date(house.start.year - 1 - index % 5, 1 + index * 7 % 12, 1 + index * 5 % 28)
     years = 6 if meter.resource == "cold_water" or not meter.flat else 5
+    entrance = (meter.flat - 1) * config.entrances // config.flats + 1
+    place = f"подъезд {entrance}, кв. {meter.flat}" if meter.flat else "ОДПУ"
     row = {
         "organisation": config.organisation,
         "organisation_kind": "management_company",
@@ -240,7 +242,7 @@ def _import_row(scenario: Scenario, house: SimulatedHouse, index: int, module: M
         "start_value": cubic_metres(meter.start_units),
         "dev_eui": f"{module.dev_eui:016x}",
         "channel": "1",
-        "device_name": f"кв. {meter.flat}, {WATER[meter.resource]}" if meter.flat else f"ОДПУ, {WATER[meter.resource]}",
+        "device_name": f"{place}, {WATER[meter.resource]}",
         "profile": module.profile,
         "join_eui": f"{module.join_eui:016x}",
         "app_key": module.app_key.hex(),
