@@ -63,6 +63,15 @@ class Server:
             return pid
         return None
 
+    def is_well(self, part: str) -> bool:
+        """True when this process answers that it serves."""
+        address = self.program.metrics if part == "network" else self.program.http
+        try:
+            with urllib.request.urlopen(f"http://{address}/healthz", timeout=2) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
     def kill(self, part: str) -> bool:
         """``kill -9`` one process; False when it was not there to be killed."""
         pid = self.pid(part)
