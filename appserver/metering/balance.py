@@ -102,7 +102,11 @@ class Balance:
     unmetered: int
     """Flats of the building without one."""
     total: PeriodRow
-    """Over the part of the asked time for which there is any value; its ``start`` and ``end`` say which."""
+    """Over the part of the asked time that the meters have told; its ``start`` and ``end`` say which.
+
+    It ends with the last midnight known of nine tenths of the points, so that a day that is still coming in does not look
+    like a loss.
+    """
     periods: list[PeriodRow] = field(default_factory=list)
     points: list[PointRow] = field(default_factory=list)
     """Over the same part as ``total``: common meters first, then by premises."""

@@ -166,15 +166,28 @@ def _periods(house: _House, from_date: date, to_date: date, step: str) -> list[t
 
 def _daily(house: _House, from_date: date, to_date: date, step: str) -> _Read:
     pairs = _periods(house, from_date, to_date, step)
-    whole = _outermost(house, pairs[0][0], pairs[-1][1])
+    first, last = pairs[0][0], pairs[-1][1]
+    settled = _settled(house, first, last)
+    whole = _outermost(house, first, settled)
     if step == "day":
         ends_of = _day_by_day(house, pairs)
-    elif len(pairs) == 1:
+    elif len(pairs) == 1 and settled == last:
         ends_of = [whole]
     else:
         ends_of = [_outermost(house, first, last) for first, last in pairs]
     periods = [_Period(midnight_us(first, house.zone), midnight_us(last, house.zone)) for first, last in pairs]
     return periods, ends_of, whole
+
+
+def _settled(house: _House, first: int, last: int) -> int:
+    """The last midnight that nine tenths of the points have told: after a midnight, meters take hours to report it."""
+    counts = house.connection.execute(
+        f"SELECT day, count(*) FROM boundary WHERE point_id IN {_OF_BUILDING} AND day BETWEEN :first AND :last GROUP BY day",
+        {**house.parameters, "first": first, "last": last},
+    ).fetchall()
+    most = max((count for _, count in counts), default=0)
+    told = [day for day, count in counts if count * 10 >= most * 9]
+    return max(told) if told and max(told) > min(day for day, _ in counts) else last
 
 
 def _outermost(house: _House, first: int, last: int) -> _EndsOf:

@@ -112,6 +112,20 @@ def test_months_of_a_longer_time_and_before_the_meters(satka: Satka) -> None:
     assert balance.total.house == october.house
 
 
+def test_midnight_that_is_still_coming_in_is_no_loss(satka: Satka) -> None:
+    """The common meter tells midnight at once, flats within hours: the total waits for them, the day's row shows it."""
+    coming = midnight(LAST + timedelta(days=1))
+    meter_id = satka.meters[0, "cold_water"]
+    value = satka.db.rows("SELECT value_micro FROM last_reading WHERE meter_id = ?", (meter_id,))[0][0]
+    at_us = microseconds(coming)
+    add_manual_reading(satka.db, meter_id, Decimal(value).scaleb(-6) + 10, at_us, at_us + 1, "ivanov")
+    for step in ("month", "day"):
+        balance = house_balance(satka.db, satka.building_id, "cold_water", FIRST, LAST + timedelta(days=1), step)
+        assert balance.total.end == midnight(LAST)
+        assert (balance.total.partial, balance.total.house) == (0, satka.volumes[0, "cold_water"])
+    assert (balance.periods[-1].house, balance.periods[-1].missing) == (Decimal(10), 59)
+
+
 def test_a_month_takes_ten_milliseconds(satka: Satka) -> None:
     """60 flats × 2 resources; the best of several runs, as other programs may hold the processor."""
     for resource in ("cold_water", "hot_water"):
