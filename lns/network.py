@@ -94,7 +94,7 @@ class Network:
         waiting = load(self.state, reader, now, self._restored)
         reader.close()
         for gathered in waiting:
-            self.engine.recover(gathered, now)
+            self.guarded(self.engine.recover, gathered, now)
         self.state.batch.operations.append(("prune_sessions", (self.state.handed_over_id,)))
         self._writer = Writer(
             self._journal,
@@ -112,10 +112,11 @@ class Network:
             task.cancel()
         if self._timer_handle is not None:
             self._timer_handle.cancel()
-        try:
-            await asyncio.wait_for(self.durable(), 5.0)
-        except TimeoutError:
-            log.warning("stopped with frames that could not be written; they were not acknowledged")
+        if not self.failed.done():
+            try:
+                await asyncio.wait_for(self.durable(), 5.0)
+            except TimeoutError:
+                log.warning("stopped with frames that could not be written; they were not acknowledged")
         if self._pump_handle is not None:
             self._pump_handle.cancel()
         await self._loop.run_in_executor(None, self._writer.stop)

@@ -77,8 +77,15 @@ class Journal:
     """One SQLite file. :meth:`commit` is called from one thread only, :meth:`reader` opens further connections."""
 
     def __init__(self, path: Path) -> None:
+        """Open ``path``, made when it is not there. Raises StoreError when it is no journal or a newer one."""
         self.path = path
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        try:
+            self._open()
+        except sqlite3.Error as error:
+            raise StoreError(f"{path} cannot be opened as the network's journal: {error}", fatal=True) from error
+
+    def _open(self) -> None:
+        self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=64)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA busy_timeout = 5000")

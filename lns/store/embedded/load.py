@@ -17,6 +17,7 @@ from lns.state import NetworkState
 from lns.store.embedded.statements import MARKS
 from lns.uplink.gather import Gathered, Kind
 from lns.uplink.reception import from_detail
+from lorawan.errors import FrameError, StateError
 from lorawan.identifiers import DevAddr
 
 RESTORE_SKIP = 1024
@@ -116,6 +117,8 @@ def _sessions(state: NetworkState, db: sqlite3.Connection, restored: bool) -> di
         session.dr, session.tx_power, session.nb_trans, session.adr_reason = row[16], row[17], row[18], row[19]
         session.last_seen_us, session.rssi_dbm, session.snr_db, session.gateways = row[20], row[21], row[22], row[23]
         sessions[session.id] = session
+        if len(sessions) == 1:
+            _check_key(state, session)
         if row[6]:
             continue  # ended: kept only for frames that wait to be handed over
         if restored:
@@ -128,6 +131,17 @@ def _sessions(state: NetworkState, db: sqlite3.Connection, restored: bool) -> di
         else:
             device.pending = session
     return sessions
+
+
+def _check_key(state: NetworkState, session: Session) -> None:
+    """One session shows whether the key-encryption key is the right one. Raises StateError."""
+    try:
+        state.keys.unseal(session.sealed_keys, session.lorawan_1_1)
+    except FrameError as error:
+        raise StateError(
+            f"the key-encryption key does not open the session keys in network.db ({error}): "
+            "put the kek file that belongs to this data folder back"
+        ) from error
 
 
 def _radio(state: NetworkState, text: str) -> RadioParameters:
