@@ -7,6 +7,8 @@ import random
 import pytest
 from lorasim.crypto import SessionKeys
 
+from lns.keys import KeyRing
+from lorawan.errors import StateError
 from tests.support.lab import KEK, SECOND_US, WINDOW_US, Lab, Sent
 from tests.support.node import Node
 from tests.support.otaa_device import OtaaDevice
@@ -245,6 +247,17 @@ def joined(lab: Lab, device: OtaaDevice, dev_nonce: int) -> Node:
     return Node(
         accept.dev_addr, SessionKeys.of_1_0(accept.keys["NwkSKey"], accept.keys["AppSKey"]), 0, f"{device.dev_eui:016x}"
     )
+
+
+def test_wrong_key_encryption_key_is_told_before_anything_is_lost(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway, node = lab.gateway(), lab.abp()
+    gateway.hear(node.up(b"\x01"))
+    monkeypatch.setattr("tests.support.lab.KeyRing", lambda kek: KeyRing(bytes(32)))
+    with pytest.raises(StateError, match="kek file"):
+        lab.kill()
+    monkeypatch.undo()
+    lab.kill()
+    assert lab.ups() == [(0, b"\x01")]
 
 
 def test_key_encryption_key_is_not_in_any_file(lab: Lab) -> None:
