@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -14,6 +14,8 @@ from meterwan.errors import Failure
 
 if TYPE_CHECKING:
     from meterwan.settings import Loaded
+
+T = TypeVar("T")
 
 Config = Annotated[
     Path | None,
@@ -42,39 +44,63 @@ def group(help: str) -> typer.Typer:
 
 
 class Network:
-    """Synchronous calls to the network process of a data folder; a context manager."""
+    """The network server of a data folder for one command, running or stopped; a context manager.
+
+    While a server runs, its network process is asked; otherwise the folder is opened, under its locks.
+    """
 
     def __init__(self, loaded: Loaded) -> None:
         import asyncio
 
-        from internalapi.client import NetworkClient, socket_path
-        from meterwan.datadir import DataDir
-
-        data = DataDir(loaded.settings.data_dir)
-        self._path = data.path
-        token = data.read_token() if data.token.exists() else "-"
+        self._settings = loaded.settings
         self._runner = asyncio.Runner()
-        self._client = NetworkClient(socket_path(data.path), token)
+        self._client: Any = None
 
     def __enter__(self) -> Network:
         self._runner.__enter__()
+        try:
+            self._client = self._runner.run(self._connect())
+        except BaseException:
+            self._runner.close()
+            raise
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._runner.run(self._client.close())
+    def __exit__(self, *_: object) -> None:
+        self._runner.run(self._client.__aexit__(None, None, None))
         self._runner.close()
 
-    def call(self, method: str, **fields: Any) -> Any:
-        """Call a method of ``internalapi.messages``. Raises Failure with the server's reason."""
+    async def _connect(self) -> Any:
+        from internalapi.client import NetworkClient, NetworkUnavailable, socket_path
+        from meterwan.datadir import DataDir
+
+        data = DataDir(self._settings.data_dir)
+        if not (data.path / "network.db").exists() or not data.token.exists():
+            raise Failure(f"there is no server's data in {data.path}; start it first: meterwan serve")
+        client = NetworkClient(socket_path(data.path), data.read_token())
+        try:
+            await client.status()
+            return client
+        except NetworkUnavailable:
+            await client.close()
+        from meterwan.offline import OfflineNetwork
+
+        return await OfflineNetwork(self._settings).__aenter__()
+
+    def run(self, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        """Run ``work`` with the client (or what stands in for it). Raises Failure with the server's reason."""
         from internalapi.client import ApiError, NetworkUnavailable
 
         try:
-            return self._runner.run(getattr(self._client, method)(**fields))
+            return self._runner.run(work(self._client))
         except ApiError as error:
             field, detail = error.problem.field, error.problem.detail
             raise Failure(detail if not field or field in detail else f"{field}: {detail}") from None
-        except NetworkUnavailable:
-            raise Failure(f"no server runs on the data folder {self._path}; start it first: meterwan serve") from None
+        except NetworkUnavailable as error:
+            raise Failure(str(error)) from None
+
+    def call(self, method: str, **fields: Any) -> Any:
+        """Call a method of ``internalapi.messages``. Raises Failure with the server's reason."""
+        return self.run(lambda client: getattr(client, method)(**fields))
 
     def all(self, method: str, **fields: Any) -> Iterator[Any]:
         """Every record of a list method, page by page."""

@@ -27,28 +27,20 @@ def meter_import(
     json: Json = False,
 ) -> None:
     """Create and change everything a table names, or nothing."""
-    import asyncio
     from dataclasses import asdict
 
-    from internalapi.client import NetworkClient, socket_path
     from meterwan.application import now_us, opened
-    from meterwan.datadir import DataDir
     from meterwan.metertable import import_table
 
     loaded = settings(config, set_)
-    data = DataDir(loaded.settings.data_dir)
     try:
         content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise Failure(f"cannot read {file}: {error.strerror}") from None
-    with opened(loaded) as database:
-
-        async def work() -> object:
-            token = data.read_token()
-            async with NetworkClient(socket_path(data.path), token) as network:
-                return await import_table(database, network, content, file.name, dry_run, now_us())
-
-        report = asdict(asyncio.run(work()))  # type: ignore[call-overload]
+    with opened(loaded) as database, Network(loaded) as network:
+        report = asdict(
+            network.run(lambda client: import_table(database, client, content, file.name, dry_run, now_us()))
+        )
     if json:
         print_json(report)
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from tests.support.program import Program
+from tests.support.program import WITHIN_S, Program, wait_for
 
 KEY = "00112233445566778899aabbccddeeff"
 EUI = "70b3d5e75f0000a1"
@@ -135,3 +135,29 @@ def test_without_a_server_the_message_says_what_to_do(program: Program) -> None:
     result = program.run("gateway", "list")
     assert result.code == 1 and "start it first: meterwan serve" in result.err
     assert not program.data.exists(), "a command that only asks makes no data folder"
+
+
+def test_commands_work_on_the_data_of_a_stopped_server(program: Program) -> None:
+    process = program.start("serve", "--role", "network", *program.settings)
+    try:
+        wait_for(program, process, ["network"])
+        assert program.run("gateway", "add", "0016c001ff1e5a01", "--name", "while running").code == 0
+        process.terminate()
+        assert process.wait(WITHIN_S) == 0
+
+        assert program.run("gateway", "add", "0016c001ff1e5a02", "--name", "while stopped").code == 0
+        device = ("device", "add", EUI, "--profile", "karat-926lw")
+        assert program.run(*device, APP_KEY=KEY).code == 0
+        again = program.run(*device, APP_KEY=KEY)
+        assert again.code == 1 and again.err.endswith(f"device {EUI} exists already\n")
+        names = {row["name"] for row in listed(program, "gateway", "list")}
+        assert names == {"while running", "while stopped"}
+
+        process = program.start("serve", "--role", "network", *program.settings)
+        wait_for(program, process, ["network"])
+        assert {row["name"] for row in listed(program, "gateway", "list")} == names
+        assert [row["dev_eui"] for row in listed(program, "device", "list")] == [EUI]
+        assert "not closed cleanly" not in program.output()
+    finally:
+        process.kill()
+        process.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
 from meterwan.cli import main
 
@@ -81,11 +83,16 @@ class Program:
                 patch.delenv(name)
             for name, value in (self.environment() | environment).items():
                 patch.setenv(name, value)
+            root, logs = logging.getLogger(), structlog.get_config()
+            patch.setattr(root, "handlers", root.handlers[:])
+            patch.setattr(root, "level", root.level)
             try:
                 main()
                 code = 0
             except SystemExit as end:
                 code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+            finally:
+                structlog.configure(**logs)
         return Result(code, out.getvalue(), err.getvalue())
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
