@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import delete, func, or_, update
 from sqlmodel import Session, col, select
 
 from appserver.auth.identity import Identity
 from appserver.auth.roles import Role
 from appserver.auth.secrets import TOKEN_PREFIX, digest, new_session_secret, new_token
-from appserver.db import Database
+from appserver.db import Database, contains
 from appserver.models import ApiToken, Audit, User, UserSession
 
 SHOWN_TOKEN_CHARACTERS = len(TOKEN_PREFIX) + 8
@@ -28,6 +28,11 @@ class SessionLimits:
 
     idle_us: int
     absolute_us: int
+
+
+def _found(q: str, *columns: Any) -> Any:
+    """Whether one of the columns contains ``q``, in any case."""
+    return or_(*(func.fold(column).like(contains(q), escape="\\") for column in columns))
 
 
 class LoginTaken(ValueError):
@@ -201,9 +206,7 @@ class AuthStore:
         def work() -> list[User]:
             query = select(User).where(col(User.id) > after).order_by(col(User.id)).limit(limit)
             if q:
-                query = query.where(
-                    col(User.login).contains(q.lower(), autoescape=True) | col(User.name).contains(q, autoescape=True)
-                )
+                query = query.where(_found(q, User.login, User.name))
             with self._database.reading() as db:
                 return list(db.exec(query))
 
@@ -306,11 +309,7 @@ class AuthStore:
             if action:
                 query = query.where(col(Audit.action).startswith(action, autoescape=True))
             if q:
-                query = query.where(
-                    col(Audit.actor).contains(q, autoescape=True)
-                    | col(Audit.action).contains(q, autoescape=True)
-                    | col(Audit.object_id).contains(q, autoescape=True)
-                )
+                query = query.where(_found(q, Audit.actor, Audit.action, Audit.object_kind, Audit.object_id))
             with self._database.reading() as db:
                 return list(db.exec(query))
 

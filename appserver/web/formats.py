@@ -35,7 +35,7 @@ def volume(value: Decimal | None) -> str:
 
 def percent(value: Decimal | float | None, digits: int = 1) -> str:
     """A percentage (already in per cent)."""
-    return DASH if value is None else f"{number(value, digits)} %"
+    return DASH if value is None else number(value, digits) + ("\xa0%" if language() == "ru" else "%")
 
 
 def unit(resource: str) -> str:

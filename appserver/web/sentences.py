@@ -25,6 +25,7 @@ _ROWS = (
     (r"Input should be (?:greater|more) than or equal to (.*)", N_("must be at least %s")),
     (r"Input should be less than or equal to (.*)", N_("must be at most %s")),
     (r"Input should be a valid .*|Unable to parse .*", N_("is not written as it should be")),
+    (r"a(?: new)? [\w ]+ needs one", N_("must not be empty")),
     (r"Field required", N_("must not be empty")),
     (r"Decimal input should have no more than .*", N_("has too many digits")),
     (r"must be a whole number from (.*) to (.*)", N_("must be a whole number from %s to %s")),

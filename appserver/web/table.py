@@ -21,8 +21,10 @@ from appserver.web.render import STATIC_DIR, static_url
 async def _static(request: web.Request) -> web.StreamResponse:
     """A vendored or own file; its address changes with its content, so it may be kept for ever."""
     name = request.match_info["file"]
+    if "\0" in name:
+        raise web.HTTPNotFound
     path = (STATIC_DIR / name).resolve()
-    if "\0" in name or not path.is_relative_to(STATIC_DIR.resolve()) or not path.is_file():
+    if not path.is_relative_to(STATIC_DIR.resolve()) or not path.is_file():
         raise web.HTTPNotFound
     content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     fresh = request.query_string and static_url(name).endswith(request.query_string)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -59,7 +60,7 @@ async def test_users_are_added_changed_disabled_and_removed(console: Console) ->
     path = f"/users/{made.json['id']}"
     changed = await console.api("PUT", path, json={"role": "engineer", "disabled": True})
     assert (changed.json["role"], changed.json["disabled"]) == ("engineer", True)
-    assert [u["login"] for u in (await console.api("GET", "/users?q=ирина")).json["items"]] == ["irina"]
+    assert [u["login"] for u in (await console.api("GET", "/users?q=" + quote("ирина"))).json["items"]] == ["irina"]
     for field in ({"id": 7}, {"password_hash": "x"}, {"must_change_password": False}, {"created_at_us": 1}):
         assert (await console.api("PUT", path, json=field)).status == 422, field
     assert (await console.api("DELETE", path)).status == 204
