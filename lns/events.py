@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from internalapi.messages import Event, Reception
 
@@ -98,55 +98,40 @@ def emit_up(
     )
 
 
+def _emit(state: NetworkState, device: Device, type: str, time_us: int, **fields: Any) -> None:
+    """Any event but ``up``: what all have in common, and the fields of its type."""
+    event = Event(
+        state.next_event_id(),
+        type,
+        time_us,
+        device.dev_eui_text,
+        device_name=device.name,
+        profile=device.profile.name,
+        **fields,
+    )
+    state.emit(event, device)
+
+
 def emit_join(state: NetworkState, session: Session, time_us: int) -> None:
     """The device uses its new session: told at the first uplink, not at the join-accept, as ChirpStack does."""
-    device = session.device
-    state.emit(
-        Event(
-            state.next_event_id(),
-            "join",
-            time_us,
-            device.dev_eui_text,
-            device_name=device.name,
-            profile=device.profile.name,
-            dev_addr=f"{session.dev_addr:08x}",
-            session_id=session.id,
-        ),
-        device,
-    )
+    _emit(state, session.device, "join", time_us, dev_addr=f"{session.dev_addr:08x}", session_id=session.id)
 
 
 def emit_status(state: NetworkState, device: Device, time_us: int, battery: int, margin_db: int) -> None:
-    state.emit(
-        Event(
-            state.next_event_id(),
-            "status",
-            time_us,
-            device.dev_eui_text,
-            device_name=device.name,
-            profile=device.profile.name,
-            battery=battery,
-            margin_db=margin_db,
-        ),
-        device,
-    )
+    """The device told its battery and margin."""
+    _emit(state, device, "status", time_us, battery=battery, margin_db=margin_db)
 
 
 def emit_ack(state: NetworkState, device: Device, time_us: int, item: Item, acknowledged: bool) -> None:
     """A confirmed downlink was answered by the device, or the next uplink came without its ACK."""
-    state.emit(
-        Event(
-            state.next_event_id(),
-            "ack",
-            time_us,
-            device.dev_eui_text,
-            device_name=device.name,
-            profile=device.profile.name,
-            queue_item_id=item.id,
-            acknowledged=acknowledged,
-            f_cnt_down=item.f_cnt_down or 0,
-        ),
+    _emit(
+        state,
         device,
+        "ack",
+        time_us,
+        queue_item_id=item.id,
+        acknowledged=acknowledged,
+        f_cnt_down=item.f_cnt_down or 0,
     )
 
 
@@ -154,20 +139,15 @@ def emit_tx_ack(
     state: NetworkState, device: Device, time_us: int, item: Item, gateway_eui: str, downlink_id: int
 ) -> None:
     """A gateway took an application downlink for transmission."""
-    state.emit(
-        Event(
-            state.next_event_id(),
-            "txack",
-            time_us,
-            device.dev_eui_text,
-            device_name=device.name,
-            profile=device.profile.name,
-            queue_item_id=item.id,
-            f_cnt_down=item.f_cnt_down or 0,
-            gateway_eui=gateway_eui,
-            downlink_id=downlink_id,
-        ),
+    _emit(
+        state,
         device,
+        "txack",
+        time_us,
+        queue_item_id=item.id,
+        f_cnt_down=item.f_cnt_down or 0,
+        gateway_eui=gateway_eui,
+        downlink_id=downlink_id,
     )
 
 
@@ -181,18 +161,4 @@ def emit_log(
     context: dict[str, str] | None = None,
 ) -> None:
     """Something about a device that its owner should know: ``code`` is one of ChirpStack's log codes."""
-    state.emit(
-        Event(
-            state.next_event_id(),
-            "log",
-            time_us,
-            device.dev_eui_text,
-            device_name=device.name,
-            profile=device.profile.name,
-            level=level,
-            code=code,
-            text=text,
-            context=context or {},
-        ),
-        device,
-    )
+    _emit(state, device, "log", time_us, level=level, code=code, text=text, context=context or {})
