@@ -124,7 +124,14 @@ def _check(
             raise invalid(f"app_key: {where}: an OTAA device needs its AppKey", "app_key")
         if profile.lorawan_1_1 and nwk_key is None:
             raise invalid(f"nwk_key: {where}: a LoRaWAN 1.1 device needs its NwkKey too", "nwk_key")
-    moved = before is not None and (before.join_eui != join_eui or before.profile.mac_version != profile.mac_version)
+    # The join server hears of what concerns joins; a device that never joins has nothing there.
+    moved = (
+        before is not None
+        and activation == "OTAA"
+        and (
+            (before.activation, before.join_eui, before.profile.mac_version) != ("OTAA", join_eui, profile.mac_version)
+        )
+    )
     if app_key is None and nwk_key is None and not moved:
         return None
     return RootKeys(dev_eui, join_eui, profile.mac_version, app_key, nwk_key)
@@ -132,13 +139,14 @@ def _check(
 
 def _differs(device: Device, write: m.DeviceWrite) -> bool:
     now = {
-        "join_eui": f"{device.join_eui:016x}",
         "name": device.name,
         "profile": device.profile.name,
         "activation": device.activation,
         "tags": device.tags or {},
         "disabled": device.disabled,
     }
+    if write.join_eui is not UNSET and parse.eui(write.join_eui, "join_eui") != device.join_eui:
+        return True
     return any(getattr(write, name) is not UNSET and getattr(write, name) != value for name, value in now.items())
 
 
@@ -200,6 +208,8 @@ async def nonces_forget(network: Network, request: m.NoncesForget) -> m.Forgotte
     if bool(request.dev_euis) == bool(request.profile):
         raise invalid("name either dev_euis or a profile", "dev_euis")
     if request.profile:
+        if request.profile not in network.state.profiles:
+            raise not_found("profile", request.profile)
         euis = [one.dev_eui for one in network.state.devices.values() if one.profile.name == request.profile]
     else:
         euis = [known(network, text).dev_eui for text in request.dev_euis]

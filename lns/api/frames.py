@@ -11,6 +11,7 @@ import msgspec
 
 from internalapi import messages as m
 from lns.api import parse
+from lns.api.errors import invalid
 from lns.device import Device
 from lns.network import Network
 from lns.session import Session
@@ -24,6 +25,9 @@ TYPES = {
     "up": ("up", "late"),
     "down": ("down", "join_accept"),
     "join": ("join_request", "join_accept", "rejoin_request"),
+    "join_request": ("join_request",),
+    "join_accept": ("join_accept",),
+    "rejoin_request": ("rejoin_request",),
 }
 _event = m.decoder(m.Event)
 
@@ -90,7 +94,9 @@ def _filter(network: Network, request: m.FramesRequest) -> tuple[str, list[Any]]
     if request.gateway_eui:
         add("f.gateway = ?", str(parse.eui(request.gateway_eui, "gateway_eui")))
     if request.type:
-        kinds = TYPES.get(request.type, (request.type,))
+        kinds = TYPES.get(request.type)
+        if kinds is None:
+            raise invalid(f"type: one of {', '.join(TYPES)}", "type")
         add(f"f.kind IN ({', '.join('?' * len(kinds))})", *kinds)
     if request.since_us is not None:
         add("f.time_us >= ?", request.since_us)

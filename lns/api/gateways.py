@@ -6,11 +6,15 @@ import msgspec
 
 from internalapi import messages as m
 from lns.api import parse
-from lns.api.errors import not_found
+from lns.api.errors import invalid, not_found
 from lns.clock import Now, system_now
 from lns.gateways.gateway import Gateway
 from lns.network import Network
 from lns.store.embedded.load import apply_gateway
+
+MAX_NAME = 200
+LIMITS = {"latitude": 90, "longitude": 180, "altitude_m": 10_000, "antenna_gain_dbi": 50}
+"""Largest amount of each, either way."""
 
 
 async def gateways(network: Network, request: m.ListRequest) -> m.GatewayPage:
@@ -34,6 +38,12 @@ async def gateway(network: Network, request: m.Key) -> m.GatewayRecord:
 
 async def gateway_put(network: Network, request: m.GatewayWrite) -> m.PutResult:
     eui = parse.eui(request.gateway_eui, "gateway_eui")
+    if len(request.name) > MAX_NAME:
+        raise invalid(f"name: at most {MAX_NAME} characters", "name")
+    for field, limit in LIMITS.items():
+        value = getattr(request, field)
+        if value is not None and not -limit <= value <= limit:
+            raise invalid(f"{field}: between -{limit} and {limit}", field)
     state, now = network.state, system_now()
     known = state.gateways.get(eui) is not None
     gateway = state.gateways.add(eui)

@@ -36,8 +36,12 @@ async def profile_put(network: Network, request: m.ProfileWrite) -> m.PutResult:
         raise invalid(f"adr: one of default, {', '.join(ALGORITHMS)}", "adr")
     if not 1 <= request.rx1_delay_s <= 15:
         raise invalid("rx1_delay_s: 1 to 15 seconds", "rx1_delay_s")
-    if request.expected_interval_s <= 0 or request.dev_status_interval_s < 0:
+    if not 0 <= request.adr_margin_db <= 50:
+        raise invalid("adr_margin_db: 0 to 50 dB", "adr_margin_db")
+    if request.expected_interval_s <= 0:
         raise invalid("expected_interval_s: more than zero seconds", "expected_interval_s")
+    if request.dev_status_interval_s < 0:
+        raise invalid("dev_status_interval_s: zero (never) or more seconds", "dev_status_interval_s")
     before = network.state.profiles.get(request.name)
     if before is not None and before.built_in:
         raise Refused("conflict", f"profile {request.name} is built in: make one of another name")

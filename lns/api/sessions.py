@@ -68,8 +68,8 @@ async def session_put(network: Network, request: m.SessionWrite) -> m.Ok:
     else:
         keys = SessionKeys.for_1_0(parse.key(request.nwk_s_key, "nwk_s_key"), app_s_key)
     for name in ("f_cnt_up", "f_cnt_down", "a_f_cnt_down"):
-        if not 0 <= getattr(request, name) < MAX_COUNTER:
-            raise invalid(f"{name}: a 32-bit counter", name)
+        if not 0 <= getattr(request, name) <= MAX_COUNTER:
+            raise invalid(f"{name}: the next value of a 32-bit counter", name)
     plan = state.plan
     radio = RadioParameters(
         plan.receive_delay1_s
