@@ -170,11 +170,11 @@ class Keys:
         self._lab.join_server.put_devices(keys, self._lab.wall_us)
 
     async def delete_keys(self, dev_eui: int) -> None:
-        self._lab.join_server.delete_device(EUI64(dev_eui), who="test", why="", now_us=self._lab.wall_us)
+        self._lab.join_server.delete_device(EUI64(dev_eui), who="test", why="asked for", now_us=self._lab.wall_us)
 
     async def forget_nonces(self, dev_euis: Sequence[int], who: str) -> int:
         euis = [EUI64(dev_eui) for dev_eui in dev_euis]
-        return self._lab.join_server.forget_nonces(euis, who=who, why="", now_us=self._lab.wall_us)
+        return self._lab.join_server.forget_nonces(euis, who=who, why="asked for", now_us=self._lab.wall_us)
 
 
 class Lab:

@@ -74,11 +74,13 @@ class Joins:
 
     async def delete_keys(self, dev_eui: int) -> None:
         now_us = system_now().wall_us
-        await self._local.run(lambda server: server.delete_device(EUI64(dev_eui), who="test", why="", now_us=now_us))
+        await self._local.run(
+            lambda server: server.delete_device(EUI64(dev_eui), who="test", why="asked for", now_us=now_us)
+        )
 
     async def forget_nonces(self, dev_euis: Sequence[int], who: str) -> int:
         euis, now_us = [EUI64(dev_eui) for dev_eui in dev_euis], system_now().wall_us
-        return await self._local.run(lambda server: server.forget_nonces(euis, who=who, why="", now_us=now_us))
+        return await self._local.run(lambda server: server.forget_nonces(euis, who=who, why="asked for", now_us=now_us))
 
 
 class Forwarder:
