@@ -28,6 +28,9 @@ async def _network(loaded: Loaded, data: DataDir) -> None:
 
 
 async def _application(loaded: Loaded, data: DataDir) -> None:
+    from alembic.util import CommandError
+    from sqlalchemy.exc import DatabaseError
+
     from appserver.main import Started, run
     from internalapi.client import NetworkClient, socket_path
     from meterwan.application import keep_first_password
@@ -37,7 +40,11 @@ async def _application(loaded: Loaded, data: DataDir) -> None:
             keep_first_password(data, started.first_login, started.one_time_password)
 
     async with NetworkClient(socket_path(data.path), data.read_token()) as network:
-        await run(loaded.settings.for_application(), network, ready)
+        try:
+            await run(loaded.settings.for_application(), network, ready)
+        except (DatabaseError, CommandError) as error:
+            why = getattr(error, "orig", None) or error
+            raise Failure(f"{data.path / 'application.db'} cannot be used: {why}") from None
 
 
 Entry = Callable[[Loaded, DataDir], Coroutine[Any, Any, None]]

@@ -245,3 +245,22 @@ def test_backup_restore_and_restart(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize("name", ["network.db", "join.db", "application.db"])
+def test_a_file_that_is_no_database_ends_the_start_with_one_line(program: Program, name: str) -> None:
+    program.data.mkdir()
+    (program.data / name).write_bytes(b"this is no database " * 500)
+    if name == "join.db":
+        (program.data / "kek").write_bytes(os.urandom(32))
+        (program.data / "kek").chmod(0o600)
+    process = program.start("serve", *program.settings)
+    try:
+        assert process.wait(WITHIN_S) == 1
+    finally:
+        process.kill()
+        process.wait()
+    lines = [line for line in (program.folder / "err.txt").read_text().splitlines() if not line.startswith("{")]
+    assert len(lines) == 2, lines
+    assert str(program.data / name) in lines[0] and lines[0].startswith("meterwan: ")
+    assert lines[1].startswith("meterwan: the ") and lines[1].endswith("its message stands above")
