@@ -8,68 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from internalapi import messages as m
 from tests.support.console import Answer, Console
-from tests.support.house import make_house
-
-GATEWAY, DEVICE = "0016c001f153a14c", "4b41524154000001"
-POLYGLOTS = [
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "'-alert(1)-'",
-    "</title><svg/onload=alert(1)>",
-    "{{7*7}} %(name)s %s 100%",
-]
-
-
-async def fill(console: Console, name: str = "Крыша") -> dict[str, str]:
-    """A gateway, a device with everything, a house; returns the address of each kind of page."""
-    await console.network.gateway_put(gateway_eui=GATEWAY, name=name, tags={name: name})
-    console.network.unknown["f" * 16] = m.UnknownGateway("f" * 16, "10.0.0.1:1", 1, 2, 3)
-    write = m.DeviceWrite(dev_eui=DEVICE, name=name, profile="karat-926lw", app_key="0" * 31 + "1", tags={"a": name})
-    await console.network.devices_put(items=[write])
-    await console.network.session_put(dev_eui=DEVICE, dev_addr="00189440", app_s_key="0" * 32, nwk_s_key="0" * 32)
-    await console.network.queue_put(dev_eui=DEVICE, f_port=5, data=b"\x01\x02")
-    heard = (m.Reception(GATEWAY, 1_793_000_000_000_000, -101.0, 7.5),)
-    for number, type_ in enumerate(("join_request", "join_accept", "up", "down"), 1):
-        console.network.add_frame(
-            m.FrameRecord(
-                id=number,
-                type=type_,
-                time_us=1_793_000_000_000_000,
-                phy=b"@",
-                dev_eui=DEVICE,
-                device_name=name,
-                receptions=heard,
-                mac_commands=(name,),
-                outcome=f"failed: {name}",
-            )
-        )
-    house = make_house(console.services.database, address=name)
-    make_house(console.services.database, address=name + " 2", resource="heat")
-    return {
-        "start": "/",
-        "houses": "/houses",
-        "house": f"/houses/{house.building_id}?period=2026-10",
-        "house by hour": f"/houses/{house.building_id}?step=hour&period=2026-10-02",
-        "house by month": f"/houses/{house.building_id}?step=month&period=2026",
-        "meters": "/meters",
-        "meter": f"/meters/{house.meters['1']}",
-        "devices": "/devices",
-        "device": f"/devices/{DEVICE}",
-        "new device": "/devices/new",
-        "gateways": "/gateways",
-        "gateway": f"/gateways/{GATEWAY}",
-        "new gateway": "/gateways/new?eui=ffffffffffffffff",
-        "frames": "/live",
-        "import": "/import",
-        "users": "/admin/users",
-        "user": "/admin/users/1",
-        "tokens": "/admin/tokens",
-        "audit": "/admin/audit",
-        "profile": "/profile",
-        "api": "/api/docs",
-    }
+from tests.support.pages import DEVICE, POLYGLOTS, fill
 
 
 @pytest.mark.parametrize("language", ["ru", "en"])
