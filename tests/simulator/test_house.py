@@ -137,8 +137,13 @@ def test_meters_clock_runs_fast_and_never_ahead() -> None:
     clock = MeterClock(start_us=NOW, meter_start_us=NOW - 31 * DAY, speed=10_000)
     assert clock.meter_us(NOW - 5) == NOW - 31 * DAY
     assert clock.meter_us(NOW + 1_000_000) == NOW - 31 * DAY + 10_000_000_000
-    assert clock.radio_us(NOW - 31 * DAY + 10_000_000_000) == NOW + 1_000_000
     late = NOW + 3_600_000_000
-    assert clock.meter_us(late) == late and clock.caught_up(late) and not clock.caught_up(NOW + 1_000_000)
-    assert clock.radio_us(late + 7) == late + 7
+    assert clock.meter_us(late) == late
+    first, last, next_one = NOW - 31 * DAY, NOW - DAY // 3, NOW + 2 * DAY // 3
+    assert clock.send_us(first, first + 10_000_000_000) == NOW + 1_000_000
+    # this midnight's value leaves with the fast clock though its hour has not come, tomorrow's waits
+    assert clock.send_us(last, NOW + DAY // 3) == NOW + (31 * DAY + DAY // 3) // 10_000
+    assert clock.send_us(next_one, next_one + 5) == next_one + 5
+    assert not clock.caught_up(NOW + 31 * DAY // 10_000)
+    assert clock.caught_up(NOW + 32 * DAY // 10_000)
     assert to_us(local(1970, 1, 1, 5)) == 0

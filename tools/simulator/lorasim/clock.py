@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+DAY_US = 86_400_000_000
+
 
 @dataclass(slots=True, frozen=True)
 class MeterClock:
@@ -19,9 +21,18 @@ class MeterClock:
         ran_us = max(0, radio_us - self.start_us)
         return min(self.meter_start_us + round(ran_us * self.speed), radio_us)
 
-    def radio_us(self, meter_us: int) -> int:
-        """The moment at which the meters' clock shows ``meter_us``."""
-        return max(self.start_us + round((meter_us - self.meter_start_us) / self.speed), meter_us)
+    def send_us(self, measured_us: int, planned_us: int) -> int:
+        """The moment to send a value: measured at one meter time, planned to leave at a later one.
+
+        Values from before the start leave in the fast clock's order, the last of them too: nobody waits half a real day
+        for what was measured this midnight. Later ones leave when they are due.
+        """
+        fast_us = self._fast_us(planned_us)
+        return fast_us if measured_us <= self.start_us else max(fast_us, planned_us)
 
     def caught_up(self, radio_us: int) -> bool:
-        return self.meter_us(radio_us) >= radio_us
+        """Whether all that was measured before the start has had its time to leave."""
+        return radio_us >= self._fast_us(self.start_us + DAY_US)
+
+    def _fast_us(self, meter_us: int) -> int:
+        return self.start_us + round((meter_us - self.meter_start_us) / self.speed)

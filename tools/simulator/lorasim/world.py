@@ -239,7 +239,8 @@ class World:
     def _next_report(self, module: Module, reports: Iterator[Report]) -> None:
         assert self.clock is not None
         report = next(reports)
-        self._at(self.clock.radio_us(report.send_us), self._report, module, report, reports)
+        due = self.clock.send_us(report.measured_us, report.send_us)
+        self._at(due, self._report, module, report, reports)
 
     def _report(self, module: Module, report: Report, reports: Iterator[Report]) -> None:
         meter = module.meter
