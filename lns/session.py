@@ -155,7 +155,7 @@ class CipherCache:
     """Cipher state of the sessions heard lately.
 
     Unsealing keys and building cipher state costs some ten times a frame, and the state takes about 2 KB, so it is made
-    on a session's first frame and the longest unused is dropped beyond ``limit``.
+    on a session's first frame; beyond ``limit`` the one made first is dropped.
     """
 
     def __init__(self, unseal: Callable[[Session], SessionKeys], limit: int = 150_000) -> None:
