@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.lab import SECOND_US, WINDOW_US, WRAP_US, Lab
+from tests.support.fake_gateway import WRAP_US
+from tests.support.lab import SECOND_US, WINDOW_US, Lab
 
 REFUSALS = [
     "TOO_LATE",

@@ -161,3 +161,50 @@ def test_error_in_one_frame_does_not_lose_the_frames_behind_it(lab: Lab, monkeyp
         lab.advance(WINDOW_US)
     lab.advance(1)
     assert sorted(event.data for event in lab.events("up")) == [b"\x01", b"\x02"]
+
+
+@pytest.mark.parametrize("step_s", [-3600, 3600, -86_400 * 365])
+def test_wall_clock_is_moved(lab: Lab, step_s: int) -> None:
+    """INV-25: an operator or NTP sets the clock in the middle of a window; the radio knows nothing of it."""
+    gateway, node = lab.gateway(), lab.abp()
+    lab.uplink(node.up(confirmed=True))
+    lab.advance(5 * SECOND_US)
+    heard = gateway.tmst()
+    gateway.hear(node.up(b"\x01", confirmed=True))
+    lab.wall_us += step_s * SECOND_US
+    lab.advance(WINDOW_US)
+    assert [sent.txpk["tmst"] for sent in lab.air[1:]] == [heard + SECOND_US]
+    assert lab.ups()[-1] == (1, b"\x01")
+
+
+def test_device_deleted_in_the_window(lab: Lab) -> None:
+    """Its frame was acknowledged: it is handed over, and nothing else happens."""
+    gateway, node = lab.gateway(), lab.abp()
+    lab.queue(node.dev_eui)
+    gateway.hear(node.up(b"\x01", confirmed=True))
+    lab.call("device_delete", key=node.dev_eui)
+    lab.advance(WINDOW_US)
+    assert lab.ups() == [(0, b"\x01")] and lab.air == []
+
+
+def test_device_deleted_while_its_downlink_waits_for_the_gateway(lab: Lab) -> None:
+    gateway, node = lab.gateway(), lab.abp()
+    lab.queue(node.dev_eui)
+    gateway.outcomes.append(None)
+    (sent,) = lab.uplink(node.up())
+    lab.call("device_delete", key=node.dev_eui)
+    gateway.answer(sent.token)
+    lab.pump()
+    lab.kill()
+    assert lab.rows("SELECT count(*) FROM queue_item") == [(0,)]
+
+
+def test_ciphers_are_bounded_and_made_anew(lab: Lab) -> None:
+    lab.gateway()
+    nodes = [lab.abp(number) for number in range(1, 6)]
+    lab.state.ciphers._limit = 2
+    for _ in range(2):
+        for node in nodes:
+            lab.uplink(node.up(b"\x05"))
+    assert [data for _, data in lab.ups()] == [b"\x05"] * 10
+    assert len(lab.state.ciphers._ciphers) == 2

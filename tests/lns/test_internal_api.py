@@ -1,21 +1,16 @@
-"""The internal API: every method once well and once badly; refusals name the field (real socket where it matters)."""
+"""The internal API: every method once well and once badly; refusals name the field."""
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 import pytest
 
 from internalapi import messages as m
-from internalapi.client import ApiError, NetworkClient, NetworkUnavailable, socket_path
 from lns.api.errors import Refused
 from lns.api.table import HANDLERS
 from tests.support.lab import SECOND_US, Lab
-from tests.support.live_network import TOKEN, registered, rxpk, server
 from tests.support.node import keys_1_0
 from tests.support.otaa_device import OtaaDevice
 
@@ -433,100 +428,6 @@ def test_status(lab: Lab) -> None:
     assert (status.storage, status.last_event_id, status.counters["accepted"]) == ("ok", 1, 1)
 
 
-# ------------------------------------------------------------------------------------------------ on the socket
-
-
-async def test_token_is_required(tmp_path: Path) -> None:
-    async with server(tmp_path):
-        for token in ("", "wrong", TOKEN + "x", TOKEN[:-1]):
-            async with NetworkClient(socket_path(tmp_path), token) as client:
-                with pytest.raises(ApiError) as caught:
-                    await client.status()
-                assert (caught.value.status, caught.value.problem.code) == (401, "unauthorised")
-        connector = aiohttp.UnixConnector(path=str(socket_path(tmp_path)))
-        async with aiohttp.ClientSession(connector=connector) as http:
-            for headers in ({}, {"Authorization": "Bearer \udcff\udcfe"}, {"Authorization": "Basic eDp5"}):
-                async with http.post("http://network/internal/v1/status", data=b"\x80", headers=headers) as response:
-                    assert response.status == 401
-
-
-async def test_socket_is_for_its_owner_only(tmp_path: Path) -> None:
-    async with server(tmp_path):
-        assert socket_path(tmp_path).stat().st_mode & 0o077 == 0
-    assert not socket_path(tmp_path).exists()
-
-
-async def test_what_the_socket_refuses(tmp_path: Path) -> None:
-    async with server(tmp_path) as (_, client, _):
-        with pytest.raises(ApiError) as caught:
-            await client.gateway(key="70b3d50000000009")
-        assert (caught.value.status, caught.value.problem.code) == (404, "not_found")
-        with pytest.raises(ApiError) as caught:
-            await client.devices(limit=0)
-        assert (caught.value.status, caught.value.problem.field) == (422, "limit")
-        with pytest.raises(AttributeError):
-            await client.no_such_method()
-        connector = aiohttp.UnixConnector(path=str(socket_path(tmp_path)))
-        async with aiohttp.ClientSession(connector=connector, headers={"Authorization": f"Bearer {TOKEN}"}) as http:
-            for method, body, status in [
-                ("nothing", b"\x80", 404),
-                ("devices", b"", 422),
-                ("devices", b"\xc1", 422),
-                ("devices", msgspec.msgpack.encode({"limit": "many"}), 422),
-                ("devices", msgspec.msgpack.encode([1]), 422),
-                ("device", b"\x80", 422),
-            ]:
-                async with http.post(f"http://network/internal/v1/{method}", data=body) as response:
-                    assert response.status == status
-                    assert m.decoder(m.Problem).decode(await response.read()).detail
-
-
-async def test_error_of_ours_is_a_problem_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(network: Any, request: Any) -> Any:
-        raise ZeroDivisionError("secret detail")
-
-    monkeypatch.setitem(HANDLERS, "status", broken)
-    async with server(tmp_path) as (_, client, _):
-        with pytest.raises(ApiError) as caught:
-            await client.status()
-        assert (caught.value.status, caught.value.problem.code) == (503, "unavailable")
-        assert "secret" not in caught.value.problem.detail
-
-
-async def test_no_server(tmp_path: Path) -> None:
-    async with NetworkClient(socket_path(tmp_path), TOKEN) as client:
-        with pytest.raises(NetworkUnavailable):
-            await client.status()
-
-
-async def test_deep_data_folder_gets_a_short_socket_name(tmp_path: Path) -> None:
-    folder = tmp_path / ("long name " * 12)
-    folder.mkdir()
-    async with server(folder) as (_, client, _):
-        assert (await client.status()).storage == "ok"
-
-
-async def test_long_poll_wakes_with_the_event(tmp_path: Path) -> None:
-    async with server(tmp_path) as (network, client, forwarder):
-        node = await registered(client)
-        assert (await client.events(wait_s=0.01)).events == []
-        assert (await client.frames(after=0, wait_s=0.01)).items == []
-        network._loop.call_later(0.05, forwarder.send, 0, rxpk(node.up(b"\x01")))
-        (event,) = (await client.events(wait_s=10.0)).events
-        assert event.data == b"\x01"
-        network._loop.call_later(0.05, forwarder.send, 0, rxpk(node.up(b"\x02")))
-        (frame,) = (await client.frames(after=event.frame_id, wait_s=10.0)).items
-        assert frame.f_cnt == 1
-
-
-async def test_same_idempotency_key_at_once(tmp_path: Path) -> None:
-    async with server(tmp_path) as (_, client, _):
-        node = await registered(client)
-        puts = [client.queue_put(dev_eui=node.dev_eui, f_port=1, data=b"x", idempotency_key="k") for _ in range(10)]
-        assert len({item.id for item in await asyncio.gather(*puts)}) == 1
-        assert len((await client.queue(key=node.dev_eui)).items) == 1
-
-
 def test_keys_never_come_back(lab: Lab) -> None:
     node = lab.abp()
     lab.call("devices_put", items=[otaa()])
@@ -534,3 +435,29 @@ def test_keys_never_come_back(lab: Lab) -> None:
     text = repr(answers) + repr(lab.state.devices) + repr(lab.session(node))
     for secret in (KEY, keys_1_0(1).app_s_key.hex(), repr(keys_1_0(1).app_s_key)):
         assert secret not in text
+
+
+# ------------------------------------------------------------------------------------------- weak root keys (SEC-06)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_weak_and_shared_keys_are_told_without_the_key(lab: Lab, dry_run: bool) -> None:
+    weak, shared = "00112233445566778899aabbccddeeff", KEY
+    items = [
+        m.DeviceWrite(dev_eui=f"02030405060708{n:02x}", profile="lorawan-1.0.3", join_eui="01" * 8, app_key=key)
+        for n, key in enumerate((weak, shared, shared))
+    ]
+    told = lab.call("devices_put", items=items, dry_run=dry_run).warnings
+    assert len(told) == 2
+    assert "0203040506070800: AppKey is guessable" in told[0] and "2 devices share one root key" in told[1]
+    assert not any(key in sentence for key in (weak, shared) for sentence in told)
+    assert len(lab.call("devices").items) == (0 if dry_run else 3)
+
+
+def test_warnings_are_as_many_as_somebody_reads(lab: Lab) -> None:
+    items = [
+        m.DeviceWrite(dev_eui=f"0203040506{n:06x}", profile="lorawan-1.0.3", join_eui="01" * 8, app_key=f"{n:02x}" * 16)
+        for n in range(150)
+    ]
+    told = lab.call("devices_put", items=items, dry_run=True).warnings
+    assert len(told) == 101 and told[-1] == "50 more of these"

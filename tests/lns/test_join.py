@@ -9,7 +9,8 @@ import pytest
 from lorasim.crypto import SessionKeys
 
 from lorawan.backend import JoinAns, JoinReq, ResultCode
-from tests.support.lab import SECOND_US, WINDOW_US, FakeGateway, Lab
+from tests.support.fake_gateway import FakeGateway
+from tests.support.lab import SECOND_US, WINDOW_US, Lab
 from tests.support.node import Node
 from tests.support.otaa_device import Accepted, OtaaDevice
 

@@ -8,16 +8,19 @@ import contextlib
 import json
 import socket
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from internalapi import messages as m
 from lns.clock import Now, system_now
 from lns.store.embedded.journal import Journal, SealedBatch, StoreError
 from lns.uplink import handover
 from tests.support.live_network import registered, rxpk, server, until
+from tests.support.otaa_device import OtaaDevice
 
 
 async def test_uplink_and_acknowledgement_over_the_socket(tmp_path: Path) -> None:
@@ -209,3 +212,57 @@ async def test_commands_wait_for_the_disk(tmp_path: Path) -> None:
         await client.queue_put(dev_eui=node.dev_eui, f_port=3, data=b"x")
         with contextlib.closing(sqlite3.connect(network.path)) as db:
             assert db.execute("SELECT data FROM queue_item").fetchall() == [(b"x",)]
+
+
+async def test_no_acknowledgement_runs_ahead_of_a_commit_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is slow: a copy, a stat and other frames come meanwhile."""
+    gate, real = threading.Event(), Journal.commit
+    async with server(tmp_path) as (_, client, forwarder):
+        node = await registered(client)
+
+        def slow(self: Journal, sealed: SealedBatch) -> None:
+            assert gate.wait(10.0)
+            real(self, sealed)
+
+        monkeypatch.setattr(Journal, "commit", slow)
+        phy = node.up(b"\x01")
+        forwarder.send(0, rxpk(phy))
+        forwarder.send(0, rxpk(phy))
+        forwarder.send(0, b'{"stat":{"rxnb":1}}')
+        forwarder.send(0, rxpk(node.up(b"\x02")))
+        token = forwarder.send(2)
+        assert await forwarder.answer() == b"\x02" + token + b"\x04", "a sign of life needs no disk"
+        assert forwarder.answered() == []
+        gate.set()
+        acks = [await forwarder.answer() for _ in range(4)]
+        assert [ack[3] for ack in acks] == [1, 1, 1, 1]
+
+
+async def test_join_over_the_socket(tmp_path: Path) -> None:
+    device = OtaaDevice()
+    async with server(tmp_path) as (network, client, forwarder):
+        await registered(client)
+        write = m.DeviceWrite(
+            f"{device.dev_eui:016x}",
+            join_eui=f"{device.join_eui:016x}",
+            profile="lorawan-1.0.3",
+            app_key=device.app_key.hex(),
+        )
+        await client.devices_put(items=[write])
+        forwarder.send(2)
+        await forwarder.answer()
+        forwarder.send(0, rxpk(device.join_request(1)))
+        assert (await forwarder.answer())[3] == 1
+        pull_resp = await forwarder.answer()
+        accept = device.accept(base64.b64decode(json.loads(pull_resp[4:])["txpk"]["data"]), 1)
+        assert (await client.session(key=write.dev_eui)).dev_addr == f"{accept.dev_addr:08x}"
+
+        async def broken(requests: object) -> Any:
+            raise ConnectionError("out of order")
+
+        network.join_server = type("Broken", (), {"join": staticmethod(broken)})()  # type: ignore[assignment]
+        forwarder.send(0, rxpk(device.join_request(2)))
+        (entry,) = (await client.events(wait_s=5.0)).events
+        assert (entry.type, entry.code) == ("log", "OTAA") and "out of order" in entry.text

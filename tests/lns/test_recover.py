@@ -9,7 +9,8 @@ from lorasim.crypto import SessionKeys
 
 from lns.keys import KeyRing
 from lorawan.errors import StateError
-from tests.support.lab import KEK, SECOND_US, WINDOW_US, Lab, Sent
+from tests.support.fake_gateway import Sent
+from tests.support.lab import KEK, SECOND_US, WINDOW_US, Lab
 from tests.support.node import Node
 from tests.support.otaa_device import OtaaDevice
 

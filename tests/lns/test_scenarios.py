@@ -14,7 +14,8 @@ import pytest
 
 from lorawan.backend import JoinReq
 from lorawan.identifiers import DevAddr
-from tests.support.lab import SECOND_US, FakeGateway, Lab, Sent
+from tests.support.fake_gateway import FakeGateway, Sent
+from tests.support.lab import SECOND_US, Lab
 from tests.support.otaa_device import OtaaDevice
 from tests.support.vectors import Row, load, params
 

@@ -67,10 +67,11 @@ class Joins:
     def holds_keys_of(self, join_eui: int) -> bool:
         return True
 
-    async def put_keys(self, devices: Sequence[RootKeys]) -> None:
+    async def put_keys(self, devices: Sequence[RootKeys], dry_run: bool = False) -> Sequence[str]:
         keys = [DeviceKeys(EUI64(one.dev_eui), EUI64(one.join_eui), one.app_key, one.nwk_key) for one in devices]
         now_us = system_now().wall_us
-        await self._local.run(lambda server: server.put_devices(keys, now_us))
+        result = await self._local.run(lambda server: server.put_devices(keys, now_us, dry_run=dry_run))
+        return result.warnings
 
     async def delete_keys(self, dev_eui: int) -> None:
         now_us = system_now().wall_us
