@@ -62,15 +62,16 @@ class JoinRoom:
         """Whether devices with this JoinEUI join here; False: an external join server has their keys."""
         return self._router.port_for(EUI64(join_eui)) is self._local
 
-    async def put_keys(self, devices: Sequence[RootKeys]) -> None:
-        """Create or replace root keys, all or none. Raises StateError that names the device."""
+    async def put_keys(self, devices: Sequence[RootKeys], dry_run: bool = False) -> Sequence[str]:
+        """Create or replace root keys, all or none; returns warnings. Raises StateError that names the device."""
         keys = [
             DeviceKeys(EUI64(device.dev_eui), EUI64(device.join_eui), device.app_key, device.nwk_key)
             for device in devices
             if device.app_key or device.nwk_key or self.holds_keys_of(device.join_eui)
         ]
         now_us = self._clock()
-        await self._local.run(lambda server: server.put_devices(keys, now_us))
+        result = await self._local.run(lambda server: server.put_devices(keys, now_us, dry_run=dry_run))
+        return result.warnings
 
     async def delete_keys(self, dev_eui: int) -> None:
         """Forget a device's root keys and sessions; its nonces stay."""

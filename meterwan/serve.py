@@ -16,7 +16,7 @@ from meterwan.application import take_first_password
 from meterwan.datadir import DataDir
 from meterwan.processes import set_name
 from meterwan.settings import Loaded
-from meterwan.supervisor import BackOff, Role, Supervisor
+from meterwan.supervisor import BackOff, Probe, Role, Supervisor
 
 
 def serve_all(loaded: Loaded, more: Callable[[dict[str, str]], list[Role]] = lambda addresses: []) -> None:
@@ -38,26 +38,25 @@ def serve_all(loaded: Loaded, more: Callable[[dict[str, str]], list[Role]] = lam
         def ready() -> None:
             greet(settings.http.public_url or console_url(addresses["http.listen"]), take_first_password(data))
 
-        host, port = ports.split(addresses["http.listen"])
-        token = data.read_token()
-        found: dict[str, Callable[[], object]] = {
-            "network": partial(probes.network_answers, socket_path(data.path), token),
-            "application": partial(probes.console_answers, host, port),
-        }
-        roles = [
-            Role(
-                name,
-                child_command(("serve", "--role", name), loaded, data.path, addresses),
-                probe,  # type: ignore[arg-type]
-                BackOff(**settings.supervision.model_dump()),
-            )
-            for name, probe in found.items()
-        ]
-        roles += more(addresses)
+        roles = [*server_roles(loaded, data, addresses), *more(addresses)]
         try:
             asyncio.run(Supervisor(data, roles, ready).run())
         finally:
             data.pid_file("server").unlink(missing_ok=True)
+
+
+def server_roles(loaded: Loaded, data: DataDir, addresses: Mapping[str, str]) -> list[Role]:
+    """The two processes of a server."""
+    host, port = ports.split(addresses["http.listen"])
+    found: dict[str, Probe] = {
+        "network": partial(probes.network_answers, socket_path(data.path), data.read_token()),
+        "application": partial(probes.console_answers, host, port),
+    }
+    back_off = loaded.settings.supervision.model_dump()
+    return [
+        Role(name, child_command(("serve", "--role", name), loaded, data.path, addresses), probe, BackOff(**back_off))
+        for name, probe in found.items()
+    ]
 
 
 def claim_addresses(loaded: Loaded) -> dict[str, str]:

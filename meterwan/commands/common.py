@@ -188,6 +188,12 @@ def moment(us: int) -> str:
     return datetime.fromtimestamp(us / 1e6, UTC).astimezone().isoformat(timespec="seconds")
 
 
+def warn(warnings: Iterable[str]) -> None:
+    """One line each, for people, apart from the output."""
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
 def say(text: str) -> None:
     """One line for people about what was done."""
     print(text)

@@ -21,6 +21,7 @@ from meterwan.commands.common import (
     print_rows,
     say,
     settings,
+    warn,
 )
 from meterwan.errors import Failure
 
@@ -57,7 +58,8 @@ def add(
     if nwk_key:
         row["nwk_key"] = nwk_key
     with Network(settings(config, set_)) as network:
-        network.call("devices_put", items=[_write(row)], create_only=True)
+        result = network.call("devices_put", items=[_write(row)], create_only=True)
+    warn(result.warnings)
     say(f"device {dev_eui}: added")
 
 
@@ -72,6 +74,7 @@ def import_(
     items = list(_rows_to_writes(file))
     with Network(settings(config, set_)) as network:
         result = network.call("devices_put", items=items, dry_run=dry_run)
+    warn(result.warnings)
     verb = "would be " if dry_run else ""
     say(f"{result.created} {verb}created, {result.changed} {verb}changed, {result.unchanged} unchanged")
 

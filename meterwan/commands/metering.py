@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from meterwan.commands.common import Config, DryRun, Json, Network, Set, group, print_json, print_rows, say, settings
+from meterwan.commands.common import Config, DryRun, Json, Network, Set, group, print_json, print_rows, say, settings, warn
 from meterwan.errors import Failure
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def meter_import(
         say(f"{verb}{done}: {counts or 'nothing'}")
     if report["ignored_columns"]:
         print(f"columns that are not ours: {', '.join(report['ignored_columns'])}", file=sys.stderr)
+    warn(report["warnings"])
 
 
 @meter.command("export")
