@@ -46,6 +46,7 @@ class ImportResult(Output):
     changed: dict[str, int]
     unchanged: dict[str, int]
     ignored_columns: list[str]
+    warnings: list[str]
     readings: int
 
 
@@ -77,6 +78,7 @@ def import_view(job: Job) -> ImportJob:
             changed=report.changed,
             unchanged=report.unchanged,
             ignored_columns=report.ignored_columns,
+            warnings=report.warnings,
             readings=report.readings,
         )
     return ImportJob.model_construct(

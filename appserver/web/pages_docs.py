@@ -8,19 +8,13 @@ from typing import Any
 
 from aiohttp import web
 
-from appserver.api.openapi import describe
-from appserver.api.table import whole_api
+from appserver.api.description import described
 from appserver.web.render import page
-
-
-@cache
-def _described() -> dict[str, Any]:
-    return describe(whole_api(), "")
 
 
 def _example(schema: dict[str, Any], depth: int = 0) -> Any:
     """A small example of a schema's values."""
-    components = _described()["components"]["schemas"]
+    components = described()["components"]["schemas"]
     if "$ref" in schema:
         return _example(components[schema["$ref"].rsplit("/", 1)[1]], depth + 1) if depth < 6 else {}
     for word in ("anyOf", "oneOf"):
@@ -79,7 +73,7 @@ def _parameter(parameter: dict[str, Any]) -> dict[str, Any]:
 
 def _operations() -> list[dict[str, Any]]:
     found = []
-    for path, methods in _described()["paths"].items():
+    for path, methods in described()["paths"].items():
         for method, operation in methods.items():
             body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
             status = next(iter(operation["responses"]))

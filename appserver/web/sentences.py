@@ -63,6 +63,8 @@ _ROWS = (
     (r"Nothing was imported: .*", N_("Nothing was imported: the network process does not answer")),
     (r"The trial run of this import is not without errors", N_("The trial run of this import is not without errors")),
     (r"The file is not kept any more; upload it again", N_("The file is not kept any more; upload it again")),
+    (r"DevEUI (\w+): (\w+) is guessable .*", N_("Device %s: its %s is guessable; ask the maker for a random one")),
+    (r"(\d+) devices share one root key, DevEUI (\w+) among them: .*", N_("Devices that share one root key: %s, %s among them; whoever opens one can speak for all")),
     # refusals
     (r"There is no .*", N_("There is no such thing, or not any more")),
     (r"The network process does not answer.*", N_("The network process does not answer; it is starting or was stopped. Try again in a few seconds")),
