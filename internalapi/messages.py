@@ -290,6 +290,8 @@ class PutResult(Struct):
     created: int = 0
     changed: int = 0
     unchanged: int = 0
+    warnings: list[str] = []
+    """What was done as asked and is better looked at: root keys that are guessable, or shared by several devices."""
 
 
 class Ok(Struct):

@@ -87,6 +87,7 @@ class JoinStore(JoinFile):
         """
         created = changed = unchanged = 0
         warnings: list[str] = []
+        roots: set[bytes] = set()
         with self._transaction(commit=not dry_run):
             for chunk in _chunks(devices, _CHUNK):
                 old = self._stored({device.dev_eui for device in chunk})
@@ -94,6 +95,7 @@ class JoinStore(JoinFile):
                     before = old.get(device.dev_eui)
                     row = self._merged(device, before, now_us)
                     warnings += weaknesses(device)
+                    roots.add(row[3] or row[2])
                     created += before is None
                     unchanged += row == before
                     changed += before is not None and row != before
@@ -101,7 +103,7 @@ class JoinStore(JoinFile):
                         self._db.execute("INSERT OR REPLACE INTO device VALUES (?, ?, ?, ?, ?, ?)", row)
                         old[device.dev_eui] = row
                     self._take_over_nonces(device, row[1])
-            warnings += self._shared_keys()
+            warnings += self._shared_keys(roots)
         return PutResult(created, changed, unchanged, tuple(warnings))
 
     def delete_devices(self, dev_euis: Iterable[EUI64], *, who: str, why: str, now_us: int) -> int:
@@ -269,14 +271,16 @@ class JoinStore(JoinFile):
                 "UPDATE nonces SET used_dev_nonces = ? WHERE dev_eui = ? AND join_eui = ?", (both.data, *key)
             )
 
-    def _shared_keys(self) -> list[str]:
+    def _shared_keys(self, roots: set[bytes]) -> list[str]:
+        """One sentence for each of these root keys (wrapped: equal keys are equal so too) that several devices have."""
         rows = self._db.execute(
-            "SELECT count(*), min(hex(dev_eui)) FROM (SELECT dev_eui, coalesce(nwk_key, app_key) AS root FROM device)"
+            "SELECT count(*), min(hex(dev_eui)), coalesce(nwk_key, app_key) AS root FROM device"
             " GROUP BY root HAVING count(*) > 1"
         )
         return [
             f"{count} devices share one root key, DevEUI {eui.lower()} among them: whoever opens one can speak for all"
-            for count, eui in rows
+            for count, eui, root in rows
+            if root in roots
         ]
 
     def _infos(self, rest: str, values: tuple[Any, ...]) -> list[DeviceInfo]:

@@ -23,8 +23,11 @@ class KeyStorePort(Protocol):
         """Whether devices with this JoinEUI join here, so that their keys are wanted; False: they join elsewhere."""
         ...
 
-    async def put_keys(self, devices: Sequence[RootKeys]) -> None:
-        """Create or replace the root keys of many devices, durably and together."""
+    async def put_keys(self, devices: Sequence[RootKeys], dry_run: bool = False) -> Sequence[str]:
+        """Create or replace the root keys of many devices, durably and together; ``dry_run`` only checks.
+
+        Returns warnings for people: keys that are guessable or shared. Raises StateError that names the device.
+        """
         ...
 
     async def delete_keys(self, dev_eui: int) -> None: ...

@@ -41,6 +41,8 @@ class ImportReport:
     unchanged: dict[str, int] = field(default_factory=dict)
     """Counts by table: organisation, building, premises, point, meter, installation, module_channel, device."""
     ignored_columns: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    """What the network says about devices that it takes all the same: weak root keys."""
     readings: int = 0
     """Readings found in frames that had waited for their meter."""
 
@@ -140,6 +142,7 @@ async def _put_devices(network: DeviceStore, devices: list[DeviceWrite], dry_run
     except NetworkUnavailable as error:
         report.errors.append(RowError(0, "", f"Nothing was imported: {error}"))
         return
+    report.warnings = result.warnings
     report.created["device"] = result.created
     report.changed["device"] = result.changed
     report.unchanged["device"] = result.unchanged

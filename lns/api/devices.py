@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from heapq import nsmallest
 
+import structlog
 from msgspec import UNSET
 
 from internalapi import messages as m
@@ -22,6 +23,9 @@ from lorawan.identifiers import EUI64
 
 ACTIVATIONS = ("OTAA", "ABP")
 MAX_NAME = 200
+MAX_WARNINGS = 100
+
+log = structlog.get_logger("devices")
 
 
 async def devices(network: Network, request: m.DevicesRequest) -> m.DevicePage:
@@ -81,18 +85,26 @@ async def devices_put(network: Network, request: m.DevicesPut) -> m.PutResult:
         if root_keys is not None:
             keys.append(root_keys)
         plans.append((write, dev_eui))
-    if request.dry_run:
-        return result
     if keys:
         # Keys without a device do no harm, a device without keys could not join: keys first.
         try:
-            await network.key_store.put_keys(keys)
+            result.warnings = _told(await network.key_store.put_keys(keys, request.dry_run))
         except StateError as error:
             raise invalid(str(error), "app_key") from None
+    if request.dry_run:
+        return result
+    for warning in result.warnings:
+        log.warning("weak root key", told=warning)
     for write, dev_eui in plans:
         _apply(state, write, dev_eui)
     await network.durable()
     return result
+
+
+def _told(warnings: Sequence[str]) -> list[str]:
+    """As many as somebody reads."""
+    rest = len(warnings) - MAX_WARNINGS
+    return [*warnings[:MAX_WARNINGS], *([f"{rest} more of these"] if rest > 0 else [])]
 
 
 def _check(

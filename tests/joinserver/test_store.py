@@ -91,6 +91,8 @@ def test_weak_and_shared_keys_are_told_without_the_key(store: JoinStore) -> None
     assert warnings[4].startswith("2 devices share one root key, DevEUI 0000000000000004")
     assert len(warnings) == 5
     assert not any(key.hex() in warning for key in (*keys, strong) for warning in warnings)
+    other = keys_of(OtaaDevice(dev_eui=99, app_key=os.urandom(16)))
+    assert store.put_devices([other], NOW_US).warnings == (), "what others share is not this device's matter"
 
 
 def test_a_list_goes_page_by_page_and_by_choice(store: JoinStore) -> None:

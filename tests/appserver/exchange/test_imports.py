@@ -34,12 +34,13 @@ class FakeNetwork:
         self.devices: dict[str, DeviceWrite] = {}
         self.calls: list[bool] = []
         self.problem: Exception | None = None
+        self.warnings: list[str] = []
 
     async def devices_put(self, *, items: list[DeviceWrite], dry_run: bool) -> PutResult:
         self.calls.append(dry_run)
         if self.problem is not None:
             raise self.problem
-        result = PutResult()
+        result = PutResult(warnings=self.warnings)
         for item in items:
             if item.dev_eui not in self.devices:
                 result.created += 1
@@ -117,6 +118,15 @@ async def test_dry_run_shows_and_changes_nothing(db: Database) -> None:
     }  # fmt: skip
     assert [c.what for c in report.changes if c.kind == "premises"] == ["1", "2", "3"]
     assert everything(db) == [[]] * 8
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_what_the_network_warns_of_reaches_the_report(db: Database, dry_run: bool) -> None:
+    network = FakeNetwork()
+    network.warnings = ["2 devices share one root key, DevEUI 0000000000000004 among them: whoever opens one …"]
+    report = await imported(db, network, table(house()), dry_run)
+    assert report.warnings == network.warnings
+    assert report.applied is not dry_run and not report.errors
 
 
 async def test_import_then_again_changes_nothing(db: Database) -> None:
