@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from meterwan.commands.common import Config, DryRun, Json, Network, Set, group, print_json, print_rows, say, settings, warn
+from meterwan.commands.common import (
+    Config,
+    DryRun,
+    Json,
+    Network,
+    Set,
+    group,
+    print_json,
+    print_rows,
+    say,
+    settings,
+    warn,
+)
 from meterwan.errors import Failure
 
 if TYPE_CHECKING:
