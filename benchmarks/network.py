@@ -23,9 +23,10 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent / "tools" / "simulator")]
 
+from lorasim import load
+
 from benchmarks.support.network_child import TOKEN
 from internalapi.client import NetworkClient, socket_path
-from lorasim import load
 
 GATEWAYS = [0x70B3D50000000001, 0x70B3D50000000002, 0x70B3D50000000003]
 TICKS = os.sysconf("SC_CLK_TCK")
