@@ -78,7 +78,7 @@ def airtime_us(plan: Plan, dr: int, length: int) -> int:
 
 
 def data_options(state: NetworkState, copies: list[RxFrame], dr: int, radio: RadioParameters) -> list[Option]:
-    """Options for an answer to a data uplink: for each gateway, the best heard first, RX1 and then RX2."""
+    """Options for an answer to a data uplink: RX1 at each gateway, the best heard first, and then RX2."""
     plan = state.plan
     rx1_us = radio.rx1_delay_s * 1_000_000
 
@@ -131,4 +131,6 @@ def _options(
         for window, delay_us, frequency_hz, dr in offered:
             limit = plan.max_mac_payload(dr, downlink=True)
             options.append(Option(window, rx, delay_us, frequency_hz, dr, limit))
+    # RX1 first at every gateway: RX2 is mostly slower, and one second at SF12 blocks the RX1 of many others.
+    options.sort(key=lambda option: option.delay_us)
     return options

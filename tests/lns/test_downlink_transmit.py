@@ -87,8 +87,8 @@ def test_order_of_options_over_two_gateways(lab: Lab) -> None:
     lab.advance(WINDOW_US)
     assert [(sent.gateway, sent.txpk["freq"]) for sent in lab.air] == [
         (near.eui, 868.9),
-        (near.eui, 869.1),
         (far.eui, 868.9),
+        (near.eui, 869.1),
         (far.eui, 869.1),
     ]
     assert len({sent.phy for sent in lab.air}) == 1
