@@ -103,11 +103,12 @@ _SAME_NAME = [name for name in Device.model_fields if name in m.DeviceRecord.__s
 async def find_device(call: Call, dev_eui: str) -> m.DeviceRecord:
     """The device, or the 404 that names it."""
     try:
-        return await call.services.network.device(key=dev_eui)
+        found: m.DeviceRecord = await call.services.network.device(key=dev_eui)
     except ApiError as error:
         if error.problem.code == "not_found":
             raise not_found("device", dev_eui) from error
         raise
+    return found
 
 
 async def profile_for(call: Call, body: DeviceBody) -> str | None:

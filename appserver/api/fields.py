@@ -7,7 +7,7 @@ import binascii
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, overload
 
 from pydantic import (
     AfterValidator,
@@ -145,6 +145,10 @@ Volume = Annotated[
 ]
 
 
+@overload
+def time_of(microseconds: int) -> datetime: ...
+@overload
+def time_of(microseconds: int | None) -> datetime | None: ...
 def time_of(microseconds: int | None) -> datetime | None:
     """A moment as the API shows it, out of microseconds since 1970 UTC."""
     return None if microseconds is None else datetime.fromtimestamp(microseconds / 1_000_000, UTC)

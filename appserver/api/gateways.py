@@ -126,11 +126,12 @@ def gateway_view(record: m.GatewayRecord) -> Gateway:
 async def find_gateway(call: Call, eui: str) -> m.GatewayRecord:
     """The gateway, or the 404 that names it."""
     try:
-        return await call.services.network.gateway(key=eui)
+        found: m.GatewayRecord = await call.services.network.gateway(key=eui)
     except ApiError as error:
         if error.problem.code == "not_found":
             raise not_found("gateway", eui) from error
         raise
+    return found
 
 
 async def write_gateway(call: Call, eui: str, body: GatewayBody) -> None:

@@ -60,7 +60,7 @@ class NewIntegration(ChangedIntegration):
 
 def _view(call: Call, sink: Sink) -> Integration:
     return Integration.model_construct(
-        id=sink.id,
+        id=sink.id or 0,
         kind=sink.kind,
         name=sink.name,
         url=sink.url,

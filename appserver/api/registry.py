@@ -250,7 +250,7 @@ def _enter(resource: Shelf[Any]) -> None:
         await db.run(registry.delete, db, kind, path.id)
         await call.audit(f"{kind}.delete", f"{kind}/{path.id}")
 
-    out, many = resource.out, Page[resource.out]
+    out, many = resource.out, Page[resource.out]  # type: ignore[name-defined]
     rows: tuple[tuple[str, str, Callable[..., Awaitable[Any]], dict[str, Any], Any, int, str], ...] = (
         ("GET", path, listing, {"query": resource.query}, many, 200, f"List {resource.path}"),
         ("POST", path, post, {"body": resource.new}, out, 201, f"Add to {resource.path}"),

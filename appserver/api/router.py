@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -21,6 +21,7 @@ from appserver.services import SERVICES, Services
 
 PREFIX = "/api/v1"
 Handler = Callable[..., Awaitable[Any]]
+HandlerT = TypeVar("HandlerT", bound=Handler)
 
 
 @dataclass(slots=True)
@@ -81,10 +82,10 @@ class Api:
         status: int = 200,
         upload: bool = False,
         headers: tuple[str, ...] = (),
-    ) -> Callable[[Handler], Handler]:
+    ) -> Callable[[HandlerT], HandlerT]:
         """Enter the decorated handler for ``method`` and ``path`` (without the prefix)."""
 
-        def enter(handler: Handler) -> Handler:
+        def enter(handler: HandlerT) -> HandlerT:
             self.operations.append(
                 Operation(method, path, handler, summary, self.tag, status, answers, upload, headers)
             )

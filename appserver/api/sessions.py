@@ -164,7 +164,7 @@ async def enqueue(call: Call, dev_eui: str, body: NewQueueItem, idempotency_key:
         raise invalid("object", f"the codec {device.codec or '(none)'} does not encode downlinks; send data")
     if f_port is None:
         raise invalid("f_port", "is required with data")
-    item = await call.services.network.queue_put(
+    item: m.QueueItem = await call.services.network.queue_put(
         dev_eui=dev_eui,
         f_port=f_port,
         data=data,

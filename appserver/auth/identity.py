@@ -37,7 +37,8 @@ def set_identity(request: web.Request, identity: Identity) -> None:
 
 def identity_of(request: web.Request) -> Identity:
     """Who makes this request; NOBODY on addresses open to everybody."""
-    return request.get(_IDENTITY, NOBODY)
+    found: Identity = request.get(_IDENTITY, NOBODY)
+    return found
 
 
 def signed_in(request: web.Request) -> bool:

@@ -324,6 +324,6 @@ class AuthStore:
     async def _write(self, statement: Any) -> int:
         def work() -> int:
             with self._database.writing() as db:
-                return int(db.execute(statement).rowcount)
+                return int(db.connection().execute(statement).rowcount)
 
         return await self._database.run(work)

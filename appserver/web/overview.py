@@ -104,7 +104,7 @@ class Overviews:
             )
             for building_id, address, resource, house, individual, first, last in rows
         ]
-        volumes.sort(key=lambda v: (-abs(v.imbalance or 0), v.address, v.resource))
+        volumes.sort(key=lambda v: (-abs(v.imbalance or Decimal(0)), v.address, v.resource))
         today = date_of(now_us // 86_400_000_000)
         overdue, due = db.rows(
             "SELECT coalesce(sum(m.verification_until < ?1), 0),"

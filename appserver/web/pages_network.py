@@ -41,7 +41,7 @@ class _EuiPath(Input):
 
 def _eui(request: web.Request, name: str) -> str:
     try:
-        return check(_EuiPath, {"eui": request.match_info[name]}).eui
+        return str(check(_EuiPath, {"eui": request.match_info[name]}).eui)
     except Problem as error:
         raise Problem(404, N_("This is not an EUI: it has 16 hexadecimal digits.")) from error
 
@@ -168,11 +168,11 @@ async def devices(request: web.Request) -> web.Response:
     call, query = call_of(request), seen_query(request, PageQuery)
     listing, away, total = m.DevicePage([]), False, 0
     try:
-        listing, status = await asyncio.gather(
+        found = await asyncio.gather(
             call.services.network.devices(cursor=query.cursor, limit=PER_PAGE, q=query.q),
             call.services.network.status(),
         )
-        total = status.devices
+        listing, total = found[0], found[1].devices
     except NetworkUnavailable:
         away = True
     more = link(request, cursor=listing.next_cursor) if listing.next_cursor else None
