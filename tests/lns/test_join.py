@@ -124,6 +124,7 @@ def test_copies_make_one_session(lab: Lab, device: OtaaDevice) -> None:
     (sent,) = lab.air
     assert sent.gateway == gateways[4].eui
     assert lab.rows("SELECT count(*) FROM session") == [(1,)]
+    assert lab.events("log") == [], "a slow copy is no replay to tell of"
     lab.uplink(node_of(device, device.accept(sent.phy, 1)).up(b"\x01"))
     assert lab.ups() == [(0, b"\x01")]
 
