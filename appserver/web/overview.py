@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -81,12 +82,14 @@ class Overviews:
         self._database = database
         self._timezone = timezone
         self._last: Overview | None = None
+        self._work = asyncio.Lock()
 
     async def get(self, now_us: int) -> Overview:
-        """The overview of about now."""
-        if self._last is None or not 0 <= now_us - self._last.at_us < FRESH_US:
-            self._last = await self._database.run(self._compute, now_us)
-        return self._last
+        """The overview of about now; many who ask at once wait for one computation."""
+        async with self._work:
+            if self._last is None or not 0 <= now_us - self._last.at_us < FRESH_US:
+                self._last = await self._database.run(self._compute, now_us)
+            return self._last
 
     def _compute(self, now_us: int) -> Overview:
         db = self._database

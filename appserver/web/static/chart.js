@@ -4,6 +4,12 @@
 (() => {
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  // The legend takes one line or two; the chart takes the rest.
+  const fit = (figure, chart) => {
+    const legend = figure.querySelector(".u-legend");
+    chart.setSize({ width: figure.clientWidth, height: figure.clientHeight - (legend ? legend.offsetHeight : 0) });
+  };
+
   const draw = (figure) => {
     const data = JSON.parse(figure.dataset.chart);
     const number = new Intl.NumberFormat(data.language, { maximumFractionDigits: data.digits ?? 2 });
@@ -69,6 +75,7 @@
       figure,
     );
     figure.dataset.drawn = "yes";
+    fit(figure, chart);
     return chart;
   };
 
@@ -76,9 +83,7 @@
     for (const figure of document.querySelectorAll("[data-chart]")) {
       if (figure.dataset.drawn || !figure.clientWidth) continue;
       let chart = draw(figure);
-      new ResizeObserver(() => {
-        chart.setSize({ width: figure.clientWidth, height: figure.clientHeight - 34 });
-      }).observe(figure);
+      new ResizeObserver(() => fit(figure, chart)).observe(figure);
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
         chart.destroy();
         chart = draw(figure);
