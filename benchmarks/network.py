@@ -131,8 +131,8 @@ def latency(server: Server, frames: Path, rate: float, window_ms: float) -> dict
     }
 
 
-def measure(sessions: int, uplinks: int) -> dict[str, Any]:
-    """All runs. ``uplinks`` is how many frames a throughput run sends."""
+def measure(sessions: int, uplinks: int, rate: float = 1e9, confirmed: int = 5000) -> dict[str, Any]:
+    """All runs. ``uplinks`` frames go into each throughput run, ``rate`` of them a second at most."""
     cores = sorted(os.sched_getaffinity(0))
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -144,18 +144,18 @@ def measure(sessions: int, uplinks: int) -> dict[str, Any]:
         )
         active = made[: min(sessions, uplinks)]
         rounds = -(-uplinks // len(active))
-        for name, first, confirmed in (("warm", 0, False), ("one", 1, False), ("three", 1 + rounds, False)):
+        for name, first in (("warm", 0), ("one", 1), ("three", 1 + rounds)):
             count = 1 if name == "warm" else rounds
-            load.build_frames(active, root / name, count, first, confirmed)
-        load.build_frames(active[:5000], root / "confirmed", 1, 1 + 2 * rounds, True)
+            load.build_frames(active, root / name, count, first)
+        load.build_frames(active[:confirmed], root / "confirmed", 1, 1 + 2 * rounds, True)
         os.sched_setaffinity(0, {cores[0]})
         server = Server(root, cores[-1])
         try:
             results["start_s"] = server.start_s
             results["bytes_per_session"] = server.sessions_kib * 1024 / sessions
-            throughput(server, root / "warm", 1, 20_000)  # cipher state is made on a session's first frame
-            results["one_copy"] = throughput(server, root / "one", 1, 1e9)
-            results["three_copies"] = throughput(server, root / "three", 3, 1e9)
+            throughput(server, root / "warm", 1, min(rate, 20_000))  # cipher state is made on a session's first frame
+            results["one_copy"] = throughput(server, root / "one", 1, rate)
+            results["three_copies"] = throughput(server, root / "three", 3, rate)
             results["decision"] = latency(server, root / "confirmed", 500, 200)
         finally:
             server.stop()
