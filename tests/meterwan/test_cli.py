@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -121,7 +122,7 @@ def test_check_tells_values_and_origins(program: Program) -> None:
 
 
 def test_a_reader_that_stops_listening_is_no_fault(tmp_path: Path) -> None:
-    line = f"{sys.executable} -P -m meterwan region list | head -n 1"
+    line = f"{shlex.quote(sys.executable)} -P -m meterwan region list | head -n 1"
     done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.stderr == "" and done.stdout.count("\n") == 1
 

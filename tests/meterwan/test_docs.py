@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -125,7 +124,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     if analyze is None:
         return  # no systemd on this machine; the test above has read the unit
     unit = tmp_path / "meterwan.service"
-    unit.write_text(UNIT.read_text().replace("/opt/meterwan/bin/meterwan", sys.executable))
+    unit.write_text(UNIT.read_text().replace("/opt/meterwan/bin/meterwan", "/bin/true"))
     done = subprocess.run([analyze, "verify", str(unit)], capture_output=True, text=True, timeout=60)
     about_ours = [line for line in (done.stdout + done.stderr).splitlines() if "meterwan" in line]
     assert about_ours == [] and done.returncode == 0
