@@ -21,6 +21,10 @@ class KeyRing:
         plain = keys.f_nwk_s_int_key + keys.s_nwk_s_int_key + keys.nwk_s_enc_key + keys.app_s_key
         return wrap_key(self._kek, plain)
 
+    def reseal(self, sealed: bytes, other: KeyRing) -> bytes:
+        """The envelope under the key of ``other``. Raises FrameError when it was made under another key than this."""
+        return wrap_key(other._kek, unwrap_key(self._kek, sealed))
+
     def unseal(self, sealed: bytes, lorawan_1_1: bool) -> SessionKeys:
         """Open an envelope. Raises FrameError when it was made under another key or was changed."""
         plain = unwrap_key(self._kek, sealed)

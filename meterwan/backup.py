@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from joinserver.file import epoch_of
 from meterwan.datadir import DATABASES, DataDir, sync_folder, write_secret
 from meterwan.errors import Failure
 
@@ -50,6 +51,8 @@ def back_up(data: DataDir, target: Path, with_kek: bool, progress: Progress | No
     present = [name for name in ORDER if (data.path / name).exists()]
     if not present:
         raise Failure(f"there is nothing to back up in {data.path}")
+    if data.next_kek.exists():
+        raise Failure("the key-encryption key is being changed; let that finish first: meterwan kek rotate, or a start")
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -124,11 +127,14 @@ def restore(backup: Path, data: DataDir) -> Path | None:
             temporary.chmod(0o600)
             _sync(temporary)
         _write_durably(data.unfinished_restore, f"{backup}\n".encode())
+        # A second restore of this backup must not skip to where the first one did, so what was reached is kept.
+        reached = max(data.replaced_epoch(), epoch_of(data.path / "join.db"))
+        mark = {"made_at": manifest["made_at"], "replaced_epoch": reached}
+        _write_durably(data.restored, json.dumps(mark).encode() + b"\n")
         sync_folder(data.path)
         old = _set_aside(data, manifest)
         for name, temporary in arriving.items():
             temporary.replace(data.path / name)
-        _write_durably(data.restored, json.dumps({"made_at": manifest["made_at"]}).encode() + b"\n")
         sync_folder(data.path)
         data.unfinished_restore.unlink()
     except OSError as error:

@@ -59,6 +59,7 @@ for name, commands in (
     ("meter", metering.meter),
     ("codec", lab.codec),
     ("region", lab.region),
+    ("kek", storage.kek),
     ("user", people.user),
     ("token", people.token),
 ):

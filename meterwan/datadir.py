@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import secrets
 import time
@@ -23,6 +24,8 @@ class DataDir:
         self.path = path.resolve()
         self.run = self.path / "run"
         self.kek = self.path / "kek"
+        self.next_kek = self.path / "kek.next"
+        """Present while the key-encryption key is being changed."""
         self.token = self.path / "internal.token"
         self.restored = self.path / "restored"
         """Present after a restore until the next start: stores then skip their counters ahead."""
@@ -55,12 +58,20 @@ class DataDir:
                 "put the key file back from where you keep it (a backup does not contain it unless asked)"
             )
 
-    def read_kek(self) -> bytes:
+    def read_kek(self, file: Path | None = None) -> bytes:
         """The key-encryption key. Raises Failure when it is missing, damaged, a placeholder, or readable by others."""
-        kek = self._read_secret(self.kek)
+        file = file or self.kek
+        kek = self._read_secret(file)
         if len(kek) != KEK_BYTES or len(set(kek)) < 8:
-            raise Failure(f"{self.kek} must hold {KEK_BYTES} random bytes; it does not. Put the right file back")
+            raise Failure(f"{file} must hold {KEK_BYTES} random bytes; it does not. Put the right file back")
         return kek
+
+    def replaced_epoch(self) -> int:
+        """Epoch of the ``join.db`` that restores since the last start have replaced; 0 when there was none."""
+        try:
+            return int(json.loads(self.restored.read_text())["replaced_epoch"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return 0
 
     def read_token(self) -> str:
         """The token of the internal API. Raises Failure when it is missing or readable by others."""

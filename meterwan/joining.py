@@ -19,6 +19,7 @@ from lorawan.errors import StateError
 from lorawan.identifiers import EUI64, NetID
 from meterwan.datadir import DataDir
 from meterwan.errors import Failure
+from meterwan.rotation import finish_rotation
 
 BY_NETWORK = "network server"
 
@@ -92,10 +93,16 @@ def open_join_room(data: DataDir, clock: Callable[[], int], settings: JoinServer
 
     Raises Failure when the file, or the key for it, is not the right one.
     """
+    finish_rotation(data, clock())
     try:
         store = JoinStore(data.path / "join.db", data.read_kek())
         if data.restored.exists():
-            store.mark_restored(who="start", why="the data folder was restored from a backup", now_us=clock())
+            store.mark_restored(
+                who="start",
+                why="the data folder was restored from a backup",
+                now_us=clock(),
+                replaced_epoch=data.replaced_epoch(),
+            )
     except (StateError, sqlite3.Error) as error:
         raise Failure(f"cannot open {data.path / 'join.db'}: {error}") from None
     return JoinRoom(JoinServer(store), clock, settings, net_id)

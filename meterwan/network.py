@@ -39,7 +39,9 @@ def migrate_network(data: DataDir) -> list[str]:
     """Bring the network's databases up to date by opening them once; returns their names."""
     from joinserver.store import JoinStore
     from lns.store.embedded.journal import Journal
+    from meterwan.rotation import finish_rotation
 
+    finish_rotation(data, now_us())
     with JoinStore(data.path / "join.db", data.read_kek()):
         pass
     Journal(data.path / "network.db").close()

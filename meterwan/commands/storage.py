@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meterwan.commands.common import Config, Json, Set, print_rows, say, settings
+from meterwan.commands.common import Config, Json, Set, group, print_rows, say, settings
 from meterwan.errors import Failure
 
 if TYPE_CHECKING:
@@ -82,6 +82,26 @@ def restore(
     say(f"{data.path}: restored from {folder}; counters skip ahead at the next start")
     if old:
         say(f"what was there before lies in {old}")
+
+
+kek = group("The key-encryption key: change it.")
+
+
+@kek.command()
+def rotate(config: Config = None, set_: Set = None) -> None:
+    """Seal all keys under a new key-encryption key; the server is stopped.
+
+    Cut short, it is gone on with at the next start.
+    """
+    from meterwan.application import now_us
+    from meterwan.datadir import DataDir
+    from meterwan.rotation import rotate_kek
+
+    data = DataDir(settings(config, set_).settings.data_dir)
+    with data.lock(), data.role_lock("network"):
+        sealed = rotate_kek(data, now_us())
+    say(f"{data.kek}: a new key, {sealed} keys sealed under it")
+    print("keep a copy of it apart from the backups; backups made before need the key of their time", file=sys.stderr)
 
 
 @contextmanager

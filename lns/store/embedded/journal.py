@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from lns.keys import KeyRing
 from lns.store.batch import Batch
 from lns.store.embedded import statements
-from lorawan.errors import StateError
+from lorawan.errors import FrameError, StateError
 
 SCHEMA_VERSION = 1
 
@@ -142,6 +144,40 @@ class Journal:
         db = sqlite3.connect(f"file:{_uri(self.path)}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA busy_timeout = 5000")
         return db
+
+    def rekey(self, old: bytes, new: bytes) -> int:
+        """Seal all session keys under another key-encryption key, in one transaction; returns how many.
+
+        What is under ``new`` already stays. Nothing under ``old`` is left in the file or its log. Raises StateError
+        when a session opens under neither, sqlite3.Error when the file cannot be written; nothing has changed then.
+        """
+        rings = KeyRing(old), KeyRing(new)
+
+        def reseal(sealed: bytes) -> bytes | None:
+            with contextlib.suppress(FrameError):
+                return rings[0].reseal(sealed, rings[1])
+            with contextlib.suppress(FrameError):
+                return rings[1].reseal(sealed, rings[1])
+            return None
+
+        db = self._db
+        db.create_function("reseal", 1, reseal, deterministic=True)
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            (lost,) = db.execute("SELECT count(*) FROM session WHERE reseal(sealed_keys) IS NULL").fetchone()
+            if lost:
+                raise StateError(f"{lost} sessions in {self.path} are sealed under another key-encryption key")
+            resealed = db.execute(
+                "UPDATE session SET sealed_keys = reseal(sealed_keys) WHERE sealed_keys <> reseal(sealed_keys)"
+            ).rowcount
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return resealed
 
     def close(self) -> None:
         self._db.close()
