@@ -173,7 +173,9 @@ def main() -> int:
     results = measure(sessions, uplinks)
     print(json.dumps(results, indent=2, default=lambda value: round(value, 2)))
     speeds = [results["one_copy"]["uplinks_per_s_one_core"], results["three_copies"]["uplinks_per_s_one_core"]]
-    missed = [f"{speed:,.0f} < {limit:,}" for speed, limit in zip(speeds, LIMITS.values(), strict=True) if speed < limit]
+    missed = [
+        f"{speed:,.0f} < {limit:,}" for speed, limit in zip(speeds, LIMITS.values(), strict=True) if speed < limit
+    ]
     if missed:
         print("below the goal:", "; ".join(missed))
     return 1 if missed else 0

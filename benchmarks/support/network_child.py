@@ -65,7 +65,17 @@ async def fill(data_dir: Path, sessions: Path) -> None:
             entry = json.loads(line)
             device = Device(number, int(entry["dev_eui"], 16), 0, f"device {number}", PROFILE)
             device.activation = "ABP"
-            row = (number, device.dev_eui.to_bytes(8, "big"), bytes(8), device.name, PROFILE.name, "ABP", "{}", False, 0)
+            row = (
+                number,
+                device.dev_eui.to_bytes(8, "big"),
+                bytes(8),
+                device.name,
+                PROFILE.name,
+                "ABP",
+                "{}",
+                False,
+                0,
+            )
             state.batch.operations.append(("device_put", row))
             keys = SessionKeys.for_1_0(bytes.fromhex(entry["nwk_s_key"]), bytes.fromhex(entry["app_s_key"]))
             session = open_session(state, device, DevAddr(int(entry["dev_addr"], 16)), keys, radio, 0)
