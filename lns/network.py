@@ -33,8 +33,14 @@ COMMIT_EVERY_S = 0.004
 DAY_US = 86_400_000_000
 PRUNE_CHUNK = 2000
 
+DURABLE_WITHIN_S = 5.0
+
 log = structlog.get_logger("network")
 T = TypeVar("T")
+
+
+class NotDurable(Exception):
+    """A change waits for a store that is stuck."""
 
 
 class Network:
@@ -102,7 +108,8 @@ class Network:
             lambda text: self._from_writer(self._stuck, text),
             lambda error: self._from_writer(self._fail, error),
         )
-        await self.durable()
+        with contextlib.suppress(NotDurable):  # a full disk at the start: told already, and mended by room
+            await self.durable()
         if waiting:
             log.info("frames accepted before the last stop are handed over", frames=len(waiting))
 
@@ -114,8 +121,8 @@ class Network:
             self._timer_handle.cancel()
         if not self.failed.done():
             try:
-                await asyncio.wait_for(self.durable(), 5.0)
-            except TimeoutError:
+                await self.durable()
+            except NotDurable:
                 log.warning("stopped with frames that could not be written; they were not acknowledged")
         if self._pump_handle is not None:
             self._pump_handle.cancel()
@@ -220,8 +227,11 @@ class Network:
             self.guarded(self.engine.join_answered, question, answer, now)
         self.pump()
 
-    async def durable(self) -> None:
-        """Wait until everything that the engine has taken so far is on the disk."""
+    async def durable(self, within_s: float = DURABLE_WITHIN_S) -> None:
+        """Wait until everything that the engine has taken so far is on the disk.
+
+        Raises NotDurable when the store is stuck; what was taken waits then, and is written when it works again.
+        """
         waiter = self._loop.create_future()
 
         def done(now: Now) -> None:
@@ -230,7 +240,10 @@ class Network:
 
         self.state.batch.after.append(done)
         self.pump()
-        await waiter
+        while not waiter.done():
+            await asyncio.wait({waiter}, timeout=within_s)
+            if not waiter.done() and (self.storage != "ok" or self.failed.done()):
+                raise NotDurable(f"not on the disk yet: {self.storage}; it is written as soon as that is mended")
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run a query on the journal in the reader's thread."""

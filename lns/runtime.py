@@ -12,7 +12,7 @@ import structlog
 
 from lns.api.http import serve_http, serve_internal
 from lns.clock import system_now
-from lns.network import Network
+from lns.network import Network, NotDurable
 from lns.ports import JoinServerPort, KeyStorePort
 from lns.settings import NetworkSettings
 from lns.udp import UdpServer
@@ -88,6 +88,7 @@ async def _housekeeping(network: Network) -> None:
         since_prune += STALE_EVERY_S
         if since_prune >= PRUNE_EVERY_S and network.storage == "ok":
             since_prune = 0.0
-            deleted = await network.prune(now)
-            if deleted:
-                log.info("old frames deleted", frames=deleted, older_than_days=network.settings.frame_log_days)
+            with contextlib.suppress(NotDurable):
+                deleted = await network.prune(now)
+                if deleted:
+                    log.info("old frames deleted", frames=deleted, older_than_days=network.settings.frame_log_days)

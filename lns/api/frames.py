@@ -34,12 +34,12 @@ _event = m.decoder(m.Event)
 
 async def events(network: Network, request: m.EventsRequest) -> Any:
     """Events after a cursor, oldest first. Their bodies go out as they lie in the journal."""
-    limit = parse.limit(request.limit)
+    limit, after = parse.limit(request.limit), parse.row_id(request.after, "after")
     if request.acknowledge:
-        network.consumed_event_id = max(network.consumed_event_id, request.after)
+        network.consumed_event_id = max(network.consumed_event_id, after)
 
     def query(db: sqlite3.Connection) -> list[msgspec.Raw]:
-        rows = db.execute("SELECT body FROM event WHERE id > ? ORDER BY id LIMIT ?", (request.after, limit))
+        rows = db.execute("SELECT body FROM event WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
         return [msgspec.Raw(body) for (body,) in rows]
 
     arrived = network.events_arrived
@@ -85,9 +85,9 @@ def _filter(network: Network, request: m.FramesRequest) -> tuple[str, list[Any]]
         parameters.extend(values)
 
     if request.after is not None:
-        add("f.id > ?", request.after)
+        add("f.id > ?", parse.row_id(request.after, "after"))
     if request.before is not None:
-        add("f.id < ?", request.before)
+        add("f.id < ?", parse.row_id(request.before, "before"))
     if request.dev_eui:
         device = network.state.devices.get(parse.eui(request.dev_eui, "dev_eui"))
         add("f.device_id = ?", device.id if device is not None else -1)
@@ -99,9 +99,9 @@ def _filter(network: Network, request: m.FramesRequest) -> tuple[str, list[Any]]
             raise invalid(f"type: one of {', '.join(TYPES)}", "type")
         add(f"f.kind IN ({', '.join('?' * len(kinds))})", *kinds)
     if request.since_us is not None:
-        add("f.time_us >= ?", request.since_us)
+        add("f.time_us >= ?", parse.row_id(request.since_us, "since_us"))
     if request.until_us is not None:
-        add("f.time_us < ?", request.until_us)
+        add("f.time_us < ?", parse.row_id(request.until_us, "until_us"))
     return " AND ".join(clauses), parameters
 
 

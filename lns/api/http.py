@@ -19,7 +19,7 @@ from internalapi.client import socket_path
 from lns.api.errors import Refused
 from lns.api.table import HANDLERS
 from lns.clock import system_now
-from lns.network import Network
+from lns.network import Network, NotDurable
 from lns.settings import NetworkHttpSettings, parse_listen
 
 MAX_BODY = 64 << 20
@@ -75,6 +75,8 @@ async def call(network: Network, name: str, request: Any) -> Any:
         return await HANDLERS[name](network, request)
     except Refused:
         raise
+    except NotDurable as stuck:
+        raise Refused("unavailable", str(stuck)) from None
     except Exception as error:
         log.exception("internal error", method=name)
         raise Refused(

@@ -36,3 +36,10 @@ def limit(value: int) -> int:
     if not 1 <= value <= 1000:
         raise invalid("limit: between 1 and 1000", "limit")
     return value
+
+
+def row_id(value: int, field: str) -> int:
+    """A row's number as a cursor: what the store can compare."""
+    if not 0 <= value < 1 << 63:
+        raise invalid(f"{field}: between 0 and 2**63 - 1", field)
+    return value
