@@ -27,6 +27,11 @@ MAX_STREAMS = 64
 LONG_POLL_S = 10.0
 RETRY_S = 2.0
 HEARTBEAT_S = 4.0
+PAGE = 500
+LOOK_AGAIN_S = 0.5
+SETTLED_AFTER_S = 15.0
+UNSETTLED = frozenset({"", "accepted", "scheduled"})
+"""Outcomes that are not the last word on a frame."""
 
 Written = tuple[str, str]
 """Id and JSON text of one event."""
@@ -50,12 +55,13 @@ class Listener:
 
 
 class Pump:
-    """Follows the frame log while there is a listener."""
+    """Follows the frame log while there is a listener. A frame comes again when its outcome has changed."""
 
     def __init__(self, network: NetworkClient) -> None:
         self._network = network
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
+        self._open: dict[int, tuple[m.FrameRecord, float]] = {}
 
     @contextmanager
     def listen(self) -> Iterator[Listener]:
@@ -71,6 +77,7 @@ class Pump:
             if not self._listeners and self._task is not None:
                 self._task.cancel()
                 self._task = None
+                self._open.clear()
 
     async def _follow(self) -> None:
         cursor: int | None = None
@@ -79,7 +86,9 @@ class Pump:
                 if cursor is None:
                     newest = await self._network.frames(limit=1)
                     cursor = newest.items[0].id if newest.items else 0
-                page = await self._network.frames(after=cursor, limit=200, wait_s=LONG_POLL_S)
+                wait_s = LOOK_AGAIN_S if self._open else LONG_POLL_S
+                page = await self._network.frames(after=cursor, limit=PAGE, wait_s=wait_s)
+                changed = await self._look_again()
             except (NetworkUnavailable, ApiError):
                 self._mark_away(True)
                 await asyncio.sleep(RETRY_S)
@@ -87,8 +96,35 @@ class Pump:
             self._mark_away(False)
             for item in page.items:
                 cursor = max(cursor, item.id)
+                self._watch(item)
+            for item in (*page.items, *changed):
                 for listener in self._listeners:
                     listener.give(item)
+
+    def _watch(self, item: m.FrameRecord) -> None:
+        """Remember a frame whose way is not over, as long as it may still change."""
+        now = asyncio.get_running_loop().time()
+        for key in [key for key, (_, since) in self._open.items() if now - since > SETTLED_AFTER_S]:
+            del self._open[key]
+        if item.outcome in UNSETTLED:
+            self._open[item.id] = (item, now)
+
+    async def _look_again(self) -> list[m.FrameRecord]:
+        """Frames that were given out already and have changed since: more gateways, handed over, sent, failed."""
+        if not self._open:
+            return []
+        page = await self._network.frames(after=min(self._open) - 1, limit=PAGE)
+        changed = []
+        for item in page.items:
+            known = self._open.get(item.id)
+            if known is None:
+                continue
+            if item != known[0]:
+                changed.append(item)
+                self._open[item.id] = (item, known[1])
+            if item.outcome not in UNSETTLED:
+                del self._open[item.id]
+        return changed
 
     def _mark_away(self, away: bool) -> None:
         for listener in self._listeners:

@@ -24,6 +24,13 @@
     const template = document.createElement("template");
     template.innerHTML = html.trim();
     const row = template.content.firstElementChild;
+    const known = rows.querySelector('[data-frame="' + row.dataset.frame + '"]');
+    if (known) {
+      known.replaceWith(row);
+      return;
+    }
+    if (Number(row.dataset.frame) < newest) return;
+    newest = Number(row.dataset.frame);
     row.classList.add("fresh");
     rows.prepend(row);
     while (rows.children.length > MAX_ROWS) rows.lastElementChild.remove();
@@ -46,9 +53,6 @@
     dropped.textContent = lost + " " + dropped.dataset.text;
   });
   source.addEventListener("frame", (event) => {
-    const id = Number(event.lastEventId);
-    if (id <= newest) return;
-    newest = id;
     const html = JSON.parse(event.data);
     if (!paused) {
       put(html);

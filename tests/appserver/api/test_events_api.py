@@ -87,6 +87,25 @@ async def test_frames_come_live_and_a_slow_watcher_loses_the_oldest(console: Con
     assert (listener.dropped, listener.items[0].id, len(listener.items)) == (5, 5, QUEUE_LENGTH)
 
 
+async def test_a_frame_comes_again_when_its_outcome_changes(console: Console) -> None:
+    await console.api("GET", "/me")
+    headers = {"Authorization": f"Bearer {console.tokens['admin']}"}
+    async with console.http.get(console.url + "/api/v1/frames/stream", headers=headers) as response:
+        await next_event(response)
+        frames = console.network.frame_list
+        console.network.add_frame(m.FrameRecord(id=1, type="up", time_us=1, phy=b"@", outcome="accepted"))
+        console.network.add_frame(m.FrameRecord(id=2, type="down", time_us=1, phy=b"@", outcome="scheduled"))
+        outcomes = [json.loads((await next_event(response))[2])["outcome"] for _ in range(2)]
+        assert outcomes == ["accepted", "scheduled"]
+        heard = tuple(m.Reception(f"{n:016x}", 1, -90.0) for n in range(2))
+        frames[0] = m.FrameRecord(id=1, type="up", time_us=1, phy=b"@", outcome="handed_over", receptions=heard)
+        key, _, data = await next_event(response)
+        assert (key, json.loads(data)["outcome"], len(json.loads(data)["receptions"])) == ("1", "handed_over", 2)
+        frames[1] = m.FrameRecord(id=2, type="down", time_us=1, phy=b"@", outcome="failed: TOO_LATE")
+        key, _, data = await next_event(response)
+        assert (key, json.loads(data)["outcome"]) == ("2", "failed: TOO_LATE")
+
+
 async def test_a_stream_ends_when_its_right_is_taken_away(console: Console) -> None:
     made = (await console.api("POST", "/tokens", json={"name": "t", "role": "viewer"})).json
     headers = {"Authorization": f"Bearer {made['token']}"}
