@@ -40,16 +40,17 @@ async def running(
     gc.freeze()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(network.stop)
-        udp = UdpServer(network, settings.gateways.udp)
+        udp = UdpServer(network, settings.gateways.udp) if settings.gateways.udp.listen else None
         await stack.enter_async_context(serve_internal(network, token))
         if settings.http.listen:
             await stack.enter_async_context(serve_http(network, settings.http))
-        udp.start()
-        stack.callback(udp.stop)
+        if udp is not None:
+            udp.start()
+            stack.callback(udp.stop)
         network.spawn(_housekeeping(network))
         log.info(
             "network server is ready",
-            udp=f"{udp.address[0]}:{udp.address[1]}",
+            udp=f"{udp.address[0]}:{udp.address[1]}" if udp is not None else "off",
             region=settings.region,
             devices=len(network.state.devices),
             sessions=len(network.state.sessions),

@@ -32,7 +32,8 @@ def _check_net_id(text: str) -> str:
     return text
 
 
-Listen = Annotated[str, AfterValidator(_check_listen)]
+Listen = Annotated[str, AfterValidator(lambda text: _check_listen(text) if text else text)]
+"""``host:port``, or empty: not at all."""
 
 
 class _Section(BaseModel):
@@ -40,7 +41,7 @@ class _Section(BaseModel):
 
 
 class UdpSettings(_Section):
-    """Semtech UDP packet forwarders."""
+    """Semtech UDP packet forwarders; an empty ``listen`` turns them off."""
 
     listen: Listen = "0.0.0.0:1700"
     receive_buffer_bytes: int = Field(default=8 << 20, ge=65536)
@@ -54,7 +55,7 @@ class GatewaysSettings(_Section):
 class NetworkHttpSettings(_Section):
     """``/healthz``, ``/readyz`` and ``/metrics`` of the network process; an empty ``listen`` turns them off."""
 
-    listen: Annotated[str, AfterValidator(lambda text: _check_listen(text) if text else text)] = "127.0.0.1:8081"
+    listen: Listen = "127.0.0.1:8081"
 
 
 class NetworkSettings(_Section):

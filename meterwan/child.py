@@ -27,6 +27,18 @@ async def _network(loaded: Loaded, data: DataDir) -> None:
     await run(loaded.settings.for_network(), loaded.settings.joinserver, data)
 
 
+async def _join(loaded: Loaded, data: DataDir) -> None:
+    """A join server alone: the network process without gateways, so that devices are added to it as to any other."""
+    from lns.settings import GatewaysSettings, UdpSettings
+    from meterwan.network import run
+
+    settings = loaded.settings
+    if not settings.joinserver.http.listen:
+        raise Failure("nobody could ask this join server: give [joinserver.http] listen")
+    silent = GatewaysSettings(udp=UdpSettings(listen=""))
+    await run(settings.for_network().model_copy(update={"gateways": silent}), settings.joinserver, data)
+
+
 async def _application(loaded: Loaded, data: DataDir) -> None:
     from alembic.util import CommandError
     from sqlalchemy.exc import DatabaseError
@@ -49,7 +61,9 @@ async def _application(loaded: Loaded, data: DataDir) -> None:
 
 Entry = Callable[[Loaded, DataDir], Coroutine[Any, Any, None]]
 
-ROLES: dict[str, Entry] = {"network": _network, "application": _application}
+ROLES: dict[str, Entry] = {"network": _network, "application": _application, "join": _join}
+_LOCKS = {"join": "network"}
+"""Roles that keep the same files share a lock."""
 
 
 def run_role(role: str, loaded: Loaded) -> int:
@@ -59,7 +73,7 @@ def run_role(role: str, loaded: Loaded) -> int:
 
     def work() -> None:
         data.create()
-        with data.role_lock(role).acquire(wait_s):
+        with data.role_lock(_LOCKS.get(role, role)).acquire(wait_s):
             asyncio.run(ROLES[role](loaded, data))
 
     return run_child(role, loaded, work)

@@ -63,10 +63,10 @@ def claim_addresses(loaded: Loaded) -> dict[str, str]:
     """Every address the server will listen on, by its setting's name, with real ports. Raises Failure."""
     settings = loaded.settings
     network = settings.for_network()
-    addresses = {
-        "http.listen": ports.claim("http.listen", settings.http.listen),
-        "gateways.udp.listen": ports.claim("gateways.udp.listen", network.gateways.udp.listen, udp=True),
-    }
+    addresses = {"http.listen": ports.claim("http.listen", settings.http.listen)}
+    if network.gateways.udp.listen:
+        listen = network.gateways.udp.listen
+        addresses["gateways.udp.listen"] = ports.claim("gateways.udp.listen", listen, udp=True)
     if settings.joinserver.http.listen:
         addresses["joinserver.http.listen"] = ports.claim("joinserver.http.listen", settings.joinserver.http.listen)
     if network.http.listen:

@@ -30,7 +30,7 @@ def serve(
     from meterwan.child import ROLES, run_role
 
     if role not in ROLES:
-        raise Failure(f"the role {role} is not in this version: gateways and joins are a part of --role network")
+        raise Failure(f"the role {role} is not in this version: gateways are a part of --role network")
     raise typer.Exit(run_role(role, loaded))
 
 

@@ -81,7 +81,7 @@ def test_wrong_use_is_status_2(program: Program, arguments: tuple[str, ...]) -> 
     [
         (("check", "--config", "none.toml"), "cannot read the settings file none.toml"),
         (("check", "--set", "x"), "--set x: write it as section.key=value"),
-        (("serve", "--role", "join"), "the role join is not in this version"),
+        (("serve", "--role", "gateway"), "the role gateway is not in this version"),
         (("serve", "--set", "redis.url=redis://h"), "only the embedded store is in this version"),
         (("user", "list"), "there is no application database"),
         (("codec", "test", "karat", "zz"), "zz is not hex"),
