@@ -144,8 +144,6 @@ async def create_device(call: Call, body: NewDevice) -> m.DeviceRecord:
     profile = await profile_for(call, body)
     if profile is None:
         raise invalid("profile", "give a profile, or mac_version with region and class")
-    if (body.activation or "OTAA") == "OTAA" and not (body.app_key or body.nwk_key):
-        raise invalid("app_key", "a device that joins over the air needs its app_key")
     write = _device_write(body.dev_eui, body, profile)
     await call.services.network.devices_put(items=[write], create_only=True)
     await call.audit("device.create", f"device/{body.dev_eui}", {"name": body.name or "", "profile": profile})

@@ -36,7 +36,7 @@ _ROWS = (
     (r"must be 10 or 12 digits", N_("must be 10 or 12 digits")),
     (r"must be the IANA name of a time zone.*", N_("must be an IANA time zone such as Europe/Moscow")),
     (r"give a profile, or mac_version with region and class", N_("choose a profile")),
-    (r"a device that joins over the air needs its app_key", N_("a device that joins over the air needs its AppKey")),
+    (r"device \w+: an OTAA device needs its AppKey", N_("a device that joins over the air needs its AppKey")),
     # rows of a file
     (r"(.*) is not a number", N_("%s is not a number")),
     (r"(.*) is not a whole number", N_("%s is not a whole number")),

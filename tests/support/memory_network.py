@@ -142,6 +142,9 @@ class MemoryNetwork:
                 raise refuse(409, "conflict", f"device {item.dev_eui} exists already", "dev_eui")
             given = {k: v for k, v in msgspec.structs.asdict(item).items() if v is not UNSET}
             keys = {name: given.pop(name) for name in ("app_key", "nwk_key") if name in given}
+            if old is None and given.get("activation", "OTAA") == "OTAA" and "app_key" not in keys:
+                detail = f"app_key: device {item.dev_eui}: an OTAA device needs its AppKey"
+                raise refuse(422, "invalid", detail, "app_key")
             profile = self.profile_table.get(given.get("profile", old.profile if old else ""))
             if profile is None:
                 raise refuse(422, "invalid", "there is no such profile", "profile")
