@@ -137,7 +137,12 @@ def wanted(query: FrameFilter) -> Callable[[m.FrameRecord], bool]:
     return passes
 
 
-@api.add("GET", "/frames/stream", answers="text/event-stream", summary="Frames as they come, and again when their outcome changes (server-sent events)")
+@api.add(
+    "GET",
+    "/frames/stream",
+    answers="text/event-stream",
+    summary="Frames as they come and change (server-sent events)",
+)
 async def stream_frames(call: Call, query: FrameFilter) -> web.StreamResponse:
     def text(record: m.FrameRecord) -> tuple[str, str]:
         return str(record.id), frame_view(record).model_dump_json(by_alias=True)

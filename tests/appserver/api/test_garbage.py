@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 from urllib.parse import quote
 
@@ -182,7 +183,7 @@ class Maker:
                     body = json.dumps(self.value(content["application/json"]["schema"])).encode()
                 arguments = {"data": body, "headers": {"Content-Type": "application/json"}}
             elif content:
-                arguments = {"data": {"file": bytes(self.random.randbytes(50)), "dry_run": "maybe"}}
+                arguments = {"data": {"file": BytesIO(self.random.randbytes(50)), "dry_run": "maybe"}}
             yield address + ("?" + "&".join(query) if query else ""), arguments
 
 
