@@ -63,7 +63,7 @@ $(STAMPS)/translations: $(wildcard appserver/locale/*/LC_MESSAGES/*.po) | $(STAM
 $(STAMPS)/oracle: $(wildcard tests/oracle/package-lock.json) | $(VENV)/place
 	@mkdir -p $(STAMPS)
 	@sh tools/need.sh node=nodejs npm=npm
-	@test ! -f tests/oracle/package-lock.json || (cd tests/oracle && npm ci --no-audit --no-fund --loglevel=error)
+	@test ! -f tests/oracle/package-lock.json || (cd tests/oracle && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error)
 	@touch $@
 
 $(STAMPS)/browser: | $(VENV)/place
