@@ -93,12 +93,13 @@ def reception_view(item: m.Reception) -> Reception:
 
 def frame_view(record: m.FrameRecord) -> Frame:
     """The API's form of a frame."""
-    names = [name for name in _SAME_NAME if name not in ("receptions", "timeline", "reply_to")]
+    names = [name for name in _SAME_NAME if name not in ("receptions", "timeline", "reply_to", "mac_commands")]
     return Frame.model_construct(
         **{name: getattr(record, name) for name in names},
         time=time_of(record.time_us),
         receptions=[reception_view(item) for item in record.receptions],
         timeline=[Step.model_construct(step=step, after_ms=after / 1000) for step, after in record.timeline],
+        mac_commands=list(record.mac_commands),
         reply_to=record.reply_to or None,
     )
 
