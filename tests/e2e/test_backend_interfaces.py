@@ -64,23 +64,31 @@ network = "{net_kek}"
 application = "{app_kek}"
 """
 
-SCENARIO = """
-name = "two servers"
-preset = "default"
+GATEWAY = """
 [[gateways]]
-eui = "0016c001ff1e5a01"
-""" + "".join(
-    f"""
+eui = "0016c001ff1e5a{number:02x}"
+"""
+GATEWAYS = 4
+"""Each has its own duty cycle: with several, answers seldom have to wait for the slow second window."""
+
+DEVICE = """
 [[devices]]
 dev_eui = "{dev_eui}"
 join_eui = "70b3d5fffe0000ff"
 mac_version = "{mac_version}"
 profile = "lorawan-{mac_version}"
 confirmed = true
-interval_s = 1.5
+interval_s = 3
 join_spread_s = 1
 """
-    for dev_eui, mac_version in DEVICES.items()
+
+SCENARIO = "\n".join(
+    (
+        'name = "two servers"',
+        'preset = "default"',
+        *(GATEWAY.format(number=number) for number in range(GATEWAYS)),
+        *(DEVICE.format(dev_eui=dev_eui, mac_version=version) for dev_eui, version in DEVICES.items()),
+    )
 )
 
 
