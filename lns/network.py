@@ -28,7 +28,7 @@ from lns.uplink.join import JoinAsked
 from lns.writer import Writer
 from lorawan.backend import JoinAns, ResultCode
 
-COMMIT_EVERY_S = 0.004
+COMMIT_EVERY_S = 0.008
 """Under load commits begin no more often than this, so that one carries many frames; an idle server commits at once."""
 DAY_US = 86_400_000_000
 PRUNE_CHUNK = 2000
@@ -52,7 +52,7 @@ class Network:
         kek: bytes,
         join_server: JoinServerPort,
         key_store: KeyStorePort,
-        restored: bool = False,
+        restored: int = 0,
     ) -> None:
         self.settings = settings
         self.join_server = join_server
@@ -127,6 +127,7 @@ class Network:
         if self._pump_handle is not None:
             self._pump_handle.cancel()
         await self._loop.run_in_executor(None, self._writer.stop)
+        await self._loop.run_in_executor(self._readers, self._close_reader)
         self._readers.shutdown()
         self._journal.close()
 
@@ -254,6 +255,11 @@ class Network:
             return query(self._reader)
 
         return await self._loop.run_in_executor(self._readers, run)
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def spawn(self, work: Awaitable[None]) -> None:
         """Run ``work`` beside everything else; it is cancelled at the stop."""

@@ -30,7 +30,7 @@ async def running(
     token: str,
     join_server: JoinServerPort,
     key_store: KeyStorePort,
-    restored: bool = False,
+    restored: int = 0,
 ) -> AsyncIterator[Network]:
     """Everything of the network process, as a context: on leaving it is stopped and durable."""
     network = Network(settings, kek, join_server, key_store, restored)
@@ -66,7 +66,7 @@ async def run(
     key_store: KeyStorePort,
     stop: asyncio.Event,
     ready: Callable[[], None] = lambda: None,
-    restored: bool = False,
+    restored: int = 0,
 ) -> None:
     """Serve until ``stop`` is set. Raises what made the store untrustworthy, if that happened."""
     async with running(settings, kek, token, join_server, key_store, restored) as network:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from joinserver.file import epoch_of
+from lns.store.embedded.journal import restores_of
 from meterwan.datadir import DATABASES, DataDir, sync_folder, write_secret
 from meterwan.errors import Failure
 
@@ -129,7 +130,8 @@ def restore(backup: Path, data: DataDir) -> Path | None:
         _write_durably(data.unfinished_restore, f"{backup}\n".encode())
         # A second restore of this backup must not skip to where the first one did, so what was reached is kept.
         reached = max(data.replaced_epoch(), epoch_of(data.path / "join.db"))
-        mark = {"made_at": manifest["made_at"], "replaced_epoch": reached}
+        number = max(data.restore_number(), restores_of(data.path / "network.db")) + 1
+        mark = {"made_at": manifest["made_at"], "replaced_epoch": reached, "number": number}
         _write_durably(data.restored, json.dumps(mark).encode() + b"\n")
         sync_folder(data.path)
         old = _set_aside(data, manifest)

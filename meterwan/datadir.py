@@ -73,6 +73,15 @@ class DataDir:
         except (OSError, ValueError, TypeError, KeyError):
             return 0
 
+    def restore_number(self) -> int:
+        """Which restore of this folder the next start is after; 0 when it is after none."""
+        try:
+            return int(json.loads(self.restored.read_text())["number"])
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError, TypeError, KeyError):
+            return 1
+
     def read_token(self) -> str:
         """The token of the internal API. Raises Failure when it is missing or readable by others."""
         token = self._read_secret(self.token).decode("ascii", "replace").strip()

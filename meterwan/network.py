@@ -23,7 +23,7 @@ async def run(settings: NetworkSettings, joinserver: JoinServerSettings, data: D
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    restored = data.restored.exists()
+    restored = data.restore_number()
 
     def ready() -> None:
         data.restored.unlink(missing_ok=True)  # both stores have skipped their counters ahead, durably

@@ -40,7 +40,7 @@ class OfflineNetwork:
         settings = self._settings.for_network()
         silent = self._settings.joinserver.model_copy(update={"http": HttpSettings()})
         self._joins = await open_join_room(self._data, now_us, silent, NetID.parse(settings.net_id)).__aenter__()
-        restored = self._data.restored.exists()
+        restored = self._data.restore_number()
         self._network = Network(settings, self._data.read_kek(), self._joins, self._joins, restored)
         await self._network.start()
         return self

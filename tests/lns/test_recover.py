@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import random
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from lorasim.crypto import SessionKeys
 
 from lns.keys import KeyRing
+from lns.store.embedded.journal import restores_of
 from lorawan.errors import StateError
 from tests.support.fake_gateway import Sent
 from tests.support.lab import KEK, SECOND_US, WINDOW_US, Lab
@@ -171,7 +176,7 @@ def test_restored_file_skips_counters(lab: Lab) -> None:
     """INV-03: downlinks after the backup may have used what the file does not know."""
     lab.gateway()
     one, other = lab.abp(1, f_cnt_down=10), lab.abp(2, mac_version="1.1.0", f_cnt_down=20, a_f_cnt_down=30)
-    lab.kill(restored=True)
+    lab.kill(restored=1)
     session = lab.call("session", key=one.dev_eui)
     assert session.f_cnt_down == 10 + 1024
     session = lab.call("session", key=other.dev_eui)
@@ -182,11 +187,30 @@ def test_restored_file_skips_counters(lab: Lab) -> None:
     assert one.read(sent.phy).f_cnt == 1034
 
 
+def test_the_same_backup_restored_again_skips_further(lab: Lab, tmp_path: Path) -> None:
+    """Every restore of one file begins with the counters of the backup; none may end where another did."""
+    lab.gateway()
+    node = lab.abp(f_cnt_down=10)
+    path, backup = Path(lab.settings.data_dir) / "network.db", tmp_path / "backup.db"
+    with closing(lab.journal.reader()) as source, closing(sqlite3.connect(backup)) as copy:
+        source.backup(copy)
+    seen = []
+    for _ in range(3):
+        number = restores_of(path) + 1
+        lab.close()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        shutil.copyfile(backup, path)
+        lab.start(restored=number)
+        seen.append(lab.call("session", key=node.dev_eui).f_cnt_down)
+    assert seen == [10 + 1024, 10 + 2048, 10 + 3072]
+
+
 def test_restored_uplink_counters_are_as_they_were(lab: Lab) -> None:
     lab.gateway()
     node = lab.abp(f_cnt_up=100)
     lab.uplink(node.up())
-    lab.kill(restored=True)
+    lab.kill(restored=1)
     lab.uplink(node.up())
     assert [f_cnt for f_cnt, _ in lab.ups()] == [100, 101]
 

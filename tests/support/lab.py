@@ -95,7 +95,7 @@ class Lab:
 
     # ------------------------------------------------------------------------------------------------- the server
 
-    def start(self, restored: bool = False) -> None:
+    def start(self, restored: int = 0) -> None:
         """Start from the files, as ``Network.start`` does."""
         self.lives += 1
         self.inbox.clear()
@@ -110,7 +110,7 @@ class Lab:
         self.state.batch.operations.append(("prune_sessions", (self.state.handed_over_id,)))
         self.pump()
 
-    def kill(self, restored: bool = False) -> None:
+    def kill(self, restored: int = 0) -> None:
         """``kill -9``: what is not committed is gone. Then start again; gateways come back with their PULL_DATA."""
         self.journal.close()
         self.join_server._store._db.close()

@@ -16,6 +16,16 @@ from lorawan.errors import FrameError, StateError
 SCHEMA_VERSION = 1
 
 
+def restores_of(path: Path) -> int:
+    """The number of the last restore that a journal has skipped ahead for; 0 when there is none, or no readable file."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{_uri(path)}?mode=ro", uri=True)) as db:
+            found = db.execute("SELECT value FROM mark WHERE name = ?", (statements.RESTORES,)).fetchone()
+    except sqlite3.Error:
+        return 0
+    return int(found[0]) if found is not None else 0
+
+
 class StoreError(Exception):
     """The store cannot take a batch now; ``fatal`` when the process must not go on with this file."""
 

@@ -14,7 +14,7 @@ from lns.downlink.queue import Item, ItemState
 from lns.gateways.gateway import Gateway
 from lns.session import RadioParameters, Session
 from lns.state import NetworkState
-from lns.store.embedded.statements import MARKS
+from lns.store.embedded.statements import MARKS, RESTORES
 from lns.uplink.gather import Gathered, Kind
 from lns.uplink.reception import from_detail
 from lorawan.errors import FrameError, StateError
@@ -24,10 +24,11 @@ RESTORE_SKIP = 1024
 """Downlink counters skipped after a restore: more than a server sends between two backups, less than MAX_FCNT_GAP."""
 
 
-def load(state: NetworkState, db: sqlite3.Connection, now: Now, restored: bool = False) -> list[Gathered]:
+def load(state: NetworkState, db: sqlite3.Connection, now: Now, restored: int = 0) -> list[Gathered]:
     """Fill ``state``. Returns the frames that were accepted and not handed over before the last stop.
 
-    ``restored``: the file comes from a backup, so downlinks after it may have used counters that it does not know.
+    ``restored``: the file comes from a backup, so downlinks after it may have used counters that it does not know. It is
+    the number of the restore, so that the same backup restored again skips further; 0 is no restore.
     """
     marks = dict(db.execute("SELECT name, value FROM mark"))
     state.last_frame_id, state.last_event_id, state.last_session_id, state.handed_over_id = (
@@ -36,7 +37,7 @@ def load(state: NetworkState, db: sqlite3.Connection, now: Now, restored: bool =
     _profiles(state, db)
     _gateways(state, db)
     _devices(state, db)
-    sessions = _sessions(state, db, restored)
+    sessions = _sessions(state, db, _skip_after_restore(state, marks.get(RESTORES, 0), restored))
     _queue(state, db, now)
     state.batch.operations.extend(
         ("frame_outcome", ("unknown: the server stopped before the gateway answered", *row))
@@ -97,7 +98,16 @@ def _devices(state: NetworkState, db: sqlite3.Connection) -> None:
     state.last_device_id = max(in_log, *state.devices_by_id) if state.devices_by_id else in_log
 
 
-def _sessions(state: NetworkState, db: sqlite3.Connection, restored: bool) -> dict[int, Session]:
+def _skip_after_restore(state: NetworkState, known: int, restored: int) -> int:
+    """How far downlink counters go ahead: one step for each restore that this file does not know of."""
+    if not restored:
+        return 0
+    number = max(restored, known + 1)
+    state.batch.operations.append(("set_mark", (RESTORES, number)))
+    return RESTORE_SKIP * (number - known)
+
+
+def _sessions(state: NetworkState, db: sqlite3.Connection, skip: int) -> dict[int, Session]:
     sessions = {}
     rows = db.execute(
         "SELECT id, device_id, dev_addr, lorawan_1_1, sealed_keys, activated_at_us, ended, confirmed, f_cnt_up,"
@@ -121,9 +131,9 @@ def _sessions(state: NetworkState, db: sqlite3.Connection, restored: bool) -> di
             _check_key(state, session)
         if row[6]:
             continue  # ended: kept only for frames that wait to be handed over
-        if restored:
-            session.n_f_cnt_down += RESTORE_SKIP
-            session.a_f_cnt_down += RESTORE_SKIP
+        if skip:
+            session.n_f_cnt_down += skip
+            session.a_f_cnt_down += skip
             state.dirty(session)
         state.sessions.add(session)
         if session.confirmed:

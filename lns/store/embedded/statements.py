@@ -16,9 +16,12 @@ WHERE id = ? AND f_cnt_up <= ? AND n_f_cnt_down <= ? AND a_f_cnt_down <= ?
 """
 
 SET_MARK = "INSERT INTO mark (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+RESTORES = "restores"
+"""Mark: the number of the last restore that this file has skipped ahead for."""
 MARKS = ("last_frame_id", "last_event_id", "last_session_id", "handed_over_id")
 
 OPERATIONS: dict[str, str] = {
+    "set_mark": SET_MARK,
     "session_add": "INSERT INTO session (id, device_id, dev_addr, lorawan_1_1, sealed_keys, activated_at_us)"
     " VALUES (?, ?, ?, ?, ?, ?)",
     "session_end": "UPDATE session SET ended = 1 WHERE id = ?",
