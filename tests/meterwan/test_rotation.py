@@ -224,3 +224,23 @@ def test_inv_13_each_restore_of_one_backup_skips_further_ahead(data: DataDir, tm
         nonces.append(asyncio.run(join(dev_nonce)))
     assert nonces == sorted(set(nonces)), "no JoinNonce comes twice"
     assert min(after - before for before, after in pairwise(nonces)) >= 1000
+
+
+def test_inv_fcnt_down_of_each_restore_is_above_all_before(data: DataDir, tmp_path: Path) -> None:
+    """FCntDown is never used twice, however often one backup comes back."""
+    back_up(data, tmp_path / "backup", with_kek=False)
+
+    async def next_f_cnt_down() -> int:
+        async with OfflineNetwork(Settings(data_dir=data.path)) as network:
+            counter = int((await network.session(key=f"{1:016x}")).f_cnt_down)
+        data.restored.unlink(missing_ok=True)
+        with closing(sqlite3.connect(data.path / "network.db")) as db:  # downlinks are sent
+            db.execute("UPDATE session SET n_f_cnt_down = ?", (counter + 5,))
+            db.commit()
+        return counter
+
+    counters = [asyncio.run(next_f_cnt_down())]
+    for _ in range(3):
+        restore(tmp_path / "backup", data)
+        counters.append(asyncio.run(next_f_cnt_down()))
+    assert all(after >= before + 5 for before, after in pairwise(counters)), counters
