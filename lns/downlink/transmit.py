@@ -27,6 +27,12 @@ TX_ACK_WITHIN_US = 3_000_000
 """Forwarders answer when they queue the frame, long before they send it."""
 
 
+LONG_US = 500_000
+CROWDED = 4
+"""A gateway with so many frames before it takes no long one more. When power returns to a town, one join-accept at SF12 in RX2
+(1.8 s) would silence fifteen in RX1, whose devices would then ask again: the crowd would grow instead of melting."""
+
+
 class TxState(Enum):
     READY = auto()
     HANDED = auto()
@@ -109,6 +115,10 @@ class Transmitter:
                 transmission.reasons.append(f"{name}: too late by {(now.mono_us - option.latest_us) // 1000} ms")
             elif gateway.ledger.left_us(sub_band, now.mono_us) < airtime:
                 transmission.reasons.append(f"{name}: duty-cycle budget of the sub-band is used up")
+            elif airtime > LONG_US and gateway.schedule.promised(now.mono_us) >= CROWDED:
+                transmission.reasons.append(
+                    f"{name}: the gateway is crowded, {airtime // 1000} ms on air would cost others their windows"
+                )
             elif not gateway.schedule.is_free(option.start_us, airtime):
                 transmission.reasons.append(f"{name}: the gateway transmits something else then")
             elif not self._hand_over(gateway, option.tx_frame(plan, transmission.phy), transmission, now):

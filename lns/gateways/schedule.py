@@ -29,6 +29,10 @@ class TransmitSchedule:
             return False
         return i == len(self._busy) or self._busy[i][0] >= end
 
+    def promised(self, now_us: int) -> int:
+        """How many frames the transmitter has yet to send or finish."""
+        return sum(end > now_us for _, end in self._busy)
+
     def take(self, start_us: int, airtime_us: int, now_us: int) -> None:
         """Promise the transmitter; what ended before ``now_us`` is forgotten."""
         busy = self._busy

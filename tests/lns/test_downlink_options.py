@@ -7,8 +7,10 @@ from itertools import pairwise
 import pytest
 
 from lns.downlink.options import airtime_us, eirp_dbm
+from lorawan.identifiers import EUI64
 from regional import plan
 from tests.support.lab import SECOND_US, WINDOW_US, Lab
+from tests.support.otaa_device import OtaaDevice
 
 HOUR_US = 3600 * SECOND_US
 
@@ -142,3 +144,21 @@ def test_frequency_that_is_no_channel_has_no_rx1_or_answers_there(lab: Lab) -> N
     node = lab.abp()
     (sent,) = lab.uplink(node.up(confirmed=True), freq=866.3)
     assert sent.txpk["freq"] == 866.3 and sent.txpk["powe"] == 14
+
+
+def test_a_crowded_gateway_takes_no_long_frame(lab: Lab) -> None:
+    """Each gets its RX1 where it is free, and nobody a second at SF12 that silences the others."""
+    gateway = lab.gateway()
+    devices = [OtaaDevice(dev_eui=EUI64(number)) for number in range(1, 11)]
+    for device in devices:
+        lab.device(device.dev_eui, "1.0.2", join_eui=f"{device.join_eui:016x}", app_key=device.app_key.hex())
+    for device in devices[:7]:
+        gateway.hear(device.join_request(1), freq=868.9, datr="SF7BW125")
+        lab.advance(150_000)
+    for device in devices[7:]:
+        gateway.hear(device.join_request(1), freq=868.9, datr="SF7BW125")
+    lab.advance(WINDOW_US)
+    assert {sent.txpk["datr"] for sent in lab.air} == {"SF7BW125"}
+    outcomes = [outcome for (outcome,) in lab.rows("SELECT outcome FROM frame WHERE kind = 'join_accept' ORDER BY id")]
+    assert [outcome.partition(":")[0] for outcome in outcomes] == ["sent"] * 8 + ["failed"] * 2
+    assert "crowded" in outcomes[8]
