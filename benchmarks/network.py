@@ -1,9 +1,9 @@
 """What an uplink costs the network process, from the UDP socket to durable hand-over, with 100,000 sessions.
 
-``python benchmarks/network.py [--sessions N] [--quick]`` prints one table. The server is the real network process on one
-core, the generator runs on another. Four runs: device uplinks as fast as they are taken with one copy and with three (three
-gateways), the same bare path inside one process without sockets and disk as the yardstick, and the latency of the downlink
-decision at 500 confirmed uplinks/s through three gateways.
+``python -m benchmarks.network [--sessions N] [--quick]`` prints the figures. The server is the real network process on one
+core, the generator runs on another. Three runs: device uplinks a little faster than the goal with one copy and with three
+(through three gateways), of which none may be lost, and the latency of the downlink decision at 500 confirmed uplinks/s
+through three gateways.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ from internalapi.client import NetworkClient, socket_path
 
 GATEWAYS = [0x70B3D50000000001, 0x70B3D50000000002, 0x70B3D50000000003]
 TICKS = os.sysconf("SC_CLK_TCK")
-LIMITS = {"uplinks_per_s_1": 10_000, "uplinks_per_s_3": 5_000}
-"""Device uplinks per second that one core of the network process must reach, by copies."""
+LIMITS = {"one_copy": 10_000, "three_copies": 5_000}
+"""Device uplinks per second that one core of the network process must take without losing a datagram."""
+RATE = 1.05
+"""The generator sends this much faster than the limit."""
 
 
 class Server:
@@ -101,15 +103,16 @@ def throughput(server: Server, frames: Path, copies: int, rate: float) -> dict[s
     cpu_all = server.cpu_s() - cpu
     handed_over = after["last_event_id"] - before["last_event_id"]
     accepted = after["accepted"] - before["accepted"]
-    lost = result.datagrams - (after["datagrams"] - before["datagrams"])
+    arrived = after["datagrams"] - before["datagrams"]
     return {
         "sent": result.frames,
         "accepted": accepted,
         "handed_over": handed_over,
-        "datagrams_lost": lost + copies,  # the keep-alives that blast sends are datagrams too
+        # Keep-alives are datagrams too: they may hide a few lost ones here, but not in the frames handed over.
+        "datagrams_lost": max(0, result.datagrams - arrived),
         "cpu_us_per_uplink": cpu_all / handed_over * 1e6,
         "uplinks_per_s_one_core": handed_over / cpu_all,
-        "wall_uplinks_per_s": accepted / max(elapsed - 2.0, result.elapsed_s),
+        "sustained_uplinks_per_s": accepted / result.elapsed_s,
         "cpu_share": cpu_blast / elapsed,
         "ack_p50_ms": load.percentiles_ms(result.ack_us).get("p50", 0.0),
         "ack_p99_ms": load.percentiles_ms(result.ack_us).get("p99", 0.0),
@@ -131,8 +134,8 @@ def latency(server: Server, frames: Path, rate: float, window_ms: float) -> dict
     }
 
 
-def measure(sessions: int, uplinks: int, rate: float = 1e9, confirmed: int = 5000) -> dict[str, Any]:
-    """All runs. ``uplinks`` frames go into each throughput run, ``rate`` of them a second at most."""
+def measure(sessions: int, uplinks: int, rate: float | None = None, confirmed: int = 5000) -> dict[str, Any]:
+    """All runs. ``uplinks`` frames go into each throughput run, ``rate`` of them a second (None: by the limits)."""
     cores = sorted(os.sched_getaffinity(0))
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -153,9 +156,9 @@ def measure(sessions: int, uplinks: int, rate: float = 1e9, confirmed: int = 500
         try:
             results["start_s"] = server.start_s
             results["bytes_per_session"] = server.sessions_kib * 1024 / sessions
-            throughput(server, root / "warm", 1, min(rate, 20_000))  # cipher state is made on a session's first frame
-            results["one_copy"] = throughput(server, root / "one", 1, rate)
-            results["three_copies"] = throughput(server, root / "three", 3, rate)
+            throughput(server, root / "warm", 1, rate or 5_000)  # cipher state is made on a session's first frame
+            results["one_copy"] = throughput(server, root / "one", 1, rate or LIMITS["one_copy"] * RATE)
+            results["three_copies"] = throughput(server, root / "three", 3, rate or LIMITS["three_copies"] * RATE)
             results["decision"] = latency(server, root / "confirmed", 500, 200)
         finally:
             server.stop()
@@ -172,9 +175,11 @@ def main() -> int:
     sessions, uplinks = (5_000, 5_000) if given.quick else (given.sessions, given.uplinks)
     results = measure(sessions, uplinks)
     print(json.dumps(results, indent=2, default=lambda value: round(value, 2)))
-    speeds = [results["one_copy"]["uplinks_per_s_one_core"], results["three_copies"]["uplinks_per_s_one_core"]]
     missed = [
-        f"{speed:,.0f} < {limit:,}" for speed, limit in zip(speeds, LIMITS.values(), strict=True) if speed < limit
+        f"{name}: {results[name]['handed_over']:,} of {results[name]['sent']:,} at "
+        f"{results[name]['sustained_uplinks_per_s']:,.0f}/s, goal {limit:,}/s without loss"
+        for name, limit in LIMITS.items()
+        if results[name]["handed_over"] < results[name]["sent"] or results[name]["sustained_uplinks_per_s"] < limit
     ]
     if missed:
         print("below the goal:", "; ".join(missed))

@@ -63,9 +63,6 @@ class SealedBatch:
                 session.snr_db,
                 session.gateways,
                 session.id,
-                session.f_cnt_up,
-                session.n_f_cnt_down,
-                session.a_f_cnt_down,
             )
             for session in batch.sessions.values()
         ]
@@ -136,16 +133,16 @@ class Journal:
         for name, parameters in sealed.operations:
             db.execute(statements.OPERATIONS[name], parameters)
         if sealed.sessions:
-            changed = db.executemany(statements.UPDATE_SESSION, sealed.sessions).rowcount
+            changed = statements.UPDATE_SESSIONS.run(db, sealed.sessions)
             if changed != len(sealed.sessions):
                 raise StateError(
                     f"{len(sealed.sessions) - changed} session counters in {self.path} are ahead of this server: "
                     "another server has written this file"
                 )
         if sealed.frames:
-            db.executemany(statements.INSERT_FRAME, sealed.frames)
+            statements.INSERT_FRAMES.run(db, sealed.frames)
         if sealed.events:
-            db.executemany(statements.INSERT_EVENT, sealed.events)
+            statements.INSERT_EVENTS.run(db, sealed.events)
         if sealed.marks is not None:
             db.executemany(statements.SET_MARK, zip(statements.MARKS, sealed.marks, strict=True))
 

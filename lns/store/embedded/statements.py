@@ -2,18 +2,71 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
 from lns.store.batch import EVENT_COLUMNS, FRAME_COLUMNS
 
-INSERT_FRAME = f"INSERT INTO frame ({', '.join(FRAME_COLUMNS)}) VALUES ({', '.join('?' * len(FRAME_COLUMNS))})"
-INSERT_EVENT = f"INSERT INTO event ({', '.join(EVENT_COLUMNS)}) VALUES ({', '.join('?' * len(EVENT_COLUMNS))})"
+SESSION_COLUMNS = (
+    "confirmed",
+    "f_cnt_up",
+    "replay_window",
+    "last_mic",
+    "last_frame_id",
+    "n_f_cnt_down",
+    "a_f_cnt_down",
+    "conf_f_cnt_down",
+    "radio",
+    "dr",
+    "tx_power",
+    "nb_trans",
+    "adr_reason",
+    "last_seen_us",
+    "rssi_dbm",
+    "snr_db",
+    "gateways",
+    "id",
+)
+"""What of a session changes, and last its number."""
 
+
+class ManyRows:
+    """One statement for many rows.
+
+    A thread that writes row by row gives up the interpreter's lock at every row and waits for it again, which on a busy
+    process is longer than the row; a statement of sixty-four rows gives it up once.
+    """
+
+    SIZES = (64, 16, 4, 1)
+
+    def __init__(self, before: str, columns: int, after: str = "") -> None:
+        row = f"({', '.join('?' * columns)})"
+        self._texts = [(size, f"{before} (VALUES {', '.join([row] * size)}){after}") for size in self.SIZES]
+        if not after:
+            self._texts = [(size, f"{before} VALUES {', '.join([row] * size)}") for size in self.SIZES]
+
+    def run(self, db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Run it over all rows. Returns how many rows of the table changed."""
+        at = changed = 0
+        for size, text in self._texts:
+            while len(rows) - at >= size:
+                parameters = list(chain.from_iterable(rows[at : at + size])) if size > 1 else rows[at]
+                changed += db.execute(text, parameters).rowcount
+                at += size
+        return changed
+
+
+INSERT_FRAMES = ManyRows(f"INSERT INTO frame ({', '.join(FRAME_COLUMNS)})", len(FRAME_COLUMNS))
+INSERT_EVENTS = ManyRows(f"INSERT INTO event ({', '.join(EVENT_COLUMNS)})", len(EVENT_COLUMNS))
 # The guard is the compare-and-set: a counter never goes back, whatever the memory believes.
-UPDATE_SESSION = """
-UPDATE session SET confirmed = ?, f_cnt_up = ?, replay_window = ?, last_mic = ?, last_frame_id = ?, n_f_cnt_down = ?,
-    a_f_cnt_down = ?, conf_f_cnt_down = ?, radio = ?, dr = ?, tx_power = ?, nb_trans = ?, adr_reason = ?, last_seen_us = ?,
-    rssi_dbm = ?, snr_db = ?, gateways = ?
-WHERE id = ? AND f_cnt_up <= ? AND n_f_cnt_down <= ? AND a_f_cnt_down <= ?
-"""
+UPDATE_SESSIONS = ManyRows(
+    f"UPDATE session SET {', '.join(f'{name} = v.column{n}' for n, name in enumerate(SESSION_COLUMNS[:-1], start=1))} FROM",
+    len(SESSION_COLUMNS),
+    f" AS v WHERE session.id = v.column{len(SESSION_COLUMNS)} AND session.f_cnt_up <= v.column2"
+    " AND session.n_f_cnt_down <= v.column6 AND session.a_f_cnt_down <= v.column7",
+)
 
 SET_MARK = "INSERT INTO mark (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 RESTORES = "restores"
