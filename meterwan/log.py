@@ -36,7 +36,9 @@ def configure(role: str, level: str = "info", form: Literal["auto", "console", "
         hide_secrets,
     ]
     renderer: Any = (
-        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if console
+        else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
     ending: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if not console:
