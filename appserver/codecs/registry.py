@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appserver.codecs import karat, vega
+from appserver.codecs import karat, mbus_meters, vega
 from appserver.codecs.base import Codec, CodecError, Decoded
 
 CODECS = {
@@ -11,6 +11,10 @@ CODECS = {
         Codec("karat", 1, "НПО КАРАТ: 926LW", karat.decode_926lw, "local"),
         Codec("vega-si-11", 1, "Вега СИ-11, rev. 1", vega.decode_si11_r1, "utc"),
         Codec("vega-si-11-r2", 1, "Вега СИ-11, rev. 2", vega.decode_si11_r2, "utc"),
+        Codec("sontex-7x9", 1, "Sontex 7x9 (M-Bus)", mbus_meters.decode_sontex, "local"),
+        Codec("elvaco-cmi41", 1, "Elvaco CMi41xx (M-Bus)", mbus_meters.decode_elvaco, "local"),
+        Codec("mbus-water", 1, "Kamstrup flowIQ, Sensus iPERL (M-Bus)", mbus_meters.decode_water, "local"),
+        Codec("mbus-wired", 1, "M-Bus: кадр проводной шины", mbus_meters.decode_wired, "local"),
     )
 }
 
