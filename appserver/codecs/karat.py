@@ -85,7 +85,7 @@ def _flags(bits: int, names: dict[int, str]) -> tuple[str, ...]:
     return tuple(names.get(bit, f"bit{bit}") for bit in range(16) if bits >> bit & 1)
 
 
-def _time_1_8(data: bytes) -> datetime | None:
+def time_1_8(data: bytes) -> datetime | None:
     hour, day, month, year = data[3:7]
     if (hour, day, month, year) in ((0, 0, 0, 0), (255, 255, 255, 255)):
         return None  # the clock was never set
@@ -103,12 +103,12 @@ def _time_1_8(data: bytes) -> datetime | None:
         raise CodecError(f"there is no day {day} in month {month} of {2000 + year}", 4) from error
 
 
-def _time_2_0(data: bytes) -> datetime | None:
+def time_2_0(data: bytes) -> datetime | None:
     seconds = int.from_bytes(data[3:7], "little")
     return None if seconds in (0, NO_VALUE_U32) else EPOCH + timedelta(seconds=seconds)
 
 
-def _archive(data: bytes) -> Archive:
+def archive_of(data: bytes) -> Archive:
     try:
         return ARCHIVES[data[2]]
     except KeyError:
@@ -116,7 +116,7 @@ def _archive(data: bytes) -> Archive:
         raise CodecError(f"archive type is {data[2]}, known are {known}", 2) from None
 
 
-def _boundary(stamp: datetime | None, archive: Archive) -> datetime | None:
+def boundary(stamp: datetime | None, archive: Archive) -> datetime | None:
     """The moment a record counts for: a day that is stamped with its last hour ends with that hour."""
     if stamp is not None and archive.daily and stamp.hour == 23:
         return stamp.replace(minute=0, second=0) + timedelta(hours=1)
@@ -130,9 +130,9 @@ def _record(
     flags: tuple[str, ...],
     registers: list[tuple[str, Decimal | None]],
 ) -> Decoded:
-    archive = _archive(data)
+    archive = archive_of(data)
     channel = (int.from_bytes(data[:2], "little") >> 13) + 1
-    at = _boundary(stamp, archive)
+    at = boundary(stamp, archive)
     interval = "" if archive.register else archive.name
     measurements = tuple(
         Measurement(channel, value, "m3", "_".join(filter(None, (variant, interval))), at, archive.stored)
@@ -154,7 +154,7 @@ def _record(
 def _packet_0x0284(data: bytes) -> Decoded:
     value = struct.unpack_from("<i", data, 8)[0]
     volume = None if value in NO_VALUES_I32 else Decimal(value).scaleb(-3)
-    return _record(data, "1.8", _time_1_8(data), _flags(data[7], FLAGS_1_8), [("", volume)])
+    return _record(data, "1.8", time_1_8(data), _flags(data[7], FLAGS_1_8), [("", volume)])
 
 
 def _packet_0x0285(data: bytes) -> Decoded:
@@ -163,10 +163,10 @@ def _packet_0x0285(data: bytes) -> Decoded:
         (variant, None if value == NO_VALUE_U32 else Decimal(value).scaleb(-4))
         for variant, value in (("", forward), ("reverse", reverse))
     ]
-    return _record(data, "2.0", _time_2_0(data), _flags(bits, FLAGS_2_0), registers)
+    return _record(data, "2.0", time_2_0(data), _flags(bits, FLAGS_2_0), registers)
 
 
-def _packet_0x0100(data: bytes) -> Decoded:
+def packet_0x0100(data: bytes) -> Decoded:
     proto, node, software, kind, archives, battery = struct.unpack_from("<BIHHBB", data, 2)
     kind2, serial, unit, delta, connection = struct.unpack_from("<HQBhH", data, 13)
     values = {
@@ -189,8 +189,18 @@ def _packet_0x0100(data: bytes) -> Decoded:
 _PACKETS: dict[int, tuple[int, Callable[[bytes], Decoded]]] = {
     0x0284: (12, _packet_0x0284),
     0x0285: (17, _packet_0x0285),
-    0x0100: (28, _packet_0x0100),
+    0x0100: (28, packet_0x0100),
 }
+
+
+def error_packet(data: bytes) -> Decoded | None:
+    """The error a module answers a command with; None when ``data`` is another packet."""
+    word = int.from_bytes(data[:2], "little")
+    if word >> 13 != ERROR_SUBSYSTEM or len(data) != ERROR_LENGTH:
+        return None
+    code = int.from_bytes(data[2:4], "little")
+    packet = f"0x{word & PACKET_MASK:04X}"
+    return Decoded(values={"packet": packet, "error": code, "error_text": ERRORS.get(code, "unknown error")})
 
 
 def decode_926lw(f_port: int, data: bytes) -> Decoded:
@@ -198,10 +208,9 @@ def decode_926lw(f_port: int, data: bytes) -> Decoded:
     if len(data) < 4:
         raise CodecError(f"{len(data)} bytes are too few for a packet", len(data))
     word = int.from_bytes(data[:2], "little")
-    if word >> 13 == ERROR_SUBSYSTEM and len(data) == ERROR_LENGTH:
-        code = int.from_bytes(data[2:4], "little")
-        packet = f"0x{word & PACKET_MASK:04X}"
-        return Decoded(values={"packet": packet, "error": code, "error_text": ERRORS.get(code, "unknown error")})
+    error = error_packet(data)
+    if error is not None:
+        return error
     length, read = _PACKETS.get(word & PACKET_MASK, (0, None))
     if read is None:
         raise CodecError(f"packet code 0x{word & PACKET_MASK:04X} is not one of a KARAT-926LW", 0)

@@ -7,6 +7,7 @@ port 2 data, port 3 settings, port 4 the device's clock. An input is a pulse cou
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -31,23 +32,32 @@ SETTING_NAMES = {
 }
 
 
-def _moment(seconds: int) -> datetime | None:
+def moment(seconds: int) -> datetime | None:
+    """A device's clock as naive UTC; None when it was never set."""
     return None if seconds in (0, NO_VALUE) else datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
 
 
-def _configuration(byte: int) -> dict[str, object]:
+def configuration(byte: int, periods: Mapping[int, int] = PERIODS_MIN) -> dict[str, object]:
+    """The configuration byte in words."""
     return {
         "activation": "ABP" if byte & 1 else "OTAA",
-        "period_min": PERIODS_MIN.get(byte >> 1 & 7),
+        "period_min": periods.get(byte >> 1 & 7),
         "inputs": ["guard" if byte >> (4 + i) & 1 else "pulse" for i in range(INPUTS)],
     }
 
 
 def _report(
-    kind: str, battery: int, config: int, seconds: int, temperature: int | None, inputs: tuple[int, ...], alarm: int
+    kind: str,
+    battery: int,
+    config: int,
+    seconds: int,
+    temperature: int | None,
+    inputs: tuple[int, ...],
+    alarm: int,
+    periods: Mapping[int, int] = PERIODS_MIN,
 ) -> Decoded:
-    clock = _moment(seconds)
-    settings = _configuration(config)
+    clock = moment(seconds)
+    settings = configuration(config, periods)
     modes = settings["inputs"]
     assert isinstance(modes, list)
     measurements = tuple(
@@ -73,28 +83,30 @@ def _report(
     return Decoded(measurements, flags, battery if battery <= 100 else None, temperature, clock, values)
 
 
-def _expect_length(data: bytes, length: int) -> None:
+def expect_length(data: bytes, length: int) -> None:
+    """Raise CodecError unless ``data`` is ``length`` bytes."""
     if len(data) != length:
         raise CodecError(f"{len(data)} bytes, this packet has {length}", min(len(data), length))
 
 
-def _data_r1(data: bytes) -> Decoded:
+def data_r1(data: bytes, periods: Mapping[int, int] = PERIODS_MIN) -> Decoded:
+    """A packet of a pulse counter: current values or an alarm."""
     if not data or data[0] not in (1, 2):
         raise CodecError(f"packet type is {data[0]}, known are 1 and 2" if data else "there is no data", 0)
-    _expect_length(data, DATA_LENGTH)
+    expect_length(data, DATA_LENGTH)
     if data[0] == 1:
         battery, config, seconds, temperature, *inputs = struct.unpack_from("<BBIb4I", data, 1)
-        return _report("current", battery, config, seconds, temperature, tuple(inputs), 0)
+        return _report("current", battery, config, seconds, temperature, tuple(inputs), 0, periods)
     battery, config, alarm, seconds, *inputs = struct.unpack_from("<BBBI4I", data, 1)
     if not 1 <= alarm <= INPUTS:
         raise CodecError(f"alarm input is {alarm}, must be 1 to {INPUTS}", 3)
-    return _report("alarm", battery, config, seconds, None, tuple(inputs), alarm)
+    return _report("alarm", battery, config, seconds, None, tuple(inputs), alarm, periods)
 
 
 def _data_r2(data: bytes) -> Decoded:
     if not data or data[0] > INPUTS:
         raise CodecError(f"reason is {data[0]}, must be 0 to {INPUTS}" if data else "there is no data", 0)
-    _expect_length(data, DATA_LENGTH)
+    expect_length(data, DATA_LENGTH)
     reason, battery, seconds, temperature, *inputs, config = struct.unpack("<BBIb4IB", data)
     return _report("alarm" if reason else "current", battery, config, seconds, temperature, tuple(inputs), reason)
 
@@ -102,8 +114,8 @@ def _data_r2(data: bytes) -> Decoded:
 def _clock(data: bytes) -> Decoded:
     if not data or data[0] != 0xFF:
         raise CodecError(f"packet type is {data[0]}, a clock packet has 255" if data else "there is no data", 0)
-    _expect_length(data, 5)
-    clock = _moment(int.from_bytes(data[1:5], "little"))
+    expect_length(data, 5)
+    clock = moment(int.from_bytes(data[1:5], "little"))
     return Decoded(clock=clock, values={"type": "clock", "device_time": clock.isoformat() if clock else None})
 
 
@@ -124,21 +136,20 @@ def _settings(data: bytes) -> Decoded:
     return Decoded(values={"type": "settings", "settings": settings})
 
 
-def _port(f_port: int, data: bytes, revision: int) -> Decoded:
-    if f_port == PORT_DATA:
-        return _data_r1(data) if revision == 1 else _data_r2(data)
+def service(f_port: int, data: bytes, device: str) -> Decoded:
+    """Settings and clock, alike in all Vega devices. Raises CodecError for any other port."""
     if f_port == PORT_SETTINGS:
         return _settings(data)
     if f_port == PORT_CLOCK:
         return _clock(data)
-    raise CodecError(f"port {f_port} is not one of a Vega SI-11 (2 data, 3 settings, 4 clock)")
+    raise CodecError(f"port {f_port} is not one of a {device} (2 data, 3 settings, 4 clock)")
 
 
 def decode_si11_r1(f_port: int, data: bytes) -> Decoded:
     """SI-11 revision 1: type, battery, configuration, time, temperature, inputs."""
-    return _port(f_port, data, 1)
+    return data_r1(data) if f_port == PORT_DATA else service(f_port, data, "Vega SI-11")
 
 
 def decode_si11_r2(f_port: int, data: bytes) -> Decoded:
     """SI-11 revision 2: reason, battery, time, temperature, inputs, configuration."""
-    return _port(f_port, data, 2)
+    return _data_r2(data) if f_port == PORT_DATA else service(f_port, data, "Vega SI-11")
