@@ -192,7 +192,11 @@ def _copy(source: Path, target: Path, progress: Progress | None) -> None:
             progress(source.name, total - remaining, total)
 
     with closing(sqlite3.connect(source, timeout=30.0)) as live, closing(sqlite3.connect(target)) as copy:
+        # One reading transaction around all steps: without it, every write of the server makes the copy start again.
+        live.execute("BEGIN")
+        live.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         live.backup(copy, pages=PAGES_PER_STEP, progress=step, sleep=0.005)
+        live.rollback()
         copy.execute("PRAGMA journal_mode = DELETE")
     target.chmod(0o600)
     _sync(target)

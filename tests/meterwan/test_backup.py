@@ -150,3 +150,21 @@ def test_a_manifest_that_is_none_is_refused(backup: Path, manifest: str) -> None
     (backup / MANIFEST).write_text(manifest)
     with pytest.raises(Failure, match=r"damaged|incomplete"):
         verify(backup)
+
+
+def test_a_copy_does_not_start_again_when_the_server_writes(
+    data: DataDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meterwan.backup.PAGES_PER_STEP", 1)
+    steps: dict[str, int] = {}
+    with closing(sqlite3.connect(data.path / "network.db", isolation_level=None)) as writer:
+
+        def write(name: str, done: int, total: int) -> None:
+            steps[name] = steps.get(name, 0) + 1
+            assert steps[name] <= total + 1, "the copy never ends"
+            writer.execute("INSERT INTO reading (tag) VALUES ('during')")
+
+        manifest = back_up(data, tmp_path / "b", with_kek=False, progress=write)
+    assert manifest["files"]["network.db"]["rows"]["reading"] >= 1000
+    assert steps["network.db"] > 2
+    assert not any(finding.problem for finding in verify(tmp_path / "b"))
