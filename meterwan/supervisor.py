@@ -106,11 +106,13 @@ class Supervisor:
                 *role.command, stdin=asyncio.subprocess.DEVNULL, env=environment, pass_fds=(lifeline,), process_group=0
             )
             role.starts += 1
-            pid_file.write_text(f"{role.process.pid}\n")
+            with contextlib.suppress(OSError):  # a full disk must not end the server
+                pid_file.write_text(f"{role.process.pid}\n")
             self._log.info("process started", process=role.name, pid=role.process.pid, start=role.starts)
             code = await self._wait(role.process)
             role.process, role.ready = None, False
-            pid_file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                pid_file.unlink()
             if self._stopping.is_set():
                 return
             if code == EXIT_CANNOT_START and not role.was_ready:

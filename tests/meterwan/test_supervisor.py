@@ -178,3 +178,16 @@ async def test_systemd_hears_when_the_server_is_ready_and_alive(
 def test_ends_in_words() -> None:
     assert describe_end(-9) == "killed by SIGKILL"
     assert describe_end(3) == "exit status 3"
+
+
+async def test_a_disk_that_takes_no_pid_file_does_not_end_the_server(data: DataDir) -> None:
+    data.pid_file("network").mkdir()
+    role = worker(data, "network")
+    supervisor = Supervisor(data, [role], lambda: None)
+    running = asyncio.create_task(supervisor.run())
+    await soon(lambda: role.ready, "the process is ready")
+    assert role.process is not None
+    role.process.kill()
+    await soon(lambda: role.starts == 2, "it is started again")
+    supervisor.stop()
+    await asyncio.wait_for(running, WITHIN_S)
