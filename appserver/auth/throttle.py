@@ -38,8 +38,11 @@ class Throttle:
             self._failures.popitem(last=False)
 
     def succeeded(self, account: str, address: str) -> None:
-        """Forget the account's failures from this address."""
+        """Forget the account's failures from this address, and that this attempt was counted as one of the address."""
         self._failures.pop((account.casefold(), address), None)
+        of_address = self._failures.get(("", address))
+        if of_address:
+            of_address.pop()
 
     def _recent(self, key: tuple[str, str], now_us: int) -> deque[int]:
         times = self._failures.get(key)

@@ -165,3 +165,15 @@ def test_the_throttle_is_bounded_and_forgets() -> None:
     assert throttle.wait_s("boss", "10.0.0.2", 10**12 + 900_000_000) == 0
     throttle.succeeded("boss", "10.0.0.2")
     assert throttle.wait_s("boss", "10.0.0.2", 10**12) == 0
+
+
+def test_right_passwords_do_not_use_up_an_address() -> None:
+    throttle = Throttle()
+    for number in range(200):
+        login = f"user{number % 90}"
+        assert throttle.wait_s(login, "10.0.0.1", number) == 0, "many people sign in behind one address"
+        throttle.failed(login, "10.0.0.1", number)
+        throttle.succeeded(login, "10.0.0.1")
+    for number in range(50):
+        throttle.failed(f"user{number}", "10.0.0.1", 1000)
+    assert throttle.wait_s("boss", "10.0.0.1", 1000) == 900
