@@ -15,6 +15,8 @@ from appserver.registry.kinds import KINDS, decimal, eui, text, whole
 _DAY_FORMATS = ("%Y-%m-%d", "%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y")
 _BLANKS = str.maketrans("", "", " \u00a0\u202f'")
 _value = decimal("-1000000000")
+MAX_EXPONENT = 30
+"""No number of a table has more digits; writing out 1e999999999 would take hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,12 @@ class Row:
 def _number(raw: str) -> Decimal:
     """A decimal number as people write it: a comma or a point, blanks between thousands."""
     try:
-        return Decimal(raw.translate(_BLANKS).replace(",", "."))
+        number = Decimal(raw.translate(_BLANKS).replace(",", "."))
     except InvalidOperation as error:
         raise ValueError(f"{raw!r} is not a number") from error
+    if not number.is_finite() or abs(number.adjusted()) > MAX_EXPONENT:
+        raise ValueError(f"{raw!r} is not a decimal number of a meter")
+    return number
 
 
 def _whole(raw: str) -> int:

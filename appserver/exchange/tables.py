@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 
 import python_calamine
@@ -21,9 +24,13 @@ MAX_RATIO = 100
 MAX_ENTRIES = 1000
 MAX_ROWS = 200_000
 MAX_COLUMNS = 200
+MAX_CELLS = 10_000_000
+"""Cells of the rectangle that a sheet takes, empty ones included."""
 MAX_ROW_CHARS = 65_536
 HEADER_ROWS = 20
 """The header is looked for in so many first rows."""
+_PLACE = re.compile(rb"""\br\s*=\s*["']([A-Za-z]{0,9})(\d{1,9})["']""")
+"""Where a row or a cell of a sheet says that it stands: ``r="7"``, ``r="BC7"``."""
 
 
 class TableError(Exception):
@@ -58,12 +65,11 @@ def _xlsx_rows(data: bytes) -> Iterator[list[str]]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+            _check_size(entries)
+            for entry in entries:
+                _check_reach(archive.read(entry))
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, RuntimeError, NotImplementedError) as error:
         raise TableError(f"The XLSX file is damaged: {error}.") from error
-    unpacked = sum(entry.file_size for entry in entries)
-    packed = max(1, sum(entry.compress_size for entry in entries))
-    if len(entries) > MAX_ENTRIES or unpacked > MAX_UNPACKED or (unpacked > 1 << 20 and unpacked / packed > MAX_RATIO):
-        raise TableError("The XLSX file unpacks to far more than it should; it is not read.")
     try:
         book = python_calamine.load_workbook(io.BytesIO(data))
         if not book.sheet_names:
@@ -77,6 +83,26 @@ def _xlsx_rows(data: bytes) -> Iterator[list[str]]:
     except Exception as error:  # the reader has an exception type of its own for every format
         raise TableError(f"The XLSX file cannot be read: {error}.") from error
     return ([_cell(value) for value in row] for row in rows)
+
+
+def _check_size(entries: list[zipfile.ZipInfo]) -> None:
+    unpacked = sum(entry.file_size for entry in entries)
+    packed = max(1, sum(entry.compress_size for entry in entries))
+    if len(entries) > MAX_ENTRIES or unpacked > MAX_UNPACKED or (unpacked > 1 << 20 and unpacked / packed > MAX_RATIO):
+        raise TableError("The XLSX file unpacks to far more than it should; it is not read.")
+    names = {entry.filename.lower() for entry in entries}
+    if "xl/workbook.xml" not in names or names & {"xl/workbook.bin", "content.xml"}:
+        raise TableError("This is no XLSX file; save it as XLSX or CSV.")
+
+
+def _check_reach(part: bytes) -> None:
+    """Refuse a sheet with a cell far outside: its reader makes room for all that lies between, and may end us."""
+    rows = columns = 1
+    for letters, digits in _PLACE.findall(part):
+        rows = max(rows, int(digits))
+        columns = max(columns, reduce(lambda n, letter: n * 26 + letter - 64, letters.upper(), 0))
+    if rows * columns > MAX_CELLS:
+        raise TableError(f"A sheet reaches to row {rows} and column {columns}; clear what stands there, or split it.")
 
 
 def _cell(value: Any) -> str:

@@ -144,3 +144,33 @@ def test_thousands_and_blanks() -> None:
         2, {"organisation": "УК", "address": "С", "resource": "хвс", "serial": "1", "start_value": "12 345,678"}
     )
     assert errors == [] and str(row.of("installation")["start_value"]) == "12345.678"
+
+
+@pytest.mark.parametrize(
+    "place", [(1_048_575, 0), (1_048_575, 16_383), (100_000, 16_383)], ids=["row", "corner", "column"]
+)
+def test_a_lone_cell_far_outside_is_refused_before_the_reader_makes_room_for_it(place: tuple[int, int]) -> None:
+    buffer = io.BytesIO()
+    book = xlsxwriter.Workbook(buffer)
+    sheet = book.add_worksheet()
+    sheet.write_row(0, 0, HEADS)
+    sheet.write_string(*place, "x")
+    book.close()
+    with pytest.raises(TableError, match=r"reaches to row|at most"):
+        read_table(buffer.getvalue())
+
+
+def test_other_spreadsheets_in_a_zip_are_refused() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("content.xml", "<x/>")
+    with pytest.raises(TableError, match="no XLSX"):
+        read_table(buffer.getvalue())
+
+
+@pytest.mark.parametrize("raw", ["1e999999999", "1e-999999999", "Infinity", "NaN", "sNaN"])
+@pytest.mark.parametrize("column", ["residents", "area_m2", "start_value", "digits"])
+def test_numbers_that_nobody_could_write_out_are_refused(column: str, raw: str) -> None:
+    _, errors = read_row(7, {"serial": "1", column: raw})
+    assert [error.column for error in errors if "decimal number" in error.detail] == [column]
