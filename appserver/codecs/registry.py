@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appserver.codecs import karat, karat_meters, mbus_meters, vega, vega_meters
+from appserver.codecs import axioma, betar, karat, karat_meters, mbus_meters, vega, vega_meters, vega_si23
 from appserver.codecs.base import Codec, CodecError, Decoded
 
 CODECS = {
@@ -14,13 +14,16 @@ CODECS = {
         Codec("vega-si-11-r2", 1, "Вега СИ-11, rev. 2", vega.decode_si11_r2, "utc"),
         Codec("vega-si-12", 1, "Вега СИ-12", vega_meters.decode_si12, "utc"),
         Codec("vega-si-22", 1, "Вега СИ-22", vega_meters.decode_si22, "utc"),
-        Codec("vega-si-23", 1, "Вега СИ-23", vega_meters.decode_si23, "utc"),
+        Codec("vega-si-23", 1, "Вега СИ-23", vega_si23.decode_si23, "utc"),
         Codec("vega-td-11", 1, "Вега ТД-11", vega_meters.decode_td11, "utc"),
         Codec("vega-tp-11", 1, "Вега ТП-11", vega_meters.decode_tp11, "utc"),
         Codec("vega-tl-11", 1, "Вега ТЛ-11", vega_meters.decode_tl11, "utc"),
         Codec("vega-gm-2", 1, "Вега ГМ-2", vega_meters.decode_gm2, "utc"),
         Codec("vega-m-bus-1", 1, "Вега M-BUS-1", vega_meters.decode_mbus1, "utc"),
         Codec("vega-m-bus-2", 1, "Вега M-BUS-2", vega_meters.decode_mbus2, "utc"),
+        Codec("betar-water", 1, "Бетар СХВЭ, СГВЭ", betar.decode_water, "utc"),
+        Codec("betar-gas", 1, "Бетар СГБМ", betar.decode_gas, "utc"),
+        Codec("axioma-w1", 1, "Axioma Qalcosonic W1", axioma.decode_w1, "utc"),
         Codec("sontex-7x9", 1, "Sontex 7x9 (M-Bus)", mbus_meters.decode_sontex, "local"),
         Codec("elvaco-cmi41", 1, "Elvaco CMi41xx (M-Bus)", mbus_meters.decode_elvaco, "local"),
         Codec("mbus-water", 1, "Kamstrup flowIQ, Sensus iPERL (M-Bus)", mbus_meters.decode_water, "local"),
