@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appserver.codecs import axioma, betar, karat, karat_meters, mbus_meters, vega, vega_meters, vega_si23
+from appserver.codecs import axioma, betar, karat, karat_meters, mbus_meters, spbzip, vega, vega_meters, vega_si23
 from appserver.codecs.base import Codec, CodecError, Decoded
 
 CODECS = {
@@ -23,6 +23,7 @@ CODECS = {
         Codec("vega-m-bus-2", 1, "Вега M-BUS-2", vega_meters.decode_mbus2, "utc"),
         Codec("betar-water", 1, "Бетар СХВЭ, СГВЭ", betar.decode_water, "utc"),
         Codec("betar-gas", 1, "Бетар СГБМ", betar.decode_gas, "utc"),
+        Codec("spbzip", 1, "СПбЗИП ЦЭ2726А, ЦЭ2727А", spbzip.decode, "utc"),
         Codec("axioma-w1", 1, "Axioma Qalcosonic W1", axioma.decode_w1, "utc"),
         Codec("sontex-7x9", 1, "Sontex 7x9 (M-Bus)", mbus_meters.decode_sontex, "local"),
         Codec("elvaco-cmi41", 1, "Elvaco CMi41xx (M-Bus)", mbus_meters.decode_elvaco, "local"),
