@@ -84,6 +84,8 @@ async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = error
     except web.HTTPException as error:
         problem = problems.from_http(error)
+    except web.RequestPayloadError:
+        problem = Problem(400, "The body cannot be read: it is cut short, or not encoded as its head says.")
     except ApiError as error:
         problem = problems.from_network(error)
     except NetworkUnavailable as error:

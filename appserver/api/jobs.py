@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 from appserver.api.fields import Id, Input, Output, Page, Time, time_of
 from appserver.api.problems import Problem, invalid, not_found
 from appserver.api.router import Api, Call
+from appserver.auth.gate import UNREADABLE
 from appserver.exchange import Table, TableError, export_table, read_table
 from appserver.exchange import run as run_import
 from appserver.jobs import Job, JobFailed, Progress
@@ -160,7 +161,7 @@ async def read_upload(call: Call, limit: int) -> tuple[str, bytes, dict[str, str
                 found = ((part.filename or "")[:200], data)
             elif part.name and len(fields) < 20:
                 fields[part.name] = data.decode("utf-8", "replace").strip()
-    except (ValueError, AssertionError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise Problem(400, "The multipart form cannot be read.") from error
     if found is None:
         raise invalid("file", "is missing")

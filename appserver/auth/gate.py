@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from multidict import MultiMapping
 
 from appserver.api.problems import Problem
 from appserver.auth.identity import Identity, identity_of, set_identity
@@ -20,6 +23,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 COOKIE = "meterwan_session"
 CSRF_FIELD = "_csrf"
 CSRF_HEADER = "X-CSRF-Token"
+UNREADABLE = (ValueError, LookupError, AssertionError, RuntimeError, HttpProcessingError)
+"""What the reading of a form raises when its body is none."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CHECKED_BY_HANDLER = frozenset({"/import"})
 """Uploads: the form token stands in a body that only their handler reads."""
@@ -95,6 +100,14 @@ async def find_identity(request: web.Request, touch: bool = True) -> Identity | 
     return await auth.by_session(cookie, touch) if cookie else None
 
 
+async def posted(request: web.Request) -> MultiMapping[Any]:
+    """The fields of a form. Raises Problem for a body that is none."""
+    try:
+        return await request.post()
+    except UNREADABLE as error:
+        raise Problem(400, "The form cannot be read.") from error
+
+
 async def _check_csrf(request: web.Request, who: Identity, pattern: str) -> None:
     if not who.session_id:
         return
@@ -102,7 +115,7 @@ async def _check_csrf(request: web.Request, who: Identity, pattern: str) -> None
     if not token and pattern in CHECKED_BY_HANDLER:
         return
     if not token and request.content_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        token = str((await request.post()).get(CSRF_FIELD, ""))
+        token = str((await posted(request)).get(CSRF_FIELD, ""))
     if not token or not same(token, who.csrf):
         raise Problem(403, "The form is out of date. Load the page again and repeat.")
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from appserver.api.problems import Problem, from_validation
 from appserver.api.router import Call
-from appserver.auth.gate import CSRF_FIELD
+from appserver.auth.gate import CSRF_FIELD, posted
 from appserver.auth.identity import identity_of
 from appserver.services import SERVICES
 
@@ -25,7 +25,7 @@ def call_of(request: web.Request) -> Call:
 
 async def read_form(request: web.Request) -> dict[str, str]:
     """The text fields of a form, trimmed. Raises Problem when there are absurdly many, or one comes twice."""
-    data = await request.post()
+    data = await posted(request)
     if len(data) > MAX_FIELDS:
         raise Problem(422, "The form has too many fields.")
     fields: dict[str, str] = {}

@@ -174,3 +174,32 @@ async def test_many_sign_ins_at_once_do_not_stop_the_server(console: Console) ->
     answers = await asyncio.gather(*attempts, console.ask("GET", "/healthz"))
     assert answers[-1].status == 200
     assert {a.status for a in answers[:-1]} == {401}
+
+
+_PART = b'--x\r\nContent-Disposition: form-data; name="login"\r\n'
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoding", "body"),
+    [
+        ("multipart/form-data", "", b"x"),
+        ("multipart/form-data; boundary=x", "", b"garbage"),
+        ("multipart/form-data; boundary=x", "", b"--x\r\nno colon\r\n\r\nbar"),
+        ("multipart/form-data; boundary=x", "", _PART + b"Content-Type: text/plain; charset=no\r\n\r\na\r\n--x--\r\n"),
+        ("multipart/form-data; boundary=x", "", _PART + b"\r\n\xff\xfe\r\n--x--\r\n"),
+        (
+            "multipart/form-data; boundary=x",
+            "",
+            b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y--\r\n--x--\r\n",
+        ),
+        ("application/x-www-form-urlencoded; charset=no", "", b"login=a"),
+        ("application/x-www-form-urlencoded", "", b"login=\xff\xfe"),
+        ("application/x-www-form-urlencoded", "gzip", b"login=a"),
+    ],
+)
+async def test_a_body_that_is_no_form_is_refused_without_a_fault(
+    console: Console, kind: str, encoding: str, body: bytes
+) -> None:
+    headers = {"Content-Type": kind, "Connection": "close"} | ({"Content-Encoding": encoding} if encoding else {})
+    answer = await console.ask("POST", "/sign-in", data=body, headers=headers)
+    assert answer.status == 400
