@@ -12,6 +12,7 @@ from appserver.api.fields import Base64, Eui, Input, Limit, Output, Page, Slug, 
 from appserver.api.problems import Problem, not_found
 from appserver.api.router import Api, Call
 from appserver.codecs import CODECS, Codec, CodecError, decode
+from appserver.decoding import read_frame
 from appserver.integrations import chirpstack
 from appserver.live import stream_events
 from internalapi import messages as m
@@ -52,10 +53,8 @@ def event_body(event: m.Event) -> dict[str, Any]:
     """The body of an event as integrations get it, with its id."""
     values: dict[str, Any] | None = None
     if event.type == "up" and event.codec:
-        try:
-            values = decode(event.codec, event.f_port, event.data, event.time_us).values
-        except CodecError:
-            values = None
+        decoded = read_frame(event.codec, event.f_port, event.data, event.time_us).decoded
+        values = decoded.values if decoded is not None else None
     return {"id": event.id, "type": event.type} | chirpstack.body(event, values)
 
 

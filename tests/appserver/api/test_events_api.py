@@ -5,7 +5,9 @@ import json
 from typing import Any
 
 import aiohttp
+import pytest
 
+from appserver.codecs import CODECS, Codec
 from internalapi import messages as m
 from tests.support.console import Console
 
@@ -129,3 +131,16 @@ async def test_codecs_are_listed_and_tried(console: Console) -> None:
     bad = (await console.api("POST", "/codecs/karat/test", json=body | {"data": "AAA="})).json
     assert bad["error"]
     assert bad["measurements"] == []
+
+
+async def test_a_fault_of_a_codec_hides_no_events(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    def falls(f_port: int, data: bytes) -> Any:
+        raise IndexError("beyond the end")
+
+    monkeypatch.setitem(CODECS, "faulty", Codec("faulty", 1, "Faulty", falls, "utc"))
+    for number in (1, 2):
+        codec = "faulty" if number == 1 else ""
+        console.network.add_event(event(number, f_port=2, f_cnt=number, data=b"\x01", codec=codec))
+    answer = await console.api("GET", "/events")
+    assert answer.status == 200
+    assert [(e["id"], e["data"]) for e in answer.json["items"]] == [(1, "AQ=="), (2, "AQ==")]
