@@ -324,6 +324,18 @@ def waiting_frames(db: Database, dev_eui: str = "", before: int | None = None, l
 # --------------------------------------------------------------------------------------------------------- the consumer
 
 
+def decode_bound(db: Database, now_us: int) -> Redecoded:
+    """Decode frames that wait for a meter although their module has one by now.
+
+    Binding a channel decodes them; a process that died in between did not come to it.
+    """
+    waiting = db.rows(
+        "SELECT DISTINCT uplink.dev_eui FROM uplink JOIN module_channel ON module_channel.dev_eui = uplink.dev_eui"
+        " WHERE uplink.state = 'unbound'"
+    )
+    return redecode(db, now_us, [dev_eui for (dev_eui,) in waiting]) if waiting else Redecoded()
+
+
 async def consume(
     network: EventSource,
     db: Database,
@@ -337,8 +349,12 @@ async def consume(
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(1, "ingest") as thread:
         after: int | None = None
+        caught_up = False
         while not stop.is_set():
             try:
+                if not caught_up:
+                    await loop.run_in_executor(thread, decode_bound, db, clock())
+                    caught_up = True
                 if after is None:
                     status = await _until(stop, network.status())
                     if status is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import secrets
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import delete, func, or_, update
+from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
 from appserver.auth.identity import Identity
@@ -99,7 +101,7 @@ class AuthStore:
         if over or user.disabled:
             return None
         if touch and now - session.seen_at_us >= SEEN_STEP_US:
-            with self._database.writing() as db:
+            with contextlib.suppress(OperationalError), self._database.writing() as db:  # a full disk locks nobody out
                 db.execute(update(UserSession).where(col(UserSession.secret_hash) == key).values(seen_at_us=now))
         return Identity(
             name=user.login,
@@ -157,7 +159,7 @@ class AuthStore:
         if token.expires_at_us is not None and now >= token.expires_at_us:
             return None
         if token.used_at_us is None or now - token.used_at_us >= SEEN_STEP_US:
-            with self._database.writing() as db:
+            with contextlib.suppress(OperationalError), self._database.writing() as db:
                 db.execute(update(ApiToken).where(col(ApiToken.id) == token.id).values(used_at_us=now))
         return Identity(name=f"token:{token.name}", role=Role(token.role), token_id=token.id)
 

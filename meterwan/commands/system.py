@@ -23,8 +23,12 @@ def serve(
     """
     loaded = settings(config, set_)
     if role == "all":
+        from meterwan.datadir import DataDir
+        from meterwan.demo import mark
         from meterwan.serve import serve_all
 
+        # Whoever serves a demo's folder has begun to use it: the next demo must not empty it.
+        mark(DataDir(loaded.settings.data_dir)).unlink(missing_ok=True)
         serve_all(loaded)
         return
     from meterwan.child import ROLES, run_role

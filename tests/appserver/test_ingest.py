@@ -18,7 +18,7 @@ from appserver import codecs, registry
 from appserver.codecs import base as codec_base
 from appserver.db import Database, open_database
 from appserver.errors import RegistryError
-from appserver.ingest import Ingest, consume, redecode, waiting_frames
+from appserver.ingest import Ingest, consume, decode_bound, redecode, waiting_frames
 from appserver.metering import add_manual_reading, house_balance, point_readings
 from internalapi.client import NetworkUnavailable
 from internalapi.messages import Event, EventsResult, NetworkStatus
@@ -270,6 +270,17 @@ def test_unbound_channel_waits_for_its_meter(db: Database) -> None:
     registry.bind_channel(db, EUI, meter_id)
     assert redecode(db, NOW_US, [EUI]).readings == 2
     assert db.rows("SELECT state, reason FROM uplink") == [("decoded", "")]
+
+
+def test_a_start_decodes_what_a_killed_process_left_waiting(db: Database) -> None:
+    meter_id, _ = meter(db)
+    stamp = midnight(FIRST) + timedelta(days=1)
+    Ingest(db, lambda: NOW_US).take([up(1, karat(Decimal(101), stamp), stamp)])
+    assert decode_bound(db, NOW_US).readings == 0
+    registry.bind_channel(db, EUI, meter_id)
+    assert decode_bound(db, NOW_US).readings == 2
+    assert db.rows("SELECT state FROM uplink") == [("decoded",)]
+    assert decode_bound(db, NOW_US).readings == 0
 
 
 def test_pulses_become_cubic_metres(db: Database) -> None:

@@ -157,7 +157,9 @@ def repeat_until_answered(gateway: WireGateway, phy: str, window_tmst: int) -> d
     On a busy machine the server may find that a window can no longer be reached: then it is silent, and that is right.
     """
     for attempt in range(4):
-        wait_until(lambda: _later(gateway, window_tmst + 1_500_000), 5, "the device's receive windows are over")
+        wait_until(
+            lambda after=window_tmst + 1_500_000: _later(gateway, after), 5, "the device's receive windows are over"
+        )
         gateway.push(phy)
         window_tmst = (gateway.tmst + 1_000_000) % (1 << 32)
         try:
