@@ -33,7 +33,7 @@ SESSION_COLUMNS = (
 
 
 class ManyRows:
-    """One statement for many rows.
+    """One statement for many rows: ``{rows}`` in its template stands for the rows of parameters.
 
     A thread that writes row by row gives up the interpreter's lock at every row and waits for it again, which on a busy
     process is longer than the row; a statement of sixty-four rows gives it up once.
@@ -41,11 +41,9 @@ class ManyRows:
 
     SIZES = (64, 16, 4, 1)
 
-    def __init__(self, before: str, columns: int, after: str = "") -> None:
+    def __init__(self, template: str, columns: int) -> None:
         row = f"({', '.join('?' * columns)})"
-        self._texts = [(size, f"{before} (VALUES {', '.join([row] * size)}){after}") for size in self.SIZES]
-        if not after:
-            self._texts = [(size, f"{before} VALUES {', '.join([row] * size)}") for size in self.SIZES]
+        self._texts = [(size, template.replace("{rows}", ", ".join([row] * size))) for size in self.SIZES]
 
     def run(self, db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
         """Run it over all rows. Returns how many rows of the table changed."""
@@ -58,14 +56,19 @@ class ManyRows:
         return changed
 
 
-INSERT_FRAMES = ManyRows(f"INSERT INTO frame ({', '.join(FRAME_COLUMNS)})", len(FRAME_COLUMNS))
-INSERT_EVENTS = ManyRows(f"INSERT INTO event ({', '.join(EVENT_COLUMNS)})", len(EVENT_COLUMNS))
+def _given(name: str) -> str:
+    """A session's new value in a row of the update."""
+    return f"v.column{SESSION_COLUMNS.index(name) + 1}"
+
+
+INSERT_FRAMES = ManyRows(f"INSERT INTO frame ({', '.join(FRAME_COLUMNS)}) VALUES {{rows}}", len(FRAME_COLUMNS))
+INSERT_EVENTS = ManyRows(f"INSERT INTO event ({', '.join(EVENT_COLUMNS)}) VALUES {{rows}}", len(EVENT_COLUMNS))
 # The guard is the compare-and-set: a counter never goes back, whatever the memory believes.
 UPDATE_SESSIONS = ManyRows(
-    f"UPDATE session SET {', '.join(f'{name} = v.column{n}' for n, name in enumerate(SESSION_COLUMNS[:-1], start=1))} FROM",
+    f"UPDATE session SET {', '.join(f'{name} = {_given(name)}' for name in SESSION_COLUMNS[:-1])}"
+    f" FROM (VALUES {{rows}}) AS v WHERE session.id = {_given('id')}"
+    + "".join(f" AND session.{name} <= {_given(name)}" for name in ("f_cnt_up", "n_f_cnt_down", "a_f_cnt_down")),
     len(SESSION_COLUMNS),
-    f" AS v WHERE session.id = v.column{len(SESSION_COLUMNS)} AND session.f_cnt_up <= v.column2"
-    " AND session.n_f_cnt_down <= v.column6 AND session.a_f_cnt_down <= v.column7",
 )
 
 SET_MARK = "INSERT INTO mark (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
