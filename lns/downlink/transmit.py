@@ -28,7 +28,7 @@ TX_ACK_WITHIN_US = 3_000_000
 
 
 LONG_US = 500_000
-CROWDED = 4
+CROWDED = 8
 """A gateway with so many frames before it takes no long one more. When power returns to a town, one join-accept at SF12 in RX2
 (1.8 s) would silence fifteen in RX1, whose devices would then ask again: the crowd would grow instead of melting."""
 
