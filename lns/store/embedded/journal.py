@@ -13,7 +13,7 @@ from lns.store.batch import Batch
 from lns.store.embedded import statements
 from lorawan.errors import FrameError, StateError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def restores_of(path: Path) -> int:
