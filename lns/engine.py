@@ -46,7 +46,7 @@ class Engine:
         self._gatherer = Gatherer(settings.deduplication_window_ms * 1000)
         self._joins: list[join.JoinAsked] = []
         self.gwmp = GwmpFront(self, send, lambda: self.state.rng.getrandbits(16).to_bytes(2, "big"))
-        self._transmitter = Transmitter(self.state, self.gwmp.transmit)
+        self._transmitter = Transmitter(self.state)
         self.registry = self.state.gateways
         self.counters = self.state.counters
 
@@ -116,9 +116,9 @@ class Engine:
         """Send this answer when everything taken so far is durable."""
         self.state.batch.acks.append((datagram, address))
 
-    def tx_done(self, transmission: Any, error: str, warning: str, now: Now) -> None:
-        """A gateway accepted or refused a transmission."""
-        self._transmitter.answered(transmission, error, warning, now)
+    def tx_done(self, transmission: Any, error: str, warning: str, now: Now, chosen: int = 0) -> None:
+        """A gateway accepted or refused a transmission; ``chosen``: which of the frames handed to it."""
+        self._transmitter.answered(transmission, error, warning, now, chosen)
 
     # --------------------------------------------------------------------------------------------------- within
 

@@ -1,4 +1,4 @@
-"""Window and gateway for a class A downlink, in the order they are tried."""
+"""Window and gateway for a downlink, in the order they are tried."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lns import events
-from lns.gateways.frames import RxFrame, TxFrame
+from lns.gateways.frames import AfterUplink, RxFrame, Timing, TxFrame
 from lns.gateways.gateway import Gateway
 from lns.session import RadioParameters
 from lns.state import NetworkState
@@ -27,39 +27,31 @@ class Option:
     """One way to send a frame."""
 
     window: str
-    """``RX1`` or ``RX2``, for people."""
-    rx: RxFrame
-    """The reception that it answers: gateway and concentrator time."""
-    delay_us: int
+    """``RX1``, ``RX2``, ``class C``, ``ping slot`` …, for people."""
+    gateway: Gateway
+    timing: Timing
+    start_us: int
+    """When the transmission starts, by the server's monotonic clock."""
     frequency_hz: int
     dr: int
     max_mac_payload: int
 
     @property
-    def gateway(self) -> Gateway:
-        return self.rx.gateway
-
-    @property
-    def start_us(self) -> int:
-        """When the transmission starts, by the server's monotonic clock."""
-        return self.rx.heard_us + self.delay_us
-
-    @property
     def latest_us(self) -> int:
-        """When the datagram must leave the server at the latest."""
+        """When the message must leave the server at the latest."""
         return self.start_us - self.gateway.expected_rtt_us - JIT_MARGIN_US - SLACK_US
 
     def tx_frame(self, plan: Plan, phy: bytes) -> TxFrame:
-        assert self.rx.tmst is not None
+        rx = self.timing.rx if isinstance(self.timing, AfterUplink) else None
         return TxFrame(
             phy,
             self.frequency_hz,
             plan.datr(self.dr, downlink=True),
             eirp_dbm(plan, self.frequency_hz),
-            (self.rx.tmst + self.delay_us) % (1 << 32),
+            self.timing,
             0,
-            self.rx.antenna,
-            self.rx.board,
+            rx.antenna if rx is not None else None,
+            rx.board if rx is not None else None,
         )
 
 
@@ -121,7 +113,7 @@ def _options(
     options = []
     gateways: set[int] = set()
     for rx in events.best_copies(copies):
-        if rx.tmst is None or rx.gateway.eui in gateways or len(gateways) == MAX_GATEWAYS:
+        if not rx.is_answerable or rx.gateway.eui in gateways or len(gateways) == MAX_GATEWAYS:
             continue
         gateways.add(rx.gateway.eui)
         try:
@@ -130,7 +122,8 @@ def _options(
             continue  # heard on a frequency that is no channel of this plan: there is no RX1 for it
         for window, delay_us, frequency_hz, dr in offered:
             limit = plan.max_mac_payload(dr, downlink=True)
-            options.append(Option(window, rx, delay_us, frequency_hz, dr, limit))
+            timing = AfterUplink(rx, delay_us)
+            options.append(Option(window, rx.gateway, timing, rx.heard_us + delay_us, frequency_hz, dr, limit))
     # RX1 first at every gateway: RX2 is mostly slower, and one second at SF12 blocks the RX1 of many others.
-    options.sort(key=lambda option: option.delay_us)
+    options.sort(key=lambda option: option.window)
     return options

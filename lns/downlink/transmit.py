@@ -1,6 +1,6 @@
 """A frame on its way to the air: option after option with the same bytes, until one gateway takes it.
 
-States: READY (durable, not yet handed to a gateway) → HANDED (PULL_RESP sent) → SENT (TX_ACK) | UNKNOWN (silence) | back to
+States: READY (durable, not yet handed to a gateway) → HANDED (a gateway has it) → SENT (TX_ACK) | UNKNOWN (silence) | back to
 READY with the next option (refused) → FAILED (no option left). A refused frame was not on the air, so the same bytes under
 the same counter may go to another gateway. Silence is not a refusal: the frame may have been sent, and is not sent again.
 """
@@ -8,16 +8,14 @@ the same counter may go to another gateway. Silence is not a refusal: the frame 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections import deque
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lns import events
 from lns.clock import Now
 from lns.downlink.options import Option, airtime_us
 from lns.downlink.queue import Item, ItemState, drop_closed
-from lns.gateways.frames import TxFrame
-from lns.gateways.gateway import Gateway
 from lns.state import NetworkState, pack
 
 if TYPE_CHECKING:
@@ -41,22 +39,29 @@ class TxState(Enum):
     FAILED = auto()
 
 
+class Handed(NamedTuple):
+    """An option that a gateway has been asked for, and what of it is booked there."""
+
+    option: Option
+    airtime_us: int
+    booking: int
+
+
 class Transmission:
     """One downlink frame, its options and what became of it."""
 
     __slots__ = (
-        "booking",
         "device",
         "frame_id",
-        "handed_to",
+        "handed",
         "item",
-        "next_option",
         "options",
         "phy",
         "reasons",
         "started_us",
         "state",
         "timeline",
+        "untried",
         "wall_us",
     )
 
@@ -67,11 +72,11 @@ class Transmission:
         self.frame_id = frame_id
         self.phy = phy
         self.options = options
-        self.next_option = 0
+        self.untried = deque(options)
         self.item = item
         self.state = TxState.READY
-        self.handed_to: Option | None = None
-        self.booking = 0
+        self.handed: list[Handed] = []
+        """What the gateway that has the frame now may choose from, in the order of its choice."""
         self.reasons: list[str] = []
         """Why options were passed over or refused."""
         self.started_us = now.mono_us
@@ -85,9 +90,8 @@ class Transmission:
 class Transmitter:
     """Hands transmissions to gateways and learns what became of them."""
 
-    def __init__(self, state: NetworkState, hand_over: Callable[[Gateway, TxFrame, Transmission, Now], bool]) -> None:
+    def __init__(self, state: NetworkState) -> None:
         self._state = state
-        self._hand_over = hand_over
         self._waiting: list[tuple[int, int, Transmission]] = []
         self._order = 0
 
@@ -103,68 +107,95 @@ class Transmitter:
         self._try(transmission, now)
 
     def _try(self, transmission: Transmission, now: Now) -> None:
-        plan = self._state.plan
-        while transmission.next_option < len(transmission.options):
-            option = transmission.options[transmission.next_option]
-            transmission.next_option += 1
+        """Hand the frame to the gateway of the first option that is possible."""
+        plan, untried = self._state.plan, transmission.untried
+        while untried:
+            option = untried.popleft()
             gateway = option.gateway
-            airtime = airtime_us(plan, option.dr, len(transmission.phy))
-            sub_band = plan.sub_band(option.frequency_hz)
-            name = f"{option.window} at {gateway.eui_text}"
-            if now.mono_us > option.latest_us:
-                transmission.reasons.append(f"{name}: too late by {(now.mono_us - option.latest_us) // 1000} ms")
-            elif gateway.ledger.left_us(sub_band, now.mono_us) < airtime:
-                transmission.reasons.append(f"{name}: duty-cycle budget of the sub-band is used up")
-            elif airtime > LONG_US and gateway.schedule.promised(now.mono_us) >= CROWDED:
-                transmission.reasons.append(
-                    f"{name}: the gateway is crowded, {airtime // 1000} ms on air would cost others their windows"
-                )
-            elif not gateway.schedule.is_free(option.start_us, airtime):
-                transmission.reasons.append(f"{name}: the gateway transmits something else then")
-            elif not self._hand_over(gateway, option.tx_frame(plan, transmission.phy), transmission, now):
-                transmission.reasons.append(f"{name}: no downlink path, the gateway has sent no PULL_DATA")
-            else:
-                gateway.schedule.take(option.start_us, airtime, now.mono_us)
-                transmission.booking = gateway.ledger.book(sub_band, option.start_us, airtime)
-                transmission.handed_to = option
-                transmission.state = TxState.HANDED
-                transmission.mark(f"handed over, {name}", now)
-                self._order += 1
-                heapq.heappush(self._waiting, (now.mono_us + TX_ACK_WITHIN_US, self._order, transmission))
-                return
+            front = gateway.front
+            objection = self._objection(option, len(transmission.phy), now)
+            if objection:
+                transmission.reasons.append(f"{_name(option)}: {objection}")
+                continue
+            chosen = [option]
+            if front is not None and front.alternatives > 1:
+                for other in [other for other in untried if other.gateway is gateway][: front.alternatives - 1]:
+                    if not self._objection(other, len(transmission.phy), now):
+                        untried.remove(other)
+                        chosen.append(other)
+            frames = [one.tx_frame(plan, transmission.phy) for one in chosen]
+            if front is None or not front.transmit(gateway, frames, transmission, now):
+                untried.extendleft(reversed(chosen[1:]))
+                transmission.reasons.append(f"{_name(option)}: there is no path to the gateway now")
+                continue
+            for one in chosen:
+                airtime = airtime_us(plan, one.dr, len(transmission.phy))
+                gateway.schedule.take(one.start_us, airtime, now.mono_us)
+                booking = gateway.ledger.book(plan.sub_band(one.frequency_hz), one.start_us, airtime)
+                transmission.handed.append(Handed(one, airtime, booking))
+            transmission.state = TxState.HANDED
+            transmission.mark(f"handed over, {_name(option)}", now)
+            answer_by_us = now.mono_us + TX_ACK_WITHIN_US
+            if front.answers_after_sending:
+                last = transmission.handed[-1]
+                answer_by_us = max(answer_by_us, last.option.start_us + last.airtime_us + TX_ACK_WITHIN_US)
+            self._order += 1
+            heapq.heappush(self._waiting, (answer_by_us, self._order, transmission))
+            return
         self._finish(transmission, TxState.FAILED, "failed: " + ("; ".join(transmission.reasons) or "no window"), now)
 
-    def answered(self, transmission: Transmission, error: str, warning: str, now: Now) -> None:
-        """A TX_ACK came: empty ``error`` means that the gateway has the frame in its queue."""
-        option = transmission.handed_to
-        if transmission.state is not TxState.HANDED or option is None:
+    def _objection(self, option: Option, length: int, now: Now) -> str:
+        """Why a frame of ``length`` bytes cannot go this way, in words; empty when it can."""
+        plan, gateway = self._state.plan, option.gateway
+        airtime = airtime_us(plan, option.dr, length)
+        if now.mono_us > option.latest_us:
+            return f"too late by {(now.mono_us - option.latest_us) // 1000} ms"
+        if gateway.ledger.left_us(plan.sub_band(option.frequency_hz), now.mono_us) < airtime:
+            return "duty-cycle budget of the sub-band is used up"
+        if airtime > LONG_US and gateway.schedule.promised(now.mono_us) >= CROWDED:
+            return f"the gateway is crowded, {airtime // 1000} ms on air would cost others their windows"
+        if not gateway.schedule.is_free(option.start_us, airtime):
+            return "the gateway transmits something else then"
+        return ""
+
+    def answered(self, transmission: Transmission, error: str, warning: str, now: Now, chosen: int = 0) -> None:
+        """The gateway's word: empty ``error`` means that it has taken the frame, with its option number ``chosen``."""
+        if transmission.state is not TxState.HANDED:
             return
         transmission.mark(f"TX_ACK {error or 'NONE'}", now)
         if not error:
-            option.gateway.downlinks += 1
+            taken = transmission.handed[chosen]
+            self._give_back([one for one in transmission.handed if one is not taken])
+            transmission.handed = [taken]
+            taken.option.gateway.downlinks += 1
             note = f" (gateway warns: {warning})" if warning else ""
             self._finish(transmission, TxState.SENT, f"sent{note}", now)
             return
-        airtime = airtime_us(self._state.plan, option.dr, len(transmission.phy))
-        option.gateway.schedule.release(option.start_us, airtime)
-        option.gateway.ledger.cancel(self._state.plan.sub_band(option.frequency_hz), transmission.booking)
-        transmission.reasons.append(f"{option.window} at {option.gateway.eui_text}: {error}")
-        transmission.handed_to = None
+        self._give_back(transmission.handed)
+        transmission.reasons.extend(f"{_name(one.option)}: {error}" for one in transmission.handed)
+        transmission.handed = []
         transmission.state = TxState.READY
         self._try(transmission, now)
+
+    def _give_back(self, handed: list[Handed]) -> None:
+        """These were not sent: their time and airtime are free again."""
+        for option, airtime, booking in handed:
+            option.gateway.schedule.release(option.start_us, airtime)
+            option.gateway.ledger.cancel(self._state.plan.sub_band(option.frequency_hz), booking)
 
     def handle_timer(self, now: Now) -> None:
         """Give up waiting for TX_ACKs that are overdue."""
         while self._waiting and (self._waiting[0][0] <= now.mono_us or self._waiting[0][2].state is not TxState.HANDED):
             transmission = heapq.heappop(self._waiting)[2]
-            if transmission.state is TxState.HANDED and transmission.handed_to is not None:
-                transmission.handed_to.gateway.tx_outcomes["SILENT"] += 1
+            if transmission.state is TxState.HANDED:
+                transmission.handed[0].option.gateway.tx_outcomes["SILENT"] += 1
                 self._finish(transmission, TxState.UNKNOWN, "unknown: the gateway sent no TX_ACK", now)
 
     def _finish(self, transmission: Transmission, state: TxState, outcome: str, now: Now) -> None:
         transmission.state = state
         self._state.counters[f"downlinks_{state.name.lower()}"] += 1
-        option = transmission.handed_to or transmission.options[-1] if transmission.options else None
+        last = transmission.options[-1] if transmission.options else None
+        option = transmission.handed[0].option if transmission.handed else last
         plan = self._state.plan
         self._state.batch.operations.append(
             (
@@ -184,14 +215,15 @@ class Transmitter:
 
     def _finish_item(self, transmission: Transmission, item: Item, state: TxState, outcome: str, now: Now) -> None:
         device = transmission.device
-        if state is TxState.SENT and transmission.handed_to is not None:
-            item.move(ItemState.SENT, f"{transmission.handed_to.window} at {transmission.handed_to.gateway.eui_text}")
+        if state is TxState.SENT:
+            option = transmission.handed[0].option
+            item.move(ItemState.SENT, _name(option))
             events.emit_tx_ack(
                 self._state,
                 device,
                 now.wall_us,
                 item,
-                transmission.handed_to.gateway.eui_text,
+                option.gateway.eui_text,
                 transmission.frame_id,
             )
         elif state is TxState.UNKNOWN:
@@ -200,3 +232,7 @@ class Transmitter:
             item.move(ItemState.QUEUED, f"not sent ({outcome}); waits for the next uplink")
         self._state.batch.operations.append(("item_state", item.row()))
         drop_closed(device)
+
+
+def _name(option: Option) -> str:
+    return f"{option.window} at {option.gateway.eui_text}"

@@ -1,9 +1,9 @@
-"""What every gateway protocol speaks of: a frame heard, a frame to send, and what became of it."""
+"""What every gateway protocol speaks of: a frame heard, a frame to send, and when to send it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from lns.gateways.gateway import Gateway
@@ -17,6 +17,7 @@ class RxFrame:
         "board",
         "channel",
         "codr",
+        "context",
         "datr",
         "frequency_hz",
         "gateway",
@@ -48,6 +49,7 @@ class RxFrame:
         board: int | None = None,
         gateway_time_us: int | None = None,
         codr: str = "",
+        context: Any = None,
     ) -> None:
         self.gateway = gateway
         self.phy = phy
@@ -70,18 +72,52 @@ class RxFrame:
         self.gateway_time_us = gateway_time_us
         self.codr = codr
         """Code rate; tells the data rates of LR-FHSS apart."""
+        self.context = context
+        """What the gateway wants back with an answer to this frame, in its protocol's own form; None: nothing, or no answer
+        is possible without ``tmst``."""
+
+    @property
+    def is_answerable(self) -> bool:
+        """True when a downlink can be timed by this reception."""
+        return self.tmst is not None or self.context is not None
+
+
+class AfterUplink(NamedTuple):
+    """Class A: so long after the end of an uplink, by the concentrator that heard it."""
+
+    rx: RxFrame
+    delay_us: int
+
+    @property
+    def tmst(self) -> int:
+        """When the transmission starts, concentrator microseconds modulo 2**32. The reception must have told its ``tmst``."""
+        assert self.rx.tmst is not None
+        return (self.rx.tmst + self.delay_us) % (1 << 32)
+
+
+class Immediately(NamedTuple):
+    """Class C: as soon as the gateway can."""
+
+
+class AtGpsTime(NamedTuple):
+    """Class B and beacons: at a GPS time; the gateway must have a GPS clock."""
+
+    gps_us: int
+    """Microseconds since 1980-01-06, leap seconds not counted (GPS time)."""
+
+
+Timing = AfterUplink | Immediately | AtGpsTime
 
 
 @dataclass(slots=True, frozen=True)
 class TxFrame:
-    """A PHYPayload for one gateway to send at one concentrator time."""
+    """A PHYPayload for one gateway to send."""
 
     phy: bytes
     frequency_hz: int
     datr: str | int
     eirp_dbm: float
-    tmst: int
-    """When the transmission starts, concentrator microseconds modulo 2**32."""
+    timing: Timing
     rf_chain: int = 0
     antenna: int | None = None
     board: int | None = None

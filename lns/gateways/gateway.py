@@ -8,6 +8,7 @@ from typing import Any
 
 from lns.clock import Now
 from lns.gateways.clock import ConcentratorClock
+from lns.gateways.front import Front
 from lns.gateways.ledger import DutyLedger, SubBandLike
 from lns.gateways.schedule import TransmitSchedule
 
@@ -32,6 +33,7 @@ class Gateway:
         "downlinks",
         "eui",
         "eui_text",
+        "front",
         "last_seen_mono_us",
         "last_seen_us",
         "latitude",
@@ -58,6 +60,8 @@ class Gateway:
         self.antenna_gain_dbi = 0.0
         self.tags: dict[str, str] = {}
         self.created_at_us = 0
+        self.front: Front | None = None
+        """The protocol that has a path to this gateway now; None: no downlink can reach it."""
         self.pull_address: Address | None = None
         """Source of the last PULL_DATA: where PULL_RESP goes."""
         self.last_seen_mono_us: int | None = None

@@ -95,7 +95,7 @@ def _answer(
     context: MacContext | None,
     now: Now,
 ) -> Transmission | None:
-    if context is not None and any(rx.tmst is not None for rx in gathered.copies):
+    if context is not None and any(rx.is_answerable for rx in gathered.copies):
         mac.ask(context)  # otherwise no downlink is possible, and what is not sent must not wait for an answer
     return compose(
         state,

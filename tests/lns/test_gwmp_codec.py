@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lns.gateways.frames import TxFrame
+from lns.gateways.frames import AfterUplink, AtGpsTime, Immediately, RxFrame, Timing, TxFrame
+from lns.gateways.gateway import Gateway
 from lns.gateways.gwmp import codec
 from lorawan.errors import FrameError
 from tests.support.vectors import Row, load, params
@@ -231,14 +232,24 @@ def test_rsig_vectors(row: Row) -> None:
 @pytest.mark.parametrize("row", params([UDP["resp-delay-lora"], UDP["resp-delay-fsk"]], "id"))
 def test_pull_resp_vectors(row: Row) -> None:
     expected = row["expect"]["pull_resp_json"]["txpk"]
-    tx = TxFrame(
-        bytes.fromhex(row["send"]["downlink"]["phy_hex"]), 868_100_000, expected["datr"], 14.0, 2_000_000, 0, 2, 1
-    )
+    rx = RxFrame(Gateway(1, ()), b"", 868_100_000, "SF7BW125", None, None, 1_000_000, 0, 0)
+    phy = bytes.fromhex(row["send"]["downlink"]["phy_hex"])
+    tx = TxFrame(phy, 868_100_000, expected["datr"], 14.0, AfterUplink(rx, 1_000_000), 0, 2, 1)
     datagram = codec.pull_resp(b"\x7b\x00", tx)
     assert datagram[:4].hex() == UDP["resp-header"]["expect"]["hex_prefix"]
     txpk = json.loads(datagram[4:])["txpk"]
     assert {key: txpk[key] for key in expected} == expected
     assert (txpk["imme"], txpk["ncrc"]) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("timing", "said"),
+    [(Immediately(), {"imme": True}), (AtGpsTime(1_000_123_456), {"imme": False, "tmms": 1_000_123})],
+)
+def test_classes_b_and_c_have_no_concentrator_time(timing: Timing, said: dict[str, object]) -> None:
+    datagram = codec.pull_resp(b"\0\0", TxFrame(b"\x60", 869_100_000, "SF12BW125", 14.0, timing))
+    txpk = json.loads(datagram[4:])["txpk"]
+    assert {key: txpk[key] for key in ("imme", "tmst", "tmms") if key in txpk} == said
 
 
 def test_frequency_survives_the_forwarders_truncation() -> None:

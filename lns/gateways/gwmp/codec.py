@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from lns.gateways.frames import TxFrame
+from lns.gateways.frames import AfterUplink, AtGpsTime, TxFrame
 from lorawan.errors import FrameError
 
 PUSH_DATA, PUSH_ACK, PULL_DATA, PULL_RESP, PULL_ACK, TX_ACK = range(6)
@@ -244,14 +244,20 @@ def ack(datagram: bytes, identifier: int) -> bytes:
 
 
 def pull_resp(token: bytes, tx: TxFrame) -> bytes:
-    """A class A downlink for a forwarder.
+    """A downlink for a forwarder: at a concentrator time (class A), a GPS time (class B), or at once (class C).
 
     ``powe`` is EIRP; the forwarder itself subtracts the antenna gain of its own configuration. ``freq`` carries six
     decimals, for the forwarders truncate ``1e6 * freq``.
     """
-    txpk: dict[str, Any] = {
-        "imme": False,
-        "tmst": tx.tmst,
+    timing = tx.timing
+    txpk: dict[str, Any] = {"imme": False}
+    if isinstance(timing, AfterUplink):
+        txpk["tmst"] = timing.tmst
+    elif isinstance(timing, AtGpsTime):
+        txpk["tmms"] = timing.gps_us // 1000
+    else:
+        txpk["imme"] = True
+    txpk |= {
         "freq": round(tx.frequency_hz / 1e6, 6),
         "rfch": tx.rf_chain,
         "powe": int(tx.eirp_dbm),

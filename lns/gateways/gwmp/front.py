@@ -6,8 +6,8 @@ with the frames. PULL_ACK is only a sign of life and goes out at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol
 
 from lns.clock import Now
 from lns.gateways.frames import RxFrame, TxFrame
@@ -37,6 +37,11 @@ class Host(Protocol):
 class GwmpFront:
     """State of the protocol over all gateways. ``send(datagram, address)`` puts a datagram on the wire at once."""
 
+    protocol: ClassVar[str] = "udp"
+    alternatives: ClassVar[int] = 1
+    """RX1 and RX2 handed over together would both be sent (seen with both generations of forwarders)."""
+    answers_after_sending: ClassVar[bool] = False
+
     def __init__(self, host: Host, send: Callable[[bytes, Address], None], token: Callable[[], bytes]) -> None:
         self._host = host
         self._send = send
@@ -60,6 +65,7 @@ class GwmpFront:
             elif identifier == codec.PULL_DATA:
                 gateway.seen(now)
                 gateway.pull_address = address
+                gateway.front = self
                 self._send(codec.ack(datagram, codec.PULL_ACK), address)
             elif identifier == codec.TX_ACK:
                 gateway.seen(now)
@@ -120,7 +126,7 @@ class GwmpFront:
             now,
         )
 
-    def transmit(self, gateway: Gateway, tx: TxFrame, transmission: Any, now: Now) -> bool:
+    def transmit(self, gateway: Gateway, frames: Sequence[TxFrame], transmission: Any, now: Now) -> bool:
         """Hand a frame to a gateway's transmit queue. False when there is no way to reach it yet."""
         if gateway.pull_address is None:
             return False
@@ -128,7 +134,7 @@ class GwmpFront:
         while token in gateway.pending:
             token = self._token()
         gateway.pending[token] = (transmission, now.mono_us)
-        self._send(codec.pull_resp(token, tx), gateway.pull_address)
+        self._send(codec.pull_resp(token, frames[0]), gateway.pull_address)
         return True
 
     def _tx_ack(self, gateway: Gateway, token: bytes, datagram: bytes, now: Now) -> None:
