@@ -22,6 +22,7 @@ class RxFrame:
         "frequency_hz",
         "gateway",
         "gateway_time_us",
+        "gps_us",
         "heard_us",
         "mono_us",
         "phy",
@@ -50,6 +51,7 @@ class RxFrame:
         gateway_time_us: int | None = None,
         codr: str = "",
         context: Any = None,
+        gps_us: int | None = None,
     ) -> None:
         self.gateway = gateway
         self.phy = phy
@@ -75,6 +77,13 @@ class RxFrame:
         self.context = context
         """What the gateway wants back with an answer to this frame, in its protocol's own form; None: nothing, or no answer
         is possible without ``tmst``."""
+        self.gps_us = gps_us
+        """GPS time at the end of the frame, microseconds since 1980-01-06, of a gateway whose GPS is locked."""
+        gps = gateway.gps
+        if gps_us is not None:
+            gps.observe(gps_us, self.heard_us, wall_us)
+        elif gps.trusted:
+            gps.lost()
 
     @property
     def is_answerable(self) -> bool:
@@ -121,3 +130,5 @@ class TxFrame:
     rf_chain: int = 0
     antenna: int | None = None
     board: int | None = None
+    beacon: bool = False
+    """A beacon goes out as no downlink does: ten preamble symbols, no header, not inverted (TS001-1.0.4 §13.1)."""

@@ -24,6 +24,8 @@ class Front(Protocol):
     """How many frames of one transmission a gateway takes at once: it sends the first that its radio has room for."""
     answers_after_sending: ClassVar[bool]
     """True when the gateway tells the outcome once the frame has been on the air, False when it tells on queueing it."""
+    sends_beacons: ClassVar[bool]
+    """True when the server can have a gateway send a beacon (``TxFrame.beacon``); other protocols know only downlinks."""
 
     def transmit(self, gateway: Gateway, frames: Sequence[TxFrame], transmission: Any, now: Now) -> bool:
         """Hand one transmission to a gateway; False when there is no way to reach it."""

@@ -9,6 +9,7 @@ from typing import Any
 from lns.clock import Now
 from lns.gateways.clock import ConcentratorClock
 from lns.gateways.front import Front
+from lns.gateways.gps import GpsClock
 from lns.gateways.ledger import DutyLedger, SubBandLike
 from lns.gateways.schedule import TransmitSchedule
 
@@ -28,12 +29,15 @@ class Gateway:
     __slots__ = (
         "altitude_m",
         "antenna_gain_dbi",
+        "beacons",
+        "class_b",
         "clock",
         "created_at_us",
         "downlinks",
         "eui",
         "eui_text",
         "front",
+        "gps",
         "last_seen_mono_us",
         "last_seen_us",
         "latitude",
@@ -68,6 +72,11 @@ class Gateway:
         self.last_seen_us: int | None = None
         self.rtt_us: int | None = None
         self.clock = ConcentratorClock()
+        self.gps = GpsClock()
+        self.class_b = "off"
+        """Who makes its beacons: ``off`` nobody, ``gateway`` its own forwarder, ``server`` we do, at GPS times."""
+        self.beacons: Counter[str] = Counter()
+        """What became of the beacons that the server made: ``NONE`` is success, as with TX_ACK."""
         self.schedule = TransmitSchedule()
         self.ledger = DutyLedger(sub_bands)
         self.pending: dict[bytes, tuple[Any, int]] = {}

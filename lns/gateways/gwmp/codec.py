@@ -63,6 +63,8 @@ class Rxpk(Struct, gc=False):
     time: str | None = None
     codr: str | None = None
     rsig: list[Rsig] | None = None
+    tmms: int | None = None
+    """GPS time, milliseconds since 1980-01-06."""
 
 
 class Push(Struct, gc=False):
@@ -158,6 +160,7 @@ def _readable_rxpk(entry: Any) -> Rxpk:
         ant=_integer(entry.get("ant")),
         time=when if isinstance(when, str) else None,
         codr=codr if isinstance(codr, str) else None,
+        tmms=_integer(entry.get("tmms"), 1e15),
         rsig=[_patient_rsig(one) for one in rsig[:16] if isinstance(one, dict)] if isinstance(rsig, list) else None,
     )
 
@@ -172,7 +175,7 @@ def _patient_rsig(entry: dict[str, Any]) -> Rsig:
     )
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Any, below: float = 1e12) -> float | None:
     if isinstance(value, str):
         try:
             value = float(value)
@@ -180,11 +183,11 @@ def _number(value: Any) -> float | None:
             return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return float(value) if abs(value) < 1e12 else None
+    return float(value) if abs(value) < below else None
 
 
-def _integer(value: Any) -> int | None:
-    number = _number(value)
+def _integer(value: Any, below: float = 1e12) -> int | None:
+    number = _number(value, below)
     return None if number is None or number != number else int(number)
 
 
@@ -269,6 +272,8 @@ def pull_resp(token: bytes, tx: TxFrame) -> bytes:
         "size": len(tx.phy),
         "data": base64.b64encode(tx.phy).decode(),
     }
+    if tx.beacon:
+        txpk |= {"ipol": False, "nhdr": True, "prea": 10}
     if isinstance(tx.datr, int):
         del txpk["codr"], txpk["ipol"]
         txpk["modu"], txpk["fdev"] = "FSK", 25_000

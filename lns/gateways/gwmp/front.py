@@ -41,6 +41,7 @@ class GwmpFront:
     alternatives: ClassVar[int] = 1
     """RX1 and RX2 handed over together would both be sent (seen with both generations of forwarders)."""
     answers_after_sending: ClassVar[bool] = False
+    sends_beacons: ClassVar[bool] = True
 
     def __init__(self, host: Host, send: Callable[[bytes, Address], None], token: Callable[[], bytes]) -> None:
         self._host = host
@@ -122,6 +123,8 @@ class GwmpFront:
                 rxpk.brd,
                 None if rxpk.time is None else codec.gateway_time_us(rxpk.time),
                 rxpk.codr or "",
+                None,
+                _gps_us(rxpk.tmms),
             ),
             now,
         )
@@ -156,6 +159,11 @@ class GwmpFront:
         for token, (_, sent_us) in list(gateway.pending.items()):
             if now.mono_us - sent_us > STALE_TX_US:
                 del gateway.pending[token]
+
+
+def _gps_us(tmms: int | None) -> int | None:
+    """``tmms`` in microseconds; some forwarders write 0 when they have no GPS."""
+    return tmms * 1000 if tmms is not None and 0 < tmms < 1 << 52 else None
 
 
 def _is_tmst(tmst: int | None) -> bool:
