@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lns.downlink.listener import Listener
     from lns.downlink.queue import Item
     from lns.mac.state import MacState
     from lns.session import Session
@@ -45,11 +46,13 @@ class Device:
     __slots__ = (
         "activation",
         "battery",
+        "class_b_locked",
         "created_at_us",
         "dev_eui",
         "disabled",
         "id",
         "join_eui",
+        "listener",
         "mac",
         "margin_db",
         "name",
@@ -79,6 +82,10 @@ class Device:
         """Downlink items not yet at their end, oldest first."""
         self.mac: MacState | None = None
         """What the server waits for from this device's MAC layer; None is nothing."""
+        self.listener: Listener | None = None
+        """How a device of class B or C is spoken to without an uplink; None for class A."""
+        self.class_b_locked = False
+        """The last uplink said that the device has found the beacon (FCtrl.ClassB)."""
         self.battery: int | None = None
         self.margin_db: int | None = None
         self.status_us: int | None = None

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from lns.clock import Now
+from lns.device import Device
 from lns.downlink.transmit import Transmission, Transmitter
+from lns.downlink.unprompted import Unprompted
 from lns.gateways.frames import RxFrame
 from lns.gateways.gateway import Address
 from lns.gateways.gwmp.front import GwmpFront
@@ -46,7 +48,8 @@ class Engine:
         self._gatherer = Gatherer(settings.deduplication_window_ms * 1000)
         self._joins: list[join.JoinAsked] = []
         self.gwmp = GwmpFront(self, send, lambda: self.state.rng.getrandbits(16).to_bytes(2, "big"))
-        self._transmitter = Transmitter(self.state)
+        self.unprompted = Unprompted(self.state, self._start_when_durable)
+        self._transmitter = Transmitter(self.state, self.unprompted.finished)
         self.registry = self.state.gateways
         self.counters = self.state.counters
 
@@ -54,23 +57,31 @@ class Engine:
 
     def receive(self, datagram: bytes, address: Address, now: Now) -> None:
         """Take a datagram of a Semtech UDP packet forwarder."""
-        if len(self.state.batch) > MAX_BATCH:
+        if self.is_overloaded:
             self.counters["overload"] += 1
             return
         self.gwmp.receive(datagram, address, now)
 
+    @property
+    def is_overloaded(self) -> bool:
+        """True while the store takes nothing and as much waits for it as may."""
+        return len(self.state.batch) > MAX_BATCH
+
     def timer(self) -> int | None:
         """When :meth:`handle_timer` wants to be called, monotonic microseconds; None when nothing waits."""
-        window, ack = self._gatherer.timer_us(), self._transmitter.timer_us()
-        if window is None or (ack is not None and ack < window):
-            return ack
-        return window
+        times = (self._gatherer.timer_us(), self._transmitter.timer_us(), self.unprompted.timer_us())
+        return min((time for time in times if time is not None), default=None)
 
     def handle_timer(self, now: Now) -> None:
-        """Close the windows whose time is over and give up TX_ACKs that are overdue."""
+        """Close the windows whose time is over, give up TX_ACKs that are overdue, and speak to those who listen."""
         for gathered in self._gatherer.closed(now):
             self._close(gathered, now)
         self._transmitter.handle_timer(now)
+        self.unprompted.handle_timer(now)
+
+    def queue_changed(self, device: Device) -> None:
+        """Something was put into the device's queue: a device that listens gets it without an uplink."""
+        self.unprompted.wake(device)
 
     def join_answered(self, asked: join.JoinAsked, answer: JoinAns, now: Now) -> None:
         """The join server's answer to a question of :meth:`take_joins`."""

@@ -22,6 +22,7 @@ from regional import Plan, plan
 pack = msgspec.msgpack.Encoder().encode
 HEARD_LIMIT = 20_000
 JOINS_LIMIT = 20_000
+SPEAKING_LIMIT = 20_000
 unpack = msgspec.msgpack.decode
 
 
@@ -55,6 +56,8 @@ class NetworkState:
         self.batch = Batch()
         self.heard: OrderedDict[int, Heard] = OrderedDict()
         """Session id → when its newest confirmed frame was on the air. Bounded."""
+        self.speaking: OrderedDict[int, int] = OrderedDict()
+        """Device id → when the newest downlink to it is off the air, monotonic. The next one begins after that. Bounded."""
         self.answered_joins: OrderedDict[bytes, None] = OrderedDict()
         """Join-requests that went to the join server lately: slow copies of them are no news. Bounded."""
         self.last_frame_id = 0
@@ -92,6 +95,14 @@ class NetworkState:
         self.heard.move_to_end(session.id)
         if len(self.heard) > HEARD_LIMIT:
             self.heard.popitem(last=False)
+
+    def speaks_until(self, device: Device, mono_us: int | None) -> None:
+        """The newest downlink to ``device`` ends at ``mono_us``; None: there is none, it was refused everywhere."""
+        self.speaking.pop(device.id, None)
+        if mono_us is not None:
+            self.speaking[device.id] = mono_us
+            if len(self.speaking) > SPEAKING_LIMIT:
+                self.speaking.popitem(last=False)
 
     def remember_join(self, phy: bytes) -> None:
         self.answered_joins[phy] = None

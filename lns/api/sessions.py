@@ -174,6 +174,7 @@ async def _queue_put(network: Network, request: m.QueueWrite) -> m.QueueItem:
     if device.queue is None:
         device.queue = deque()
     device.queue.append(item)
+    network.engine.queue_changed(device)
     await network.durable()
     return _item(item)
 

@@ -1,17 +1,19 @@
-"""Make the one downlink that answers an uplink: what goes in, its counter, its bytes.
+"""Make one downlink: what goes in, its counter, its bytes.
 
-The counter is allocated and the frame encrypted here, once. Everything goes into the batch; the transmission starts only
-when that batch is durable.
+Classes A, B, C and multicast differ in where and when they may speak; here they are one. The counter is allocated and the
+frame encrypted once. Everything goes into the batch; the transmission starts only when that batch is durable.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
 from lns import events
 from lns.clock import Now
-from lns.downlink.options import Option, data_options
-from lns.downlink.queue import Item, ItemState, awaiting_ack, drop_closed, next_item
+from lns.downlink.options import Option
+from lns.downlink.queue import Item, ItemState, awaiting_ack, drop_closed, take_expired
 from lns.downlink.transmit import Transmission
-from lns.gateways.frames import RxFrame
 from lns.session import Session
 from lns.state import NetworkState
 from lorawan.commands import Command, encode_commands
@@ -20,73 +22,107 @@ from lorawan.frames import DataFrame
 
 MAX_F_OPTS = 15
 FHDR_BYTES = 7
+MAC_PORT = 0
+
+Block: TypeAlias = Sequence[Command]
+"""MAC commands that go down together or not at all."""
 
 
 def compose(
     state: NetworkState,
     session: Session,
-    copies: list[RxFrame],
-    dr: int,
-    ack_f_cnt: int | None,
-    answers: list[Command],
-    requests: list[Command],
-    must_answer: bool,
-    reply_to: int,
+    options: Callable[[], list[Option]],
     now: Now,
+    *,
+    ack_f_cnt: int | None = None,
+    answers: Sequence[Block] = (),
+    requests: Sequence[Block] = (),
+    must_answer: bool = False,
+    reply_to: int = 0,
 ) -> Transmission | None:
-    """Compose the class A answer to an uplink, or None when there is nothing to say or no way to say it.
+    """Compose a downlink, or None when there is nothing to say or no way to say it.
 
-    ``ack_f_cnt`` is the FCntUp to acknowledge, None for none; ``must_answer`` asks for an empty frame if there is nothing
-    else (ADRACKReq). MAC commands that do not fit stay away: the device asks again, and so do we.
+    ``options`` are asked for only when there is something to say. ``ack_f_cnt`` is the FCntUp to acknowledge, None for none;
+    ``must_answer`` asks for an empty frame if there is nothing else (ADRACKReq). The order of precedence is: answers, the
+    application's item, requests. Blocks that do not fit stay away, and :attr:`Transmission.blocks` tells which went:
+    commands beyond 15 bytes go on port 0 when no item wants the place. ``reply_to``: the frame that this answers, 0 for none.
     """
     device = session.device
-    item = _next_sendable(state, session, now) if device.queue is not None else None
-    waiting = item is not None
-    if ack_f_cnt is None and not answers and not requests and not must_answer and not waiting:
+    queued = _sendable(state, session, now) if device.queue is not None else []
+    if ack_f_cnt is None and not answers and not requests and not must_answer and not queued:
         return None
-    options = data_options(state, copies, dr, session.radio)
-    if not options:
-        state.counters["no_downlink_option"] += 1
-        return None
-    room = max(option.max_mac_payload for option in options) - FHDR_BYTES
-    commands = _that_fit([*answers, *requests], min(MAX_F_OPTS, room))
-    f_opts = encode_commands(commands)
-    if item is not None and len(f_opts) + 1 + len(item.data) > room:
-        if not f_opts and ack_f_cnt is None and not must_answer:
-            _too_long(state, session, item, room - 1, now)
-            return None
-        if 1 + len(item.data) > room:
-            _too_long(state, session, item, room - 1, now)
-            waiting = False  # FPending would have the device call again for nothing
-        item = None
-    if _is_exhausted(state, session, item is not None, now):
-        return None
-    size = FHDR_BYTES + len(f_opts) + (1 + len(item.data) if item is not None else 0)
-    usable = [option for option in options if option.max_mac_payload >= size]
+    usable = in_order(state, session, options())
     if not usable:
         state.counters["no_downlink_option"] += 1
         return None
-    more = waiting and (item is None or _has_more(session, item))
-    phy, f_cnt = encode(state, session, item, f_opts, ack_f_cnt, more)
-    frame_id = state.next_frame_id()
-    transmission = Transmission(device, frame_id, phy, usable, item, now)
+    room = max(option.max_mac_payload for option in usable) - FHDR_BYTES
+    waiting = [item for item in queued if _fits(state, session, item, room - 1, now)]
+    item = waiting[0] if waiting else None
+    blocks = _that_fit(answers, min(MAX_F_OPTS, room))
+    if item is not None and _size(blocks) + 1 + len(item.data) > room:
+        item = None  # FPending has the device call again for it
+    left = room - (1 + len(item.data) if item is not None else 0)
+    if len(blocks) == len(answers):
+        blocks += _that_fit(requests, min(MAX_F_OPTS, left) - _size(blocks))
+    on_mac_port = False
+    if item is None and len(blocks) < len(answers) + len(requests):
+        more = _that_fit([*answers, *requests], room - 1)
+        on_mac_port = len(more) > len(blocks)
+        blocks = more if on_mac_port else blocks
+    if item is None and not blocks and ack_f_cnt is None and not must_answer:
+        return None
+    if _is_exhausted(state, session, item is not None, now):
+        return None
+    mac = encode_commands([command for block in blocks for command in block])
+    size = FHDR_BYTES + len(mac) + (1 + len(item.data) if item is not None else on_mac_port)
+    usable = [option for option in usable if option.max_mac_payload >= size]
+    pending = any(one is not item for one in waiting)
+    phy, f_cnt = encode(state, session, item, mac, ack_f_cnt, pending, on_mac_port)
+    transmission = Transmission(device, state.next_frame_id(), phy, usable, item, now)
+    transmission.session = session
+    transmission.blocks = blocks
+    transmission.after_us = state.speaking.get(device.id)
     if item is not None:
         item.f_cnt_down = f_cnt
         item.move(ItemState.SCHEDULED)
         state.batch.operations.append(("item_state", item.row()))
-    log_downlink(state, "down", session, transmission, f_cnt, item, reply_to)
+    f_port = item.f_port if item is not None else MAC_PORT if on_mac_port else None
+    log_downlink(state, "down", session, transmission, f_cnt, f_port, reply_to)
     state.dirty(session)
+    state.speaks_until(device, max(option.end_us(state.plan, len(phy)) for option in usable))
     state.counters["downlinks"] += 1
     return transmission
 
 
+def in_order(state: NetworkState, session: Session, options: list[Option]) -> list[Option]:
+    """Options that begin when all frames before this one are off the air: a device refuses a counter out of its order."""
+    until_us = state.speaking.get(session.device.id)
+    if until_us is None:
+        return options
+    return [option for option in options if option.start_us >= until_us]
+
+
 def encode(
-    state: NetworkState, session: Session, item: Item | None, f_opts: bytes, ack_f_cnt: int | None, f_pending: bool
+    state: NetworkState,
+    session: Session,
+    item: Item | None,
+    mac: bytes,
+    ack_f_cnt: int | None,
+    f_pending: bool,
+    on_mac_port: bool = False,
 ) -> tuple[bytes, int]:
-    """Burn a counter and make the bytes of a downlink. Returns (PHYPayload, FCntDown)."""
+    """Burn a counter and make the bytes of a downlink, its MAC commands in FOpts or on port 0.
+
+    Returns (PHYPayload, FCntDown).
+    """
     cipher = state.cipher(session)
     application = item is not None
     f_cnt = session.next_f_cnt_down(application)
+    f_opts, f_port, payload = mac, None, b""
+    if item is not None:
+        f_port, payload = item.f_port, cipher.payload(item.f_port, item.data, f_cnt, uplink=False)
+    elif on_mac_port:
+        f_opts, f_port, payload = b"", MAC_PORT, cipher.payload(MAC_PORT, mac, f_cnt, uplink=False)
     if session.lorawan_1_1 and f_opts:
         f_opts = cipher.f_opts(f_opts, f_cnt, uplink=False, a_f_cnt=application)
     confirmed = item is not None and item.confirmed
@@ -101,8 +137,8 @@ def encode(
         f_pending=f_pending,
         f_cnt=f_cnt & 0xFFFF,
         f_opts=f_opts,
-        f_port=item.f_port if item is not None else None,
-        frm_payload=cipher.payload(item.f_port, item.data, f_cnt, uplink=False) if item is not None else b"",
+        f_port=f_port,
+        frm_payload=payload,
     )
     message = frame.encode_without_mic()
     return message + cipher.downlink_mic(message, f_cnt, ack_f_cnt or 0), f_cnt
@@ -114,7 +150,7 @@ def log_downlink(
     session: Session,
     transmission: Transmission,
     f_cnt: int | None,
-    item: Item | None,
+    f_port: int | None,
     reply_to: int,
 ) -> None:
     """The frame's row: with it a restart knows that this counter may have been on the air."""
@@ -128,8 +164,8 @@ def log_downlink(
             session.id,
             session.dev_addr,
             f_cnt,
-            item.f_port if item is not None else None,
-            item.confirmed if item is not None else False,
+            f_port,
+            transmission.item is not None and transmission.item.confirmed,
             first.frequency_hz,
             state.plan.datr(first.dr, downlink=True),
             transmission.phy,
@@ -141,32 +177,35 @@ def log_downlink(
     )
 
 
-def _next_sendable(state: NetworkState, session: Session, now: Now) -> Item | None:
-    """The next item, unless an earlier confirmed one still waits for its ACK."""
+def _sendable(state: NetworkState, session: Session, now: Now) -> list[Item]:
+    """Queued items in their order. While a confirmed one waits for its ACK, no other confirmed one is among them."""
     device = session.device
-    item, expired = next_item(device, now.wall_us)
-    if expired:
-        drop_closed(device)
+    expired = take_expired(device, now.wall_us)
     for one in expired:
         state.batch.operations.append(("item_state", one.row()))
         events.emit_log(state, device, now.wall_us, "WARNING", "EXPIRED", one.reason, {"queue_item_id": one.id})
-    if item is not None and item.confirmed and awaiting_ack(device) is not None:
-        return None
-    return item
+    if expired:
+        drop_closed(device)
+    queued = [item for item in device.queue or () if item.state is ItemState.QUEUED]
+    if queued and awaiting_ack(device) is not None:
+        first_confirmed = next((i for i, item in enumerate(queued) if item.confirmed), len(queued))
+        return queued[:first_confirmed]
+    return queued
 
 
-def _has_more(session: Session, item: Item) -> bool:
-    return any(other is not item and other.state is ItemState.QUEUED for other in session.device.queue or ())
-
-
-def _that_fit(commands: list[Command], room: int) -> list[Command]:
-    """As many commands from the front as fit; answers come before our own questions."""
-    taken: list[Command] = []
-    for command in commands:
-        if len(encode_commands([*taken, command])) > room:
+def _that_fit(blocks: Sequence[Block], room: int) -> list[Block]:
+    """As many blocks from the front as fit."""
+    taken: list[Block] = []
+    for block in blocks:
+        room -= len(encode_commands(block))
+        if room < 0:
             break
-        taken.append(command)
+        taken.append(block)
     return taken
+
+
+def _size(blocks: Sequence[Block]) -> int:
+    return sum(len(encode_commands(block)) for block in blocks)
 
 
 def _is_exhausted(state: NetworkState, session: Session, application: bool, now: Now) -> bool:
@@ -180,14 +219,17 @@ def _is_exhausted(state: NetworkState, session: Session, application: bool, now:
     return True
 
 
-def _too_long(state: NetworkState, session: Session, item: Item, limit: int, now: Now) -> None:
+def _fits(state: NetworkState, session: Session, item: Item, limit: int, now: Now) -> bool:
+    """Does the item fit? One that does not waits and says so, once, and blocks nobody behind it."""
+    if len(item.data) <= limit:
+        return True
     reason = (
         f"{len(item.data)} bytes, but at the device's present data rate at most {limit} fit; it waits for a better one"
     )
-    if item.reason == reason:
-        return
-    item.reason = reason
-    state.batch.operations.append(("item_state", item.row()))
-    events.emit_log(
-        state, session.device, now.wall_us, "ERROR", "DOWNLINK_PAYLOAD_SIZE", reason, {"queue_item_id": item.id}
-    )
+    if item.reason != reason:
+        item.reason = reason
+        state.batch.operations.append(("item_state", item.row()))
+        events.emit_log(
+            state, session.device, now.wall_us, "ERROR", "DOWNLINK_PAYLOAD_SIZE", reason, {"queue_item_id": item.id}
+        )
+    return False

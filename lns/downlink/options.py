@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lns import events
-from lns.gateways.frames import AfterUplink, RxFrame, Timing, TxFrame
+from lns.gateways.frames import AfterUplink, Immediately, RxFrame, Timing, TxFrame
 from lns.gateways.gateway import Gateway
-from lns.session import RadioParameters
+from lns.radio import RadioParameters, rx1_frequency_hz
 from lns.state import NetworkState
 from lorawan.airtime import fsk_airtime_us, lora_airtime_us
 from regional import Modulation, Plan, PlanError
@@ -37,9 +37,20 @@ class Option:
     max_mac_payload: int
 
     @property
+    def place(self) -> tuple[int, Timing, int, int]:
+        """What tells two options apart: gateway, time, frequency and data rate."""
+        return self.gateway.eui, self.timing, self.frequency_hz, self.dr
+
+    @property
     def latest_us(self) -> int:
         """When the message must leave the server at the latest."""
+        if isinstance(self.timing, Immediately):
+            return self.start_us  # whenever it comes, it goes out soon after
         return self.start_us - self.gateway.expected_rtt_us - JIT_MARGIN_US - SLACK_US
+
+    def end_us(self, plan: Plan, length: int) -> int:
+        """When a frame of ``length`` bytes is off the air."""
+        return self.start_us + airtime_us(plan, self.dr, length)
 
     def tx_frame(self, plan: Plan, phy: bytes) -> TxFrame:
         rx = self.timing.rx if isinstance(self.timing, AfterUplink) else None
@@ -69,18 +80,38 @@ def airtime_us(plan: Plan, dr: int, length: int) -> int:
     return lora_airtime_us(length, rate.sf, rate.bw_hz, crc=False)
 
 
-def data_options(state: NetworkState, copies: list[RxFrame], dr: int, radio: RadioParameters) -> list[Option]:
-    """Options for an answer to a data uplink: RX1 at each gateway, the best heard first, and then RX2."""
+def data_options(
+    state: NetworkState, copies: list[RxFrame], dr: int, radio: RadioParameters, or_else: RadioParameters | None = None
+) -> list[Option]:
+    """Options for an answer to a data uplink: RX1 at each gateway, the best heard first, and then RX2.
+
+    ``or_else``: the device may use these parameters instead (it has not answered a request). Then windows that it opens either
+    way come first, those of ``radio`` next.
+    """
+    options = _data_options(state, copies, dr, radio)
+    if or_else is None or or_else == radio:
+        return options
+    others = _data_options(state, copies, dr, or_else)
+    known, possible = {option.place for option in options}, {option.place for option in others}
+    return [
+        *(option for option in options if option.place in possible),
+        *(option for option in options if option.place not in possible),
+        *(option for option in others if option.place not in known),
+    ]
+
+
+def _data_options(state: NetworkState, copies: list[RxFrame], dr: int, radio: RadioParameters) -> list[Option]:
     plan = state.plan
     rx1_us = radio.rx1_delay_s * 1_000_000
 
     def windows(rx: RxFrame) -> list[tuple[str, int, int, int]]:
+        rx1_hz = rx1_frequency_hz(plan, radio, rx.frequency_hz)
         return [
-            ("RX1", rx1_us, plan.rx1_frequency_hz(rx.frequency_hz), plan.rx1_dr(dr, radio.rx1_dr_offset)),
+            ("RX1", rx1_us, rx1_hz, plan.rx1_dr(dr, radio.rx1_dr_offset, radio.downlink_dwell)),
             ("RX2", rx1_us + WINDOW_GAP_US, radio.rx2_frequency_hz, radio.rx2_dr),
         ]
 
-    return _options(state, copies, windows)
+    return _options(state, copies, windows, radio.downlink_dwell)
 
 
 def join_options(state: NetworkState, copies: list[RxFrame], dr: int) -> list[Option]:
@@ -107,7 +138,10 @@ def join_options(state: NetworkState, copies: list[RxFrame], dr: int) -> list[Op
 
 
 def _options(
-    state: NetworkState, copies: list[RxFrame], windows: Callable[[RxFrame], list[tuple[str, int, int, int]]]
+    state: NetworkState,
+    copies: list[RxFrame],
+    windows: Callable[[RxFrame], list[tuple[str, int, int, int]]],
+    dwell: bool = False,
 ) -> list[Option]:
     plan = state.plan
     options = []
@@ -121,7 +155,7 @@ def _options(
         except PlanError:
             continue  # heard on a frequency that is no channel of this plan: there is no RX1 for it
         for window, delay_us, frequency_hz, dr in offered:
-            limit = plan.max_mac_payload(dr, downlink=True)
+            limit = plan.max_mac_payload(dr, dwell=dwell, downlink=True)
             timing = AfterUplink(rx, delay_us)
             options.append(Option(window, rx.gateway, timing, rx.heard_us + delay_us, frequency_hz, dr, limit))
     # RX1 first at every gateway: RX2 is mostly slower, and one second at SF12 blocks the RX1 of many others.

@@ -105,18 +105,14 @@ class Item:
         return (self.state.value, self.reason, self.f_cnt_down, self.id)
 
 
-def next_item(device: Device, wall_us: int) -> tuple[Item | None, list[Item]]:
-    """The item to send next, and those that expired on the way (already moved; the caller keeps them)."""
+def take_expired(device: Device, wall_us: int) -> list[Item]:
+    """Queued items whose time is over: already moved; the caller keeps them and drops them from the queue."""
     expired = []
     for item in device.queue or ():
-        if item.state is not ItemState.QUEUED:
-            continue
-        if item.expires_at_us is not None and item.expires_at_us <= wall_us:
-            item.move(ItemState.EXPIRED, "it expired before the device's next uplink")
+        if item.state is ItemState.QUEUED and item.expires_at_us is not None and item.expires_at_us <= wall_us:
+            item.move(ItemState.EXPIRED, "it expired before it could be sent")
             expired.append(item)
-            continue
-        return item, expired
-    return None, expired
+    return expired
 
 
 def awaiting_ack(device: Device) -> Item | None:

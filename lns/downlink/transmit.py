@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,10 +17,13 @@ from lns import events
 from lns.clock import Now
 from lns.downlink.options import Option, airtime_us
 from lns.downlink.queue import Item, ItemState, drop_closed
+from lns.gateways.ledger import Priority
 from lns.state import NetworkState, pack
 
 if TYPE_CHECKING:
     from lns.device import Device
+    from lns.session import Session
+    from lorawan.commands import Command
 
 TX_ACK_WITHIN_US = 3_000_000
 """Forwarders answer when they queue the frame, long before they send it."""
@@ -51,13 +55,17 @@ class Transmission:
     """One downlink frame, its options and what became of it."""
 
     __slots__ = (
+        "after_us",
+        "blocks",
         "device",
         "frame_id",
         "handed",
         "item",
         "options",
         "phy",
+        "priority",
         "reasons",
+        "session",
         "started_us",
         "state",
         "timeline",
@@ -74,6 +82,14 @@ class Transmission:
         self.options = options
         self.untried = deque(options)
         self.item = item
+        self.priority = Priority.ANSWER
+        """Which share of a duty-cycle budget it may use."""
+        self.after_us: int | None = None
+        """When the downlink before it is off the air, as far as that mattered."""
+        self.session: Session | None = None
+        """The session whose counter it has burned; None for a join-accept."""
+        self.blocks: Sequence[Sequence[Command]] = ()
+        """MAC commands in it."""
         self.state = TxState.READY
         self.handed: list[Handed] = []
         """What the gateway that has the frame now may choose from, in the order of its choice."""
@@ -90,8 +106,9 @@ class Transmission:
 class Transmitter:
     """Hands transmissions to gateways and learns what became of them."""
 
-    def __init__(self, state: NetworkState) -> None:
+    def __init__(self, state: NetworkState, finished: Callable[[Transmission, Now], None]) -> None:
         self._state = state
+        self._finished = finished
         self._waiting: list[tuple[int, int, Transmission]] = []
         self._order = 0
 
@@ -113,14 +130,14 @@ class Transmitter:
             option = untried.popleft()
             gateway = option.gateway
             front = gateway.front
-            objection = self._objection(option, len(transmission.phy), now)
+            objection = self._objection(option, transmission, now)
             if objection:
                 transmission.reasons.append(f"{_name(option)}: {objection}")
                 continue
             chosen = [option]
             if front is not None and front.alternatives > 1:
                 for other in [other for other in untried if other.gateway is gateway][: front.alternatives - 1]:
-                    if not self._objection(other, len(transmission.phy), now):
+                    if not self._objection(other, transmission, now):
                         untried.remove(other)
                         chosen.append(other)
             frames = [one.tx_frame(plan, transmission.phy) for one in chosen]
@@ -144,14 +161,14 @@ class Transmitter:
             return
         self._finish(transmission, TxState.FAILED, "failed: " + ("; ".join(transmission.reasons) or "no window"), now)
 
-    def _objection(self, option: Option, length: int, now: Now) -> str:
-        """Why a frame of ``length`` bytes cannot go this way, in words; empty when it can."""
-        plan, gateway = self._state.plan, option.gateway
-        airtime = airtime_us(plan, option.dr, length)
+    def _objection(self, option: Option, transmission: Transmission, now: Now) -> str:
+        """Why a frame cannot go this way, in words; empty when it can."""
+        plan, gateway, priority = self._state.plan, option.gateway, transmission.priority
+        airtime = airtime_us(plan, option.dr, len(transmission.phy))
         if now.mono_us > option.latest_us:
             return f"too late by {(now.mono_us - option.latest_us) // 1000} ms"
-        if gateway.ledger.left_us(plan.sub_band(option.frequency_hz), now.mono_us) < airtime:
-            return "duty-cycle budget of the sub-band is used up"
+        if gateway.ledger.left_us(plan.sub_band(option.frequency_hz), now.mono_us, priority) < airtime:
+            return f"duty-cycle budget of the sub-band is used up for {priority.name.lower()} frames"
         if airtime > LONG_US and gateway.schedule.promised(now.mono_us) >= CROWDED:
             return f"the gateway is crowded, {airtime // 1000} ms on air would cost others their windows"
         if not gateway.schedule.is_free(option.start_us, airtime):
@@ -197,6 +214,9 @@ class Transmitter:
         last = transmission.options[-1] if transmission.options else None
         option = transmission.handed[0].option if transmission.handed else last
         plan = self._state.plan
+        if transmission.session is not None:
+            ends = [one.option.start_us + one.airtime_us for one in transmission.handed]
+            self._state.speaks_until(transmission.device, max(ends, default=transmission.after_us))
         self._state.batch.operations.append(
             (
                 "frame_outcome",
@@ -212,6 +232,7 @@ class Transmitter:
         )
         if transmission.item is not None:
             self._finish_item(transmission, transmission.item, state, outcome, now)
+        self._finished(transmission, now)
 
     def _finish_item(self, transmission: Transmission, item: Item, state: TxState, outcome: str, now: Now) -> None:
         device = transmission.device

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lns import events, mac
 from lns.clock import Now
 from lns.downlink.compose import compose
+from lns.downlink.options import data_options
 from lns.downlink.queue import ItemState, awaiting_ack, drop_closed
 from lns.downlink.transmit import Transmission
 from lns.gateways.frames import RxFrame
@@ -100,12 +101,11 @@ def _answer(
     return compose(
         state,
         session,
-        gathered.copies,
-        gathered.dr,
-        ack_f_cnt,
-        context.answers if context is not None else [],
-        context.requests if context is not None else [],
-        context is not None and context.adr_ack_req,
-        gathered.frame_id,
+        lambda: data_options(state, gathered.copies, gathered.dr, session.radio),
         now,
+        ack_f_cnt=ack_f_cnt,
+        answers=[(command,) for command in context.answers] if context is not None else (),
+        requests=[(command,) for command in context.requests] if context is not None else (),
+        must_answer=context is not None and context.adr_ack_req,
+        reply_to=gathered.frame_id,
     )

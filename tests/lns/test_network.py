@@ -109,11 +109,11 @@ async def test_error_of_ours_costs_one_frame_only(tmp_path: Path, monkeypatch: p
         node = await registered(client)
         real, hits = handover.compose, []
 
-        def broken(*arguments: Any) -> Any:
+        def broken(*arguments: Any, **named: Any) -> Any:
             hits.append(1)
             if len(hits) == 1:
                 raise ZeroDivisionError
-            return real(*arguments)
+            return real(*arguments, **named)
 
         monkeypatch.setattr(handover, "compose", broken)
         forwarder.send(2)
