@@ -9,8 +9,8 @@ from __future__ import annotations
 
 WRAP_US = 1 << 32
 _HALF_US = WRAP_US // 2
-_FORGET_US = 600_000_000
-"""An offset older than this is forgotten: crystals drift by some 10 ms in ten minutes."""
+_TERM_US = 300_000_000
+"""An offset counts for this long and as long again: crystals drift by some 10 ms in ten minutes."""
 _RESTART_US = 3_000_000
 """A datagram that seems to be earlier than possible by more than this means that the counter was reset."""
 _LATEST_US = 30_000_000
@@ -23,10 +23,13 @@ _STEADY_US = 100_000
 class ConcentratorClock:
     """Maps a gateway's ``tmst`` onto the server's monotonic clock."""
 
-    __slots__ = ("_late_at_us", "_late_us", "_offset_us", "_seen_us", "restarts")
+    __slots__ = ("_late_at_us", "_late_us", "_next_us", "_offset_us", "_seen_us", "_term_us", "restarts")
 
     def __init__(self) -> None:
         self._offset_us: int | None = None
+        self._next_us = 0
+        """The least offset of the term that runs: the only one that counts when the term after it begins."""
+        self._term_us = 0
         self._seen_us = 0
         self._late_us = 0
         self._late_at_us = 0
@@ -39,28 +42,34 @@ class ConcentratorClock:
         Returns when the frame's reception ended, monotonic microseconds, as well as it can be known: at most ``arrival_us``.
         """
         raw = arrival_us - tmst
-        if self._offset_us is None or arrival_us - self._seen_us > _FORGET_US:
-            self._offset_us = raw
-            self._seen_us = arrival_us
-            return arrival_us
-        delay = (raw - self._offset_us) % WRAP_US
+        offset_us = self._offset_us
+        if offset_us is None or arrival_us - self._seen_us > 2 * _TERM_US:
+            return self._begin(raw, arrival_us)
+        self._seen_us = arrival_us
+        if arrival_us - self._term_us > _TERM_US:
+            # The offset of the term that ended counts during the next one, so that one slow datagram moves no moment.
+            self._offset_us = offset_us = self._next_us
+            self._next_us, self._term_us = raw, arrival_us
+        delay = (raw - offset_us) % WRAP_US
         if delay >= _HALF_US:
             # Earlier than the least delay known: a quicker path, or a counter that began anew.
-            early = WRAP_US - delay
-            if early > _RESTART_US:
+            if WRAP_US - delay > _RESTART_US:
                 self.restarts += 1
-            self._offset_us = raw
-            self._seen_us = arrival_us
+                return self._begin(raw, arrival_us)
+            self._offset_us = self._next_us = raw
             return arrival_us
         if delay > _LATEST_US or (delay > _NOTED_US and self._is_steady(delay, arrival_us)):
             # The counter was reset to a lower value.
             self.restarts += 1
-            self._offset_us = raw
-            self._seen_us = arrival_us
-            return arrival_us
-        if delay == 0:
-            self._seen_us = arrival_us
+            return self._begin(raw, arrival_us)
+        if (raw - self._next_us) % WRAP_US >= _HALF_US:
+            self._next_us = raw
         return arrival_us - delay
+
+    def _begin(self, raw: int, arrival_us: int) -> int:
+        self._offset_us = self._next_us = raw
+        self._term_us = self._seen_us = arrival_us
+        return arrival_us
 
     def _is_steady(self, late_us: int, arrival_us: int) -> bool:
         """Was the datagram before, a while ago, late by the same time? Frames that waited together arrive together."""
