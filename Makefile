@@ -17,7 +17,7 @@ endif
 SERIAL := $(wildcard tests/e2e tests/browser tests/faults)
 BENCH  := $(basename $(notdir $(wildcard benchmarks/[a-z]*.py)))
 
-.PHONY: help setup demo test lint format check-locks unit serial bench trial lock translations wheel clean distclean
+.PHONY: help setup demo test lint format check-locks unit serial bench trial lock proto translations wheel clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo "make trial   the long fault trials"
 	@echo "make wheel   build dist/meterwan-*.whl"
 	@echo "make lock    resolve the dependencies anew into requirements/"
+	@echo "make proto   write the classes of lns/gateways/mqtt/gateway.proto anew"
 	@echo "make clean   remove caches and build products (make distclean: the environment too)"
 
 # ------------------------------------------------------------------------------------------------ environment
@@ -71,13 +72,19 @@ $(STAMPS)/browser: | $(VENV)/place
 	@sh tools/need.sh chromium=chromium
 	@touch $@
 
+# Where a user's PATH has no /usr/sbin, the broker is found there all the same.
+$(STAMPS)/broker: | $(VENV)/place
+	@mkdir -p $(STAMPS)
+	@sh tools/need.sh /usr/sbin/mosquitto=mosquitto
+	@touch $@
+
 translations: $(STAMPS)/translations
 
 setup: $(STAMPS)/run $(STAMPS)/program $(STAMPS)/translations
 
 setup-dev: $(STAMPS)/dev setup
 
-setup-test: setup-dev $(STAMPS)/oracle $(STAMPS)/browser
+setup-test: setup-dev $(STAMPS)/oracle $(STAMPS)/browser $(STAMPS)/broker
 
 .PHONY: setup-dev setup-test
 
@@ -122,6 +129,9 @@ FUZZ_RUNS ?= 5000000
 
 wheel: setup-dev
 	$(PY) -m hatchling build -t wheel
+
+proto: setup-dev
+	cd lns/gateways/mqtt && ../../../$(PY) -m grpc_tools.protoc -I . --python_out=. --pyi_out=. gateway.proto
 
 lock: setup-dev
 	$(PY) -m pip install --quiet --disable-pip-version-check uv==$(UV)

@@ -47,10 +47,18 @@ async def running(
         if udp is not None:
             udp.start()
             stack.callback(udp.stop)
+        mqtt = None
+        if settings.gateways.mqtt.server:
+            from lns.gateways.mqtt.client import MqttGateways  # paho and protobuf: 15 MB that others need not load
+
+            mqtt = MqttGateways(network, settings.gateways.mqtt)
+            mqtt.start()
+            stack.push_async_callback(mqtt.stop)
         network.spawn(_housekeeping(network))
         log.info(
             "network server is ready",
             udp=f"{udp.address[0]}:{udp.address[1]}" if udp is not None else "off",
+            mqtt=mqtt.address if mqtt is not None else "off",
             region=settings.region,
             devices=len(network.state.devices),
             sessions=len(network.state.sessions),

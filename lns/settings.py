@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -48,8 +49,47 @@ class UdpSettings(_Section):
     """Kernel buffer asked for; it holds what arrives while the server is busy."""
 
 
+def _check_broker(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        port_is_fair = url.port is None or url.port > 0
+    except ValueError:
+        port_is_fair = False
+    if text and not (port_is_fair and url.scheme in ("mqtt", "mqtts") and url.hostname and not url.path.strip("/")):
+        raise ValueError(f"{text!r} is not a broker's address like mqtt://broker:1883 or mqtts://broker:8883")
+    if text and url.username:
+        raise ValueError("put the user name and the password into `username` and `password`, not into the address")
+    return text
+
+
+class MqttGatewaySettings(_Section):
+    """Gateways with ChirpStack's MQTT Forwarder or Gateway Bridge, behind a broker; an empty ``server`` turns them off."""
+
+    server: Annotated[str, AfterValidator(_check_broker)] = ""
+    """``mqtt://HOST:1883`` or ``mqtts://HOST:8883``."""
+    topic_prefix: str | None = None
+    """What stands before ``gateway/…`` in the gateways' topics; not given: the region's name in lower case, as the forwarders
+    are set up for; empty for none."""
+    username: str = ""
+    password: str = ""
+    client_id: str = Field(default="meterwan", min_length=1, max_length=64)
+    """The broker keeps messages for this name while the server is away: one name for one server."""
+    qos: Literal[0, 1] = 1
+    """1: what a gateway published with QoS 1 is not lost while this server restarts."""
+    ca_certificate: str = ""
+    """File with the certificate authority of the broker; empty: those of the system."""
+    certificate: str = ""
+    key: str = ""
+
+    def prefix(self, region: str) -> str:
+        """The topic prefix with its slash."""
+        prefix = region.lower() if self.topic_prefix is None else self.topic_prefix.strip("/")
+        return f"{prefix}/" if prefix else ""
+
+
 class GatewaysSettings(_Section):
     udp: UdpSettings = UdpSettings()
+    mqtt: MqttGatewaySettings = MqttGatewaySettings()
 
 
 class NetworkHttpSettings(_Section):
