@@ -61,6 +61,7 @@ class Device:
         "queue",
         "session",
         "status_us",
+        "superseded",
         "tags",
     )
 
@@ -77,7 +78,9 @@ class Device:
         self.session: Session | None = None
         """The session in use."""
         self.pending: Session | None = None
-        """A newer session that the device has not used yet."""
+        """The newest session that the device has not used yet."""
+        self.superseded: tuple[Session, ...] = ()
+        """Older sessions that it has not used either: it may have heard any of their accepts. Oldest first."""
         self.queue: deque[Item] | None = None
         """Downlink items not yet at their end, oldest first."""
         self.mac: MacState | None = None
@@ -90,6 +93,11 @@ class Device:
         self.margin_db: int | None = None
         self.status_us: int | None = None
         """When the battery was last heard of or asked for."""
+
+    @property
+    def sessions(self) -> list[Session]:
+        """All its sessions, oldest first."""
+        return [one for one in (self.session, *self.superseded, self.pending) if one is not None]
 
     @property
     def dev_eui_text(self) -> str:

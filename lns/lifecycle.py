@@ -12,6 +12,9 @@ from lns.state import NetworkState
 from lorawan.crypto import SessionKeys
 from lorawan.identifiers import DevAddr
 
+MAX_UNUSED = 4
+"""Sessions of a device that may wait for their first uplink."""
+
 
 def open_session(
     state: NetworkState,
@@ -21,9 +24,15 @@ def open_session(
     radio: RadioParameters,
     wall_us: int,
 ) -> Session:
-    """Begin a session that the device has yet to use; an unused one before it ends."""
+    """Begin a session that the device has yet to use.
+
+    One before it that is unused too may still be the one: a request that was held up on its way, or that somebody
+    repeats, comes after the device's own and must not take away the session whose accept is in the air.
+    """
     if device.pending is not None:
-        end_session(state, device.pending)
+        device.superseded = (*device.superseded, device.pending)
+        if len(device.superseded) >= MAX_UNUSED:
+            end_session(state, device.superseded[0])
     state.last_session_id += 1
     session = Session(
         state.last_session_id, device, dev_addr, keys.lorawan_1_1, state.keys.seal(keys), wall_us, state.radio(radio)
@@ -48,14 +57,13 @@ def open_session(
 
 
 def activate(state: NetworkState, session: Session, wall_us: int) -> None:
-    """The first uplink of a new session: the old session ends here and not before (TS001-1.0.4 §6.2.2)."""
+    """The first uplink of a new session: all others end here and not before (TS001-1.0.4 §6.2.2)."""
     device = session.device
-    if device.session is not None and device.session is not session:
-        end_session(state, device.session)
+    for other in device.sessions:
+        if other is not session:
+            end_session(state, other)
     session.confirmed = True
-    device.session = session
-    if device.pending is session:
-        device.pending = None
+    device.session, device.pending, device.superseded = session, None, ()
     device.mac = None
     events.emit_join(state, session, wall_us)
 
@@ -66,7 +74,10 @@ def end_session(state: NetworkState, session: Session) -> None:
     state.ciphers.drop(session)
     state.heard.pop(session.id, None)
     state.batch.operations.append(("session_end", (session.id,)))
-    if session.device.pending is session:
-        session.device.pending = None
-    if session.device.session is session:
-        session.device.session = None
+    device = session.device
+    if device.session is session:
+        device.session = None
+    elif device.pending is session:
+        device.pending = None
+    elif device.superseded:
+        device.superseded = tuple(one for one in device.superseded if one is not session)

@@ -204,9 +204,8 @@ def _apply(state: NetworkState, write: m.DeviceWrite, dev_eui: EUI64) -> None:
 async def device_delete(network: Network, request: m.Key) -> m.Ok:
     device = known(network, request.key)
     state = network.state
-    for session in (device.session, device.pending):
-        if session is not None:
-            end_session(state, session)
+    for session in device.sessions:
+        end_session(state, session)
     del state.devices[device.dev_eui]
     del state.devices_by_id[device.id]
     state.batch.operations.append(("device_queue_delete", (device.dev_eui.to_bytes(8, "big"),)))

@@ -148,9 +148,7 @@ def _mac_commands(
     """MAC commands of a data frame in words; empty when its session's keys are gone and they are encrypted."""
     session: Session | None = None
     if device is not None:
-        session = next(
-            (one for one in (device.session, device.pending) if one is not None and one.id == session_id), None
-        )
+        session = next((one for one in device.sessions if one.id == session_id), None)
     try:
         f_opts, f_port, data = data_payload(phy, data_header(phy)[2])
     except FrameError:

@@ -80,8 +80,8 @@ async def session_put(network: Network, request: m.SessionWrite) -> m.Ok:
         plan.rx2_frequency_hz,
         state.extra_channels_hz,
     )
-    if device.session is not None:
-        end_session(state, device.session)
+    for session in device.sessions:
+        end_session(state, session)
     fresh = open_session(state, device, dev_addr, keys, radio, system_now().wall_us)
     fresh.f_cnt_up, fresh.n_f_cnt_down, fresh.a_f_cnt_down = request.f_cnt_up, request.f_cnt_down, request.a_f_cnt_down
     # What was counted elsewhere may have been heard there: none of it is late data here.
@@ -94,9 +94,8 @@ async def session_put(network: Network, request: m.SessionWrite) -> m.Ok:
 
 async def session_delete(network: Network, request: m.Key) -> m.Ok:
     device = known(network, request.key)
-    for session in (device.session, device.pending):
-        if session is not None:
-            end_session(network.state, session)
+    for session in device.sessions:
+        end_session(network.state, session)
     await network.durable()
     return m.Ok()
 

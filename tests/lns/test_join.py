@@ -145,16 +145,39 @@ def test_old_session_lives_until_the_new_one_is_used(lab: Lab, device: OtaaDevic
     assert [event.type for event in lab.events()].count("join") == 2
 
 
-def test_unused_session_ends_with_the_next_join(lab: Lab, device: OtaaDevice) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+def test_inv_15_any_unused_session_may_be_the_one(lab: Lab, device: OtaaDevice, killed: bool) -> None:
+    """A request that was held up, or repeated by somebody, takes away neither the old session nor the awaited one."""
     lab.gateway()
     register(lab, device)
     used = join(lab, device, 1)
     lab.uplink(used.up(b"used"))
-    lost, last = join(lab, device, 2), join(lab, device, 3)
-    lab.uplink(lost.up(b"lost"))
+    heard, stray = join(lab, device, 3), join(lab, device, 4)
+    if killed:
+        lab.kill()
     lab.uplink(used.up(b"still"))
-    lab.uplink(last.up(b"last"))
-    assert [data for _, data in lab.ups()] == [b"used", b"still", b"last"]
+    lab.uplink(heard.up(b"heard"))
+    lab.uplink(stray.up(b"stray"))
+    lab.uplink(used.up(b"gone"))
+    assert [data for _, data in lab.ups()] == [b"used", b"still", b"heard"]
+    assert len(lab.state.sessions) == 1
+
+
+def test_inv_16_unused_sessions_are_bounded(lab: Lab, device: OtaaDevice) -> None:
+    """Whoever has many captured requests gets no more of them than four, and ends no session in use."""
+    lab.gateway()
+    register(lab, device)
+    used = join(lab, device, 1)
+    lab.uplink(used.up(b"used"))
+    unused = []
+    for nonce in range(2, 12):
+        lab.advance(20 * SECOND_US)
+        unused.append(join(lab, device, nonce))
+    assert len(lab.state.sessions) == 5
+    lab.uplink(used.up(b"still"))
+    lab.uplink(unused[0].up(b"too old"))
+    lab.uplink(unused[6].up(b"kept"))
+    assert [data for _, data in lab.ups()] == [b"used", b"still", b"kept"]
     assert len(lab.state.sessions) == 1
 
 

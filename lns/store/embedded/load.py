@@ -12,7 +12,8 @@ from lns.clock import Now
 from lns.device import BUILT_IN_PROFILES, Device, Profile
 from lns.downlink.queue import Item, ItemState
 from lns.gateways.gateway import Gateway
-from lns.session import RadioParameters, Session
+from lns.radio import from_text
+from lns.session import Session
 from lns.state import NetworkState
 from lns.store.embedded.statements import MARKS, RESTORES
 from lns.uplink.gather import Gathered, Kind
@@ -118,7 +119,7 @@ def _sessions(state: NetworkState, db: sqlite3.Connection, skip: int) -> dict[in
         device = state.devices_by_id.get(row[1])
         if device is None:
             continue
-        session = Session(row[0], device, DevAddr(row[2]), bool(row[3]), row[4], row[5], _radio(state, row[15]))
+        session = Session(row[0], device, DevAddr(row[2]), bool(row[3]), row[4], row[5], state.radio(from_text(row[15], state.plan)))
         session.confirmed = bool(row[7])
         session.f_cnt_up = row[8]
         session.window = int.from_bytes(row[9], "little")
@@ -139,6 +140,8 @@ def _sessions(state: NetworkState, db: sqlite3.Connection, skip: int) -> dict[in
         if session.confirmed:
             device.session = session
         else:
+            if device.pending is not None:
+                device.superseded = (*device.superseded, device.pending)
             device.pending = session
     return sessions
 
@@ -152,19 +155,6 @@ def _check_key(state: NetworkState, session: Session) -> None:
             f"the key-encryption key does not open the session keys in network.db ({error}): "
             "put the kek file that belongs to this data folder back"
         ) from error
-
-
-def _radio(state: NetworkState, text: str) -> RadioParameters:
-    delay, offset, dr, frequency, channels = text.split(" ")
-    return state.radio(
-        RadioParameters(
-            int(delay),
-            int(offset),
-            int(dr),
-            int(frequency),
-            tuple(int(hz) for hz in channels.split(",")) if channels else (),
-        )
-    )
 
 
 def _queue(state: NetworkState, db: sqlite3.Connection, now: Now) -> None:
