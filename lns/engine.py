@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from lns.class_b.beacons import Beacons, BeaconShot
 from lns.clock import Now
 from lns.device import Device
 from lns.downlink.transmit import Transmission, Transmitter
@@ -49,6 +50,7 @@ class Engine:
         self._joins: list[join.JoinAsked] = []
         self.gwmp = GwmpFront(self, send, lambda: self.state.rng.getrandbits(16).to_bytes(2, "big"))
         self.unprompted = Unprompted(self.state, self._start_when_durable)
+        self.beacons = Beacons(self.state)
         self._transmitter = Transmitter(self.state, self.unprompted.finished)
         self.registry = self.state.gateways
         self.counters = self.state.counters
@@ -69,8 +71,8 @@ class Engine:
 
     def timer(self) -> int | None:
         """When :meth:`handle_timer` wants to be called, monotonic microseconds; None when nothing waits."""
-        times = (self._gatherer.timer_us(), self._transmitter.timer_us(), self.unprompted.timer_us())
-        return min((time for time in times if time is not None), default=None)
+        clients = (self._gatherer, self._transmitter, self.unprompted, self.beacons)
+        return min((time for one in clients if (time := one.timer_us()) is not None), default=None)
 
     def handle_timer(self, now: Now) -> None:
         """Close the windows whose time is over, give up TX_ACKs that are overdue, and speak to those who listen."""
@@ -78,6 +80,7 @@ class Engine:
             self._close(gathered, now)
         self._transmitter.handle_timer(now)
         self.unprompted.handle_timer(now)
+        self.beacons.handle_timer(now)
 
     def queue_changed(self, device: Device) -> None:
         """Something was put into the device's queue: a device that listens gets it without an uplink."""
@@ -129,6 +132,9 @@ class Engine:
 
     def tx_done(self, transmission: Any, error: str, warning: str, now: Now, chosen: int = 0) -> None:
         """A gateway accepted or refused a transmission; ``chosen``: which of the frames handed to it."""
+        if isinstance(transmission, BeaconShot):
+            self.beacons.answered(transmission, error, now)
+            return
         self._transmitter.answered(transmission, error, warning, now, chosen)
 
     # --------------------------------------------------------------------------------------------------- within

@@ -157,6 +157,11 @@ def gateway_position(latitude: float, longitude: float, antenna: int = 0) -> byt
     return bytes((antenna,)) + _degrees_to_wire(latitude, 90) + _degrees_to_wire(longitude, 180)
 
 
+def gateway_identity(net_id: int, gateway_id: int) -> bytes:
+    """GwSpecific of a gateway whose place is unknown (InfoDesc 3, §13.3): NetID, and 24 bits to tell gateways apart."""
+    return bytes((3,)) + net_id.to_bytes(3, "little") + (gateway_id & 0xFFFFFF).to_bytes(3, "little")
+
+
 def parse_gateway_position(gw_specific: bytes) -> tuple[float, float] | None:
     """Latitude and longitude of a beacon's GwSpecific; None when it tells something else."""
     if len(gw_specific) != _GW_SPECIFIC:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 
+from lns.class_b import slots
 from lns.clock import Now
 from lns.device import Device
 from lns.downlink import class_c
@@ -21,7 +22,7 @@ from lns.downlink.transmit import Transmission
 from lns.session import Session
 from lns.state import NetworkState
 
-CLASS_OPTIONS: dict[str, Callable[[NetworkState, Session, Now], Offer]] = {"C": class_c.options}
+CLASS_OPTIONS: dict[str, Callable[[NetworkState, Session, Now], Offer]] = {"B": slots.options, "C": class_c.options}
 """Where and when a class listens. A class that is not here is spoken to only in answer to an uplink."""
 AS_SOON_AS_POSSIBLE = 0
 

@@ -7,6 +7,7 @@ but in a first check, so stepping it moves no ping slot.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from lorawan.gps import gps_to_utc_us
@@ -93,3 +94,10 @@ class GpsClock:
     def mono_us(self, gps_us: int) -> int:
         """The moment of the server's clock at a GPS time."""
         return gps_us - self._offset_us
+
+
+def best_clock(clocks: Iterable[GpsClock], mono_us: int) -> GpsClock | None:
+    """Of all gateways' clocks the one that the least delay lies before; None when no gateway has GPS time."""
+    return max(
+        (clock for clock in clocks if clock.is_locked(mono_us)), key=lambda clock: clock.gps_us(mono_us), default=None
+    )
