@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from lorawan.errors import FrameError
 from lorawan.identifiers import NetID
@@ -87,9 +88,83 @@ class MqttGatewaySettings(_Section):
         return f"{prefix}/" if prefix else ""
 
 
+def is_loopback(host: str) -> bool:
+    """True for this machine's own addresses and ``localhost``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_station_uri(text: str) -> str:
+    url = urlsplit(text)
+    if text and (url.scheme not in ("ws", "wss") or not url.hostname or url.port is None or url.path.strip("/")):
+        raise ValueError(
+            f"{text!r} is not an address like wss://lns.example.com:8887: stations want the port, and no path"
+        )
+    return text.rstrip("/")
+
+
+class BasicStationSettings(_Section):
+    """LoRa Basics Stations: their LNS protocol and CUPS on one port; an empty ``listen`` turns both off."""
+
+    listen: Listen = ""
+    """``0.0.0.0:8887``, for example."""
+    certificate: Path | None = None
+    """PEM: this server's certificate and its chain. Read again when the file changes."""
+    private_key: Path | None = None
+    client_ca: Path | None = None
+    """PEM: whoever signs the certificates of stations; a name in such a certificate must hold the station's EUI."""
+    trust: Path | None = None
+    """PEM: the authority by which stations know this server, handed out with credentials; unset: the last certificate of
+    ``certificate``."""
+    uri: Annotated[str, AfterValidator(_check_station_uri)] = ""
+    """``wss://lns.example.com:8887``: where stations are sent; empty: to the address that they came to."""
+    open_to: Literal["nobody", "loopback", "anybody"] = "nobody"
+    """Who may connect as a registered gateway with neither token nor certificate."""
+    allow_plain: bool = False
+    """Listen without TLS beyond this machine: tokens then go in the clear unless a VPN or a proxy encrypts them."""
+    region: str = ""
+    """Name of the region told to stations; empty: the one under which they send without rules of another country."""
+    max_eirp_dbm: float | None = Field(default=None, ge=-10, le=36)
+    """Power of all downlinks; unset: the lowest limit of the sub-bands in use, for a station has one power for all."""
+    concentrator: Literal["sx1301", "sx1302"] = "sx1301"
+    """How far apart the channels of one radio may be; ``sx1301`` fits both."""
+    beacons: bool = False
+    """Have stations with a GPS receiver send class B beacons."""
+    ping_interval_s: float = Field(default=20.0, ge=1, le=300)
+    silent_after_s: float = Field(default=60.0, ge=2, le=3600)
+    """A connection from which nothing came for so long, not even the answer to a ping, is dead."""
+    max_connections: int = Field(default=2000, ge=1)
+    max_connections_per_source: int = Field(default=200, ge=1)
+    """Connections from one address that have not shown credentials yet."""
+    messages_per_s: int = Field(default=100, ge=1)
+    """What one station may send; beyond it its messages are read more slowly."""
+    failures_per_minute: int = Field(default=30, ge=1)
+    """Refused attempts of one address, after which it is not listened to for a while."""
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> BasicStationSettings:
+        if not self.listen:
+            return self
+        if bool(self.certificate) != bool(self.private_key):
+            raise ValueError("certificate and private_key go together")
+        if self.client_ca and not self.certificate:
+            raise ValueError("client_ca needs certificate and private_key: without TLS nobody shows a certificate")
+        if self.ping_interval_s >= self.silent_after_s:
+            raise ValueError("silent_after_s must be longer than ping_interval_s")
+        if not self.certificate and not self.allow_plain and not is_loopback(parse_listen(self.listen)[0]):
+            raise ValueError(
+                f"gateways.basicstation.listen = {self.listen}: without certificate and private_key only on 127.0.0.1, "
+                "or with allow_plain = true"
+            )
+        return self
+
+
 class GatewaysSettings(_Section):
     udp: UdpSettings = UdpSettings()
     mqtt: MqttGatewaySettings = MqttGatewaySettings()
+    basicstation: BasicStationSettings = BasicStationSettings()
 
 
 class NetworkHttpSettings(_Section):

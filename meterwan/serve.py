@@ -67,6 +67,9 @@ def claim_addresses(loaded: Loaded) -> dict[str, str]:
     if network.gateways.udp.listen:
         listen = network.gateways.udp.listen
         addresses["gateways.udp.listen"] = ports.claim("gateways.udp.listen", listen, udp=True)
+    if network.gateways.basicstation.listen:
+        listen = network.gateways.basicstation.listen
+        addresses["gateways.basicstation.listen"] = ports.claim("gateways.basicstation.listen", listen)
     if settings.joinserver.http.listen:
         addresses["joinserver.http.listen"] = ports.claim("joinserver.http.listen", settings.joinserver.http.listen)
     if network.http.listen:

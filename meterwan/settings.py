@@ -51,23 +51,6 @@ NetworkSection = part_of("NetworkSection", NetworkSettings, ("data_dir", "region
 ApplicationSection = part_of("ApplicationSection", ApplicationSettings, ("data_dir", "database_url", "http"))
 
 
-class LaterListener(Section):
-    """A listener this version does not have yet: its key is known, and it can only be off."""
-
-    listen: str = ""
-
-    @field_validator("listen")
-    @classmethod
-    def _is_off(cls, value: str) -> str:
-        if value:
-            raise ValueError("this listener is not in this version; leave it empty")
-        return value
-
-
-class GatewaysSection(GatewaysSettings):
-    basicstation: LaterListener = LaterListener()
-
-
 class EmbeddedOnly(Section):
     """Where another database would be named."""
 
@@ -102,7 +85,7 @@ class Settings(Section):
     data_dir: Path = Path("./data")
     region: str = "RU864"
     http: HttpSettings = HttpSettings()
-    gateways: GatewaysSection = GatewaysSection()
+    gateways: GatewaysSettings = GatewaysSettings()
     network: NetworkSection = NetworkSection()  # type: ignore[valid-type]
     application: ApplicationSection = ApplicationSection()  # type: ignore[valid-type]
     joinserver: JoinServerSettings = JoinServerSettings()
@@ -116,7 +99,7 @@ class Settings(Section):
         return NetworkSettings(
             data_dir=self.data_dir,
             region=self.region,
-            gateways=GatewaysSettings(udp=self.gateways.udp),
+            gateways=self.gateways,
             **{name: getattr(self.network, name) for name in NetworkSection.model_fields},
         )
 
