@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from internalapi.adr import AdrReason
+
 
 class Problem(Struct, frozen=True):
     """What went wrong, for whom, and what to do."""
@@ -179,13 +181,27 @@ class ProfileWrite(Struct):
     device_class: str = "A"
     codec: str = ""
     adr: str = "default"
-    """ADR algorithm: ``default``, ``recommended`` or ``off``."""
+    """ADR algorithm: ``default``, ``recommended``, ``static`` or ``off``."""
     adr_margin_db: float = 10.0
+    adr_min_dr: int = 0
+    adr_max_dr: int | None = None
+    """None: the highest that every channel of the region allows."""
+    adr_min_tx_power: int = 0
+    """TXPower index: 0 is the most power."""
+    adr_max_tx_power: int | None = None
+    """TXPower index of the least power; None: the region's last."""
+    adr_max_nb_trans: int = 3
+    adr_static_dr: int = 0
+    """Values of algorithm ``static``."""
+    adr_static_tx_power: int = 0
+    adr_static_nb_trans: int = 1
     expected_interval_s: int = 86400
     """How often the device is expected to send; silent devices are found with it."""
     rx1_delay_s: int = 1
     dev_status_interval_s: int = 86400
     """How often the battery is asked for with DevStatusReq; 0 is never."""
+    confirmed_attempts: int = 3
+    """How often a confirmed downlink is sent until it is acknowledged, unless the item says otherwise."""
 
 
 class ProfileRecord(ProfileWrite):
@@ -315,6 +331,22 @@ class SessionWrite(Struct):
     a_f_cnt_down: int = 0
 
 
+class AdrState(Struct):
+    """ADR of a session."""
+
+    algorithm: str
+    last: AdrReason | None = None
+    """The last change asked for."""
+    present: AdrReason | None = None
+    """What it would decide now; None when it is off or has heard nothing yet."""
+    waiting: bool = False
+    """A request is under way."""
+    uncertain: bool = False
+    """The device may use another power than agreed: it is asked again."""
+    pause: int = 0
+    """The device refused or ignored several requests: it is left in peace for so many uplinks."""
+
+
 class SessionRecord(Struct):
     """A session without its keys."""
 
@@ -336,6 +368,8 @@ class SessionRecord(Struct):
     tx_power_index: int
     nb_trans: int
     adr_reason: str
+    """The last change of ADR, in English."""
+    adr: AdrState | None = None
 
 
 class QueueWrite(Struct):
@@ -345,6 +379,10 @@ class QueueWrite(Struct):
     confirmed: bool = False
     expires_at_us: int | None = None
     idempotency_key: str = ""
+    attempts: int | None = None
+    """How often a confirmed item is sent, each time anew, until it is acknowledged; None: as the profile says."""
+    at_most_once: bool = False
+    """Once it may have been on the air it is never sent again: for valves and relays. Not together with ``confirmed``."""
 
 
 class QueueItem(Struct):
@@ -354,11 +392,14 @@ class QueueItem(Struct):
     data: bytes
     confirmed: bool
     state: str
-    """``queued``, ``scheduled``, ``sent``, ``unknown``, ``acked``, ``nacked``, ``failed``, ``expired``, ``cancelled``."""
+    """``queued``, ``scheduled``, ``sent``, ``unknown``, ``acked``, ``failed``, ``expired``, ``cancelled``."""
     reason: str
     created_at_us: int
     expires_at_us: int | None
     f_cnt_down: int | None
+    attempts: int = 1
+    at_most_once: bool = False
+    attempts_made: int = 0
 
 
 class QueuePage(Struct):

@@ -25,9 +25,21 @@ class Profile:
     codec: str = ""
     adr: str = "default"
     adr_margin_db: float = 10.0
+    adr_min_dr: int = 0
+    adr_max_dr: int | None = None
+    """None: the region's."""
+    adr_min_tx_power: int = 0
+    """TXPower index: 0 is the most power."""
+    adr_max_tx_power: int | None = None
+    adr_max_nb_trans: int = 3
+    adr_static_dr: int = 0
+    adr_static_tx_power: int = 0
+    adr_static_nb_trans: int = 1
     expected_interval_s: int = 86_400
     rx1_delay_s: int = 1
     dev_status_interval_s: int = 86_400
+    confirmed_attempts: int = 3
+    ping_slot_periodicity: int | None = None
     built_in: bool = False
 
     @property
@@ -46,7 +58,6 @@ class Device:
     __slots__ = (
         "activation",
         "battery",
-        "class_b_locked",
         "created_at_us",
         "dev_eui",
         "disabled",
@@ -87,8 +98,6 @@ class Device:
         """What the server waits for from this device's MAC layer; None is nothing."""
         self.listener: Listener | None = None
         """How a device of class B or C is spoken to without an uplink; None for class A."""
-        self.class_b_locked = False
-        """The last uplink said that the device has found the beacon (FCtrl.ClassB)."""
         self.battery: int | None = None
         self.margin_db: int | None = None
         self.status_us: int | None = None

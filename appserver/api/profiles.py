@@ -30,6 +30,7 @@ class ProfileBody(Input):
     expected_interval_s: int = Field(86400, ge=10, le=31 * 86400)
     rx1_delay_s: int = Field(1, ge=1, le=15)
     dev_status_interval_s: int = Field(86400, ge=0, le=366 * 86400)
+    confirmed_attempts: int = Field(3, ge=1, le=10)
 
 
 class NewProfile(ProfileBody):
@@ -58,6 +59,7 @@ class Profile(Output):
     expected_interval_s: int
     rx1_delay_s: int
     dev_status_interval_s: int
+    confirmed_attempts: int
     built_in: bool
 
 
@@ -76,6 +78,7 @@ FIELDS = [
     "expected_interval_s",
     "rx1_delay_s",
     "dev_status_interval_s",
+    "confirmed_attempts",
 ]
 
 

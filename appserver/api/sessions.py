@@ -126,6 +126,9 @@ class QueueItem(Output):
     created_at: Time
     expires_at: Time | None
     fcnt_down: int | None
+    attempts: int
+    attempts_made: int
+    at_most_once: bool
 
 
 class NewQueueItem(Input):
@@ -135,6 +138,10 @@ class NewQueueItem(Input):
     data: Annotated[Base64, Field(max_length=242)] | None = None
     object: dict[str, Any] | None = None
     confirmed: bool = False
+    attempts: int | None = Field(None, ge=1, le=10)
+    """How often a confirmed item is sent until it is acknowledged; without it as the profile says."""
+    at_most_once: bool = False
+    """Never sent again once it may have been on the air: for valves and relays. Not together with ``confirmed``."""
     expires_at: Time | None = None
 
 
@@ -151,6 +158,9 @@ def queue_view(item: m.QueueItem) -> QueueItem:
         created_at=time_of(item.created_at_us),
         expires_at=time_of(item.expires_at_us),
         fcnt_down=item.f_cnt_down,
+        attempts=item.attempts,
+        attempts_made=item.attempts_made,
+        at_most_once=item.at_most_once,
     )
 
 
@@ -171,6 +181,8 @@ async def enqueue(call: Call, dev_eui: str, body: NewQueueItem, idempotency_key:
         confirmed=body.confirmed,
         expires_at_us=microseconds_of(body.expires_at) if body.expires_at else None,
         idempotency_key=idempotency_key,
+        attempts=body.attempts,
+        at_most_once=body.at_most_once,
     )
     await call.audit("queue.add", f"device/{dev_eui}", {"id": item.id, "f_port": f_port, "bytes": len(data or b"")})
     return item

@@ -8,6 +8,7 @@ from internalapi import messages as m
 from lns.adr import ALGORITHMS
 from lns.api.errors import Refused, invalid, not_found
 from lns.device import Profile
+from lns.downlink.queue import MAX_ATTEMPTS
 from lns.network import Network
 from lns.store.embedded.load import profile_body
 
@@ -30,8 +31,10 @@ async def profile_put(network: Network, request: m.ProfileWrite) -> m.PutResult:
         raise invalid(f"mac_version: one of {', '.join(MAC_VERSIONS)}", "mac_version")
     if request.region != network.state.plan.name:
         raise invalid(f"region: this server runs {network.state.plan.name}", "region")
-    if request.device_class != "A":
-        raise invalid("device_class: this version serves class A", "device_class")
+    if request.device_class not in ("A", "B", "C"):
+        raise invalid("device_class: A, B or C", "device_class")
+    if not 1 <= request.confirmed_attempts <= MAX_ATTEMPTS:
+        raise invalid(f"confirmed_attempts: 1 to {MAX_ATTEMPTS}", "confirmed_attempts")
     if request.adr != "default" and request.adr not in ALGORITHMS:
         raise invalid(f"adr: one of default, {', '.join(ALGORITHMS)}", "adr")
     if not 1 <= request.rx1_delay_s <= 15:

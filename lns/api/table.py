@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from lns.api import devices, frames, gateways, profiles, sessions, status
+from lns.api import devices, frames, gateways, profiles, queue, sessions, status
 from lns.network import Network
 
 HANDLERS: dict[str, Callable[[Network, Any], Awaitable[Any]]] = {
@@ -26,9 +26,9 @@ HANDLERS: dict[str, Callable[[Network, Any], Awaitable[Any]]] = {
     "session": sessions.session,
     "session_put": sessions.session_put,
     "session_delete": sessions.session_delete,
-    "queue": sessions.queue,
-    "queue_put": sessions.queue_put,
-    "queue_delete": sessions.queue_delete,
+    "queue": queue.queue,
+    "queue_put": queue.queue_put,
+    "queue_delete": queue.queue_delete,
     "nonces_forget": devices.nonces_forget,
     "frames": frames.frames,
 }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lns.state import NetworkState
 
 LEAD_US = 1_000_000
-"""A forwarder of the first generation begins an immediate frame a second after it came (jitqueue.c, TX_START_DELAY and more)."""
+"""A forwarder of the first generation begins an immediate frame a second after it came (jitqueue.c, TX_START_DELAY)."""
 
 
 def options(state: NetworkState, session: Session, now: Now) -> Offer:

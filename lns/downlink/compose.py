@@ -12,8 +12,9 @@ from typing import TypeAlias
 from lns import events
 from lns.clock import Now
 from lns.downlink.options import Option
-from lns.downlink.queue import Item, ItemState, awaiting_ack, drop_closed, take_expired
+from lns.downlink.queue import Item, ItemState, drop_closed, sendable, take_expired
 from lns.downlink.transmit import Transmission
+from lns.gateways.ledger import Priority
 from lns.session import Session
 from lns.state import NetworkState
 from lorawan.commands import Command, encode_commands
@@ -81,9 +82,11 @@ def compose(
     transmission = Transmission(device, state.next_frame_id(), phy, usable, item, now)
     transmission.session = session
     transmission.blocks = blocks
+    if ack_f_cnt is None and not must_answer:
+        transmission.priority = Priority.MAC if blocks else Priority.APPLICATION
     transmission.after_us = state.speaking.get(device.id)
     if item is not None:
-        item.f_cnt_down = f_cnt
+        item.f_cnt_down, item.session_id = f_cnt, session.id
         item.move(ItemState.SCHEDULED)
         state.batch.operations.append(("item_state", item.row()))
     f_port = item.f_port if item is not None else MAC_PORT if on_mac_port else None
@@ -178,7 +181,7 @@ def log_downlink(
 
 
 def _sendable(state: NetworkState, session: Session, now: Now) -> list[Item]:
-    """Queued items in their order. While a confirmed one waits for its ACK, no other confirmed one is among them."""
+    """Items that may go now, in their order; those whose time is over are told and dropped."""
     device = session.device
     expired = take_expired(device, now.wall_us)
     for one in expired:
@@ -186,11 +189,7 @@ def _sendable(state: NetworkState, session: Session, now: Now) -> list[Item]:
         events.emit_log(state, device, now.wall_us, "WARNING", "EXPIRED", one.reason, {"queue_item_id": one.id})
     if expired:
         drop_closed(device)
-    queued = [item for item in device.queue or () if item.state is ItemState.QUEUED]
-    if queued and awaiting_ack(device) is not None:
-        first_confirmed = next((i for i, item in enumerate(queued) if item.confirmed), len(queued))
-        return queued[:first_confirmed]
-    return queued
+    return sendable(device, now.wall_us)
 
 
 def _that_fit(blocks: Sequence[Block], room: int) -> list[Block]:
@@ -223,9 +222,11 @@ def _fits(state: NetworkState, session: Session, item: Item, limit: int, now: No
     """Does the item fit? One that does not waits and says so, once, and blocks nobody behind it."""
     if len(item.data) <= limit:
         return True
-    reason = (
-        f"{len(item.data)} bytes, but at the device's present data rate at most {limit} fit; it waits for a better one"
-    )
+    plan, needed = state.plan, len(item.data) + 1 + FHDR_BYTES
+    rates = (dr for dr in range(len(plan.data_rates)) if plan.max_mac_payload(dr, downlink=True) >= needed)
+    dr = next(rates, None)
+    needs = "no data rate carries it" if dr is None else f"it needs DR{dr}"
+    reason = f"{needs}: {len(item.data)} bytes, and at present at most {limit} fit; items behind it go first"
     if item.reason != reason:
         item.reason = reason
         state.batch.operations.append(("item_state", item.row()))

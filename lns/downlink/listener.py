@@ -1,4 +1,4 @@
-"""What the server knows of a device that listens between its uplinks: by which gateways it can be reached, and when it last spoke.
+"""What the server knows of a device that listens between its uplinks: who reaches it, and when it last spoke.
 
 Devices of class A have none of this.
 """
@@ -38,7 +38,7 @@ class Reach:
 class Listener:
     """One device of class B or C."""
 
-    __slots__ = ("gateways", "mode", "session_id", "uplink_us")
+    __slots__ = ("gateways", "mode", "sender", "session_id", "uplink_us")
 
     def __init__(self) -> None:
         self.mode = "A"
@@ -46,6 +46,8 @@ class Listener:
         self.session_id = 0
         """The session in which it told."""
         self.gateways: dict[int, Reach] = {}
+        self.sender = 0
+        """The gateway of the last downlink."""
         self.uplink_us: int | None = None
         """When its newest uplink ended, monotonic; None: not since the start."""
 
@@ -60,6 +62,16 @@ class Listener:
         if len(self.gateways) > KNOWN_GATEWAYS:
             newest = sorted(self.gateways.items(), key=lambda one: one[1].heard_us, reverse=True)
             self.gateways = dict(newest[:KNOWN_GATEWAYS])
+
+    def answered(self) -> None:
+        """A confirmed downlink was acknowledged: the gateway that sent it reaches the device."""
+        if self.sender in self.gateways:
+            self.gateways[self.sender].missed = 0
+
+    def missed(self) -> None:
+        """A confirmed downlink was not: another gateway may be better heard (SEC-05)."""
+        if self.sender in self.gateways:
+            self.gateways[self.sender].missed += 1
 
 
 def class_of(device: Device) -> str:

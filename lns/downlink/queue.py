@@ -15,16 +15,17 @@ class ItemState(StrEnum):
     """Where an item is. The words are the API's."""
 
     QUEUED = "queued"
-    """Waits for the device's next uplink."""
+    """Waits: for the device's next uplink, for class B or C its turn, after a missing ACK for its next attempt."""
     SCHEDULED = "scheduled"
     """Has a counter and is durable; not yet taken by a gateway."""
     SENT = "sent"
     """A gateway took it. The end of an unconfirmed item; a confirmed one waits for the ACK."""
     UNKNOWN = "unknown"
-    """Handed to a gateway that said nothing, or the server died meanwhile: it may have been sent. Never sent twice."""
+    """Handed to a gateway that said nothing, or the server died meanwhile: it may have been sent. The end of an unconfirmed
+    item, which is never sent twice; a confirmed one waits for the ACK all the same."""
     ACKED = "acked"
     NACKED = "nacked"
-    """The device's next uplink did not acknowledge it."""
+    """The device did not acknowledge it. A passing state: it is queued again, or has failed."""
     FAILED = "failed"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
@@ -37,17 +38,30 @@ TRANSITIONS: dict[ItemState, frozenset[ItemState]] = {
     ItemState.SENT: frozenset({ItemState.ACKED, ItemState.NACKED}),
     ItemState.UNKNOWN: frozenset({ItemState.ACKED, ItemState.NACKED}),
     ItemState.ACKED: frozenset(),
-    ItemState.NACKED: frozenset(),
+    ItemState.NACKED: frozenset({ItemState.QUEUED, ItemState.FAILED, ItemState.EXPIRED}),
     ItemState.FAILED: frozenset(),
     ItemState.EXPIRED: frozenset(),
     ItemState.CANCELLED: frozenset(),
 }
+
+MAX_ATTEMPTS = 10
+FIRST_BACK_OFF_US = 10_000_000
+BACK_OFF_FACTOR = 4
+LONGEST_BACK_OFF_US = 3_600_000_000
+
+
+def back_off_us(attempts: int) -> int:
+    """How long after its last transmission an item waits for the next one: 10 s, 40 s, 160 s … an hour at most."""
+    return min(FIRST_BACK_OFF_US * BACK_OFF_FACTOR ** (attempts - 1), LONGEST_BACK_OFF_US)
 
 
 class Item:
     """One application payload for one device."""
 
     __slots__ = (
+        "at_most_once",
+        "attempts",
+        "attempts_made",
         "confirmed",
         "created_at_us",
         "data",
@@ -56,8 +70,11 @@ class Item:
         "f_cnt_down",
         "f_port",
         "id",
+        "not_before_us",
+        "off_air_us",
         "reason",
         "seq",
+        "session_id",
         "state",
     )
 
@@ -71,6 +88,8 @@ class Item:
         confirmed: bool,
         created_at_us: int,
         expires_at_us: int | None,
+        attempts: int = 1,
+        at_most_once: bool = False,
     ) -> None:
         self.id = id
         self.seq = seq
@@ -81,17 +100,33 @@ class Item:
         self.confirmed = confirmed
         self.created_at_us = created_at_us
         self.expires_at_us = expires_at_us
+        self.attempts = attempts
+        """How often a confirmed item may be on the air until it is acknowledged, each time under a new counter."""
+        self.at_most_once = at_most_once
+        """A promise to the sender: once it may have been on the air, it never is again."""
+        self.attempts_made = 0
+        """How often it has, or may have, been on the air."""
+        self.not_before_us = 0
+        """Earliest time of the next attempt, wall clock."""
         self.state = ItemState.QUEUED
         self.reason = ""
         """Why it is in this state, for people."""
         self.f_cnt_down: int | None = None
+        self.session_id = 0
+        """The session whose counter ``f_cnt_down`` is: an ACK in another one says nothing about it."""
+        self.off_air_us: int | None = None
+        """When its last transmission ends, monotonic; None: not sent, or not by this process."""
 
     @property
     def is_open(self) -> bool:
         """True while something may still happen to it."""
-        if self.state in (ItemState.SENT, ItemState.UNKNOWN):
+        if self.state in (ItemState.SENT, ItemState.UNKNOWN, ItemState.NACKED):
             return self.confirmed
         return bool(TRANSITIONS[self.state])
+
+    @property
+    def awaits_ack(self) -> bool:
+        return self.confirmed and self.state in (ItemState.SENT, ItemState.UNKNOWN)
 
     def move(self, state: ItemState, reason: str = "") -> None:
         """Go to ``state``. Raises StateError for a step that the table does not have."""
@@ -100,9 +135,34 @@ class Item:
         self.state = state
         self.reason = reason
 
+    def transmitted(self, state: ItemState, reason: str, off_air_us: int | None, wall_us: int) -> None:
+        """It was, or may have been, on the air: :attr:`ItemState.SENT` or :attr:`ItemState.UNKNOWN`."""
+        self.move(state, reason)
+        self.attempts_made += 1
+        self.off_air_us = off_air_us
+        self.not_before_us = wall_us + back_off_us(self.attempts_made)
+
+    def not_acknowledged(self, why: str, wall_us: int) -> None:
+        """The ACK did not come: queue it again, or give it up."""
+        self.move(ItemState.NACKED, why)
+        if self.expires_at_us is not None and self.expires_at_us <= wall_us:
+            self.move(ItemState.EXPIRED, f"{why}; it has expired meanwhile")
+        elif self.attempts_made < self.attempts:
+            self.move(ItemState.QUEUED, f"{why}; attempt {self.attempts_made} of {self.attempts}, it is sent again")
+        else:
+            self.move(ItemState.FAILED, f"{why}; {self.attempts_made} of {self.attempts} attempts are used up")
+
     def row(self) -> tuple[object, ...]:
         """What of it changes, as the store's ``item_state`` operation takes it."""
-        return (self.state.value, self.reason, self.f_cnt_down, self.id)
+        return (
+            self.state.value,
+            self.reason,
+            self.f_cnt_down,
+            self.session_id,
+            self.attempts_made,
+            self.not_before_us,
+            self.id,
+        )
 
 
 def take_expired(device: Device, wall_us: int) -> list[Item]:
@@ -115,10 +175,24 @@ def take_expired(device: Device, wall_us: int) -> list[Item]:
     return expired
 
 
-def awaiting_ack(device: Device) -> Item | None:
-    """The confirmed item that the device has yet to acknowledge: there is at most one (TS001-1.0.4 §4.3.1.2)."""
+def sendable(device: Device, wall_us: int) -> list[Item]:
+    """Items that may go now, in their order.
+
+    None while one is on its way or waits for its ACK (there is at most one such, TS001-1.0.4 §4.3.1.2), nor while the first
+    one waits for its next attempt: what was queued later does not overtake it.
+    """
+    queued = []
     for item in device.queue or ():
-        if item.confirmed and item.state in (ItemState.SENT, ItemState.UNKNOWN, ItemState.SCHEDULED):
+        if item.state is not ItemState.QUEUED:
+            return []
+        queued.append(item)
+    return [] if queued and queued[0].not_before_us > wall_us else queued
+
+
+def awaiting_ack(device: Device) -> Item | None:
+    """The confirmed item that the device has yet to acknowledge."""
+    for item in device.queue or ():
+        if item.awaits_ack:
             return item
     return None
 

@@ -29,6 +29,8 @@ TX_ACK_WITHIN_US = 3_000_000
 """Forwarders answer when they queue the frame, long before they send it."""
 
 
+GPS_UNLOCKED = "GPS_UNLOCKED"
+"""What a forwarder says to a frame at a GPS time when its receiver has none."""
 LONG_US = 500_000
 CROWDED = 8
 """A gateway with so many frames before it takes no long one more. When power returns to a town, one join-accept at SF12 in RX2
@@ -188,6 +190,8 @@ class Transmitter:
             note = f" (gateway warns: {warning})" if warning else ""
             self._finish(transmission, TxState.SENT, f"sent{note}", now)
             return
+        if error == GPS_UNLOCKED:
+            transmission.handed[0].option.gateway.gps.lost()
         self._give_back(transmission.handed)
         transmission.reasons.extend(f"{_name(one.option)}: {error}" for one in transmission.handed)
         transmission.handed = []
@@ -215,8 +219,8 @@ class Transmitter:
         option = transmission.handed[0].option if transmission.handed else last
         plan = self._state.plan
         if transmission.session is not None:
-            ends = [one.option.start_us + one.airtime_us for one in transmission.handed]
-            self._state.speaks_until(transmission.device, max(ends, default=transmission.after_us))
+            ends_us = _off_air_us(transmission) if transmission.handed else transmission.after_us
+            self._state.speaks_until(transmission.device, ends_us)
         self._state.batch.operations.append(
             (
                 "frame_outcome",
@@ -238,7 +242,7 @@ class Transmitter:
         device = transmission.device
         if state is TxState.SENT:
             option = transmission.handed[0].option
-            item.move(ItemState.SENT, _name(option))
+            item.transmitted(ItemState.SENT, _name(option), _off_air_us(transmission), now.wall_us)
             events.emit_tx_ack(
                 self._state,
                 device,
@@ -248,12 +252,18 @@ class Transmitter:
                 transmission.frame_id,
             )
         elif state is TxState.UNKNOWN:
-            item.move(ItemState.UNKNOWN, "the gateway did not say whether it sent the frame")
+            why = "the gateway did not say whether it sent the frame"
+            item.transmitted(ItemState.UNKNOWN, why, _off_air_us(transmission), now.wall_us)
         else:
-            item.move(ItemState.QUEUED, f"not sent ({outcome}); waits for the next uplink")
+            item.move(ItemState.QUEUED, f"not sent ({outcome}); it waits for the next occasion")
         self._state.batch.operations.append(("item_state", item.row()))
         drop_closed(device)
 
 
 def _name(option: Option) -> str:
     return f"{option.window} at {option.gateway.eui_text}"
+
+
+def _off_air_us(transmission: Transmission) -> int:
+    """When the frame has been on the air, whichever of its options the gateway took."""
+    return max(one.option.start_us + one.airtime_us for one in transmission.handed)

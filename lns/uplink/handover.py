@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from lns import events, mac
+from lns.class_b import lock
 from lns.clock import Now
+from lns.downlink.acknowledge import take_ack
 from lns.downlink.compose import compose
 from lns.downlink.options import data_options
-from lns.downlink.queue import ItemState, awaiting_ack, drop_closed
 from lns.downlink.transmit import Transmission
 from lns.gateways.frames import RxFrame
 from lns.mac.context import MacContext
@@ -49,7 +50,8 @@ def hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmission
     session.gateways = len({rx.gateway.eui for rx in gathered.copies})
     best = max(gathered.copies, key=events.signal)
     session.rssi_dbm, session.snr_db = best.rssi_dbm, best.snr_db
-    _take_ack(state, session, bool(f_ctrl & F_CTRL_ACK), now)
+    lock.heard(state, session, f_ctrl)
+    take_ack(state, session, bool(f_ctrl & F_CTRL_ACK), min(rx.heard_us for rx in gathered.copies), now)
     context = MacContext(state, session, session.device, gathered, adr, bool(f_ctrl & F_CTRL_ADR_ACK_REQ), now)
     mac.handle(_mac_commands(cipher, session, gathered.f_cnt, f_opts, f_port, data), context)
     return _answer(state, session, gathered, ack_f_cnt, context, now)
@@ -71,21 +73,6 @@ def _mac_commands(
     if f_opts and session.lorawan_1_1:
         return cipher.f_opts(f_opts, f_cnt, uplink=True)
     return f_opts
-
-
-def _take_ack(state: NetworkState, session: Session, acknowledged: bool, now: Now) -> None:
-    """The uplink after a confirmed downlink decides its fate, whichever way (TS001-1.0.4 §4.3.1.2)."""
-    device = session.device
-    item = awaiting_ack(device) if device.queue is not None else None
-    if item is None or item.state is ItemState.SCHEDULED:
-        return
-    item.move(
-        ItemState.ACKED if acknowledged else ItemState.NACKED,
-        "the device acknowledged it" if acknowledged else "the device's next uplink came without an ACK",
-    )
-    state.batch.operations.append(("item_state", item.row()))
-    events.emit_ack(state, device, now.wall_us, item, acknowledged)
-    drop_closed(device)
 
 
 def _answer(

@@ -65,8 +65,11 @@ def profile_body(profile: Profile) -> str:
 
 
 def _gateways(state: NetworkState, db: sqlite3.Connection) -> None:
+    row = db.execute("SELECT time_us FROM frame ORDER BY id DESC LIMIT 1").fetchone()
+    alive_us = row[0] if row else None  # nothing is known to have been heard after that
     for eui, body, created_at_us in db.execute("SELECT eui, body, created_at_us FROM gateway"):
         gateway = state.gateways.add(int.from_bytes(eui, "big"))
+        gateway.dark_since_us = alive_us
         gateway.created_at_us = created_at_us
         apply_gateway(gateway, json.loads(body))
 
@@ -113,13 +116,15 @@ def _sessions(state: NetworkState, db: sqlite3.Connection, skip: int) -> dict[in
     rows = db.execute(
         "SELECT id, device_id, dev_addr, lorawan_1_1, sealed_keys, activated_at_us, ended, confirmed, f_cnt_up,"
         " replay_window, last_mic, last_frame_id, n_f_cnt_down, a_f_cnt_down, conf_f_cnt_down, radio, dr, tx_power,"
-        " nb_trans, adr_reason, last_seen_us, rssi_dbm, snr_db, gateways FROM session ORDER BY id"
+        " nb_trans, adr_reason, last_seen_us, rssi_dbm, snr_db, gateways, adr FROM session ORDER BY id"
     )
     for row in rows:
         device = state.devices_by_id.get(row[1])
         if device is None:
             continue
-        session = Session(row[0], device, DevAddr(row[2]), bool(row[3]), row[4], row[5], state.radio(from_text(row[15], state.plan)))
+        session = Session(
+            row[0], device, DevAddr(row[2]), bool(row[3]), row[4], row[5], state.radio(from_text(row[15], state.plan))
+        )
         session.confirmed = bool(row[7])
         session.f_cnt_up = row[8]
         session.window = int.from_bytes(row[9], "little")
@@ -127,6 +132,7 @@ def _sessions(state: NetworkState, db: sqlite3.Connection, skip: int) -> dict[in
         session.n_f_cnt_down, session.a_f_cnt_down, session.conf_f_cnt_down = row[12], row[13], row[14]
         session.dr, session.tx_power, session.nb_trans, session.adr_reason = row[16], row[17], row[18], row[19]
         session.last_seen_us, session.rssi_dbm, session.snr_db, session.gateways = row[20], row[21], row[22], row[23]
+        session.adr = row[24]
         sessions[session.id] = session
         if len(sessions) == 1:
             _check_key(state, session)
@@ -159,17 +165,22 @@ def _check_key(state: NetworkState, session: Session) -> None:
 
 def _queue(state: NetworkState, db: sqlite3.Connection, now: Now) -> None:
     rows = db.execute(
-        "SELECT seq, id, dev_eui, f_port, data, confirmed, state, reason, created_at_us, expires_at_us, f_cnt_down"
-        " FROM queue_item WHERE state IN ('queued', 'scheduled', 'sent', 'unknown') ORDER BY seq"
+        "SELECT dev_eui, id, seq, f_port, data, confirmed, created_at_us, expires_at_us, attempts, at_most_once,"
+        " state, reason, f_cnt_down, session_id, attempts_made, not_before_us FROM queue_item WHERE state IN ('queued', 'scheduled', 'sent', 'unknown') ORDER BY seq"
     )
-    for seq, id, dev_eui, f_port, data, confirmed, item_state, reason, created, expires, f_cnt_down in rows:
-        device = state.devices.get(int.from_bytes(dev_eui, "big"))
+    for row in rows:
+        device = state.devices.get(int.from_bytes(row[0], "big"))
         if device is None:
             continue
-        item = Item(id, seq, device.dev_eui, f_port, data, bool(confirmed), created, expires)
-        item.state, item.reason, item.f_cnt_down = ItemState(item_state), reason, f_cnt_down
+        id, seq, f_port, data, confirmed, created, expires, attempts, at_most_once = row[1:10]
+        item = Item(
+            id, seq, device.dev_eui, f_port, data, bool(confirmed), created, expires, attempts, bool(at_most_once)
+        )
+        item.state = ItemState(row[10])
+        item.reason, item.f_cnt_down, item.session_id, item.attempts_made, item.not_before_us = row[11:16]
         if item.state is ItemState.SCHEDULED:
-            item.move(ItemState.UNKNOWN, "the server stopped before the gateway answered; it may have been sent")
+            why = "the server stopped before the gateway answered; it may have been sent"
+            item.transmitted(ItemState.UNKNOWN, why, None, now.wall_us)
             state.batch.operations.append(("item_state", item.row()))
         if item.is_open:
             if device.queue is None:

@@ -22,6 +22,7 @@ SESSION_COLUMNS = (
     "dr",
     "tx_power",
     "nb_trans",
+    "adr",
     "adr_reason",
     "last_seen_us",
     "rssi_dbm",
@@ -83,8 +84,9 @@ OPERATIONS: dict[str, str] = {
     "session_end": "UPDATE session SET ended = 1 WHERE id = ?",
     "frame_outcome": "UPDATE frame SET outcome = ?, gateway = ?, frequency_hz = ?, datr = ?, detail = ? WHERE id = ?",
     "item_add": "INSERT INTO queue_item (seq, id, dev_eui, f_port, data, confirmed, state, reason, created_at_us,"
-    " expires_at_us, idempotency_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "item_state": "UPDATE queue_item SET state = ?, reason = ?, f_cnt_down = ? WHERE id = ?",
+    " expires_at_us, idempotency_key, attempts, at_most_once) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "item_state": "UPDATE queue_item SET state = ?, reason = ?, f_cnt_down = ?, session_id = ?, attempts_made = ?,"
+    " not_before_us = ? WHERE id = ?",
     "device_status": "UPDATE device SET battery = ?, margin_db = ?, status_us = ? WHERE id = ?",
     "device_put": "INSERT INTO device (id, dev_eui, join_eui, name, profile, activation, tags, disabled, created_at_us)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET join_eui = excluded.join_eui,"
