@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from lns.radio import RadioParameters
 from lorawan.counters import mark_seen, seen
 from lorawan.crypto import SessionCipher, SessionKeys
+
+__all__ = ["CipherCache", "RadioParameters", "Session", "SessionTable"]
 
 if TYPE_CHECKING:
     from lns.device import Device
     from lorawan.identifiers import DevAddr
-
-
-class RadioParameters(NamedTuple):
-    """What the device uses on the air, as far as it has acknowledged it. Shared by all sessions with the same values."""
-
-    rx1_delay_s: int
-    rx1_dr_offset: int
-    rx2_dr: int
-    rx2_frequency_hz: int
-    channels_hz: tuple[int, ...]
-    """Extra uplink channels beyond the region's default ones, in index order; 0 is an empty place."""
 
 
 class Session:
@@ -31,6 +23,7 @@ class Session:
     __slots__ = (
         "a_f_cnt_down",
         "activated_at_us",
+        "adr",
         "adr_reason",
         "conf_f_cnt_down",
         "confirmed",
@@ -91,8 +84,10 @@ class Session:
         """Data rate of the last uplink."""
         self.tx_power = 0
         self.nb_trans = 1
+        self.adr = b""
+        """What ADR remembers, see :class:`lns.adr.memory.Memory`; empty without ADR."""
         self.adr_reason = ""
-        """Last decision of ADR, in words."""
+        """Last change that ADR decided on, packed by :func:`internalapi.adr.pack`."""
         self.last_seen_us: int | None = None
         self.rssi_dbm: float | None = None
         self.snr_db: float | None = None

@@ -1,30 +1,31 @@
 """ADR: which data rate, power and number of transmissions a device should use.
 
 An algorithm is a function ``(samples, current, limits) -> Decision`` without state and without I/O. ``ALGORITHMS`` names
-them; a profile or the network's settings choose one.
+them; a profile or the network's settings choose one. What is remembered between frames is in :class:`Memory`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lns.adr.interface import Current, Decision, Limits
+from lns.adr.interface import Current, Decision, Limits, Rate, Sample
+from lns.adr.measured import measured
+from lns.adr.memory import Memory
 from lns.adr.off import off
 from lns.adr.recommended import recommended
-from lns.mac.state import Sample
+from lns.adr.static import static
 
-__all__ = ["ALGORITHMS", "Current", "Decision", "Limits", "chosen"]
+__all__ = ["ALGORITHMS", "Algorithm", "Current", "Decision", "Limits", "Memory", "Rate", "Sample", "chosen"]
 
-ALGORITHMS: dict[str, Callable[[Sequence[Sample], Current, Limits], Decision]] = {
+Algorithm = Callable[[Sequence[Sample], Current, Limits], Decision]
+ALGORITHMS: dict[str, Algorithm] = {
+    "default": measured,
     "recommended": recommended,
+    "static": static,
     "off": off,
 }
-DEFAULT = "recommended"
 
 
 def chosen(profile: str, settings: str) -> str:
     """The algorithm's name: the profile's word counts before the network's; ``default`` leaves it to the next."""
-    for name in (profile, settings):
-        if name != "default":
-            return name
-    return DEFAULT
+    return settings if profile == "default" else profile

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lns.adr.interface import Current, Decision, Limits
-from lns.mac.state import ADR_HISTORY, Sample
+from lns.adr.interface import HISTORY, Current, Decision, Limits, Sample, decide, stay
 
 STEP_DB = 3
 NB_TRANS_BY_LOSS = (
@@ -24,13 +23,17 @@ FIRST_DECISION_AFTER = 5
 
 
 def recommended(samples: Sequence[Sample], current: Current, limits: Limits) -> Decision:
-    """Raise the data rate, then lower the power, by the best SNR of the last frames; NbTrans by their loss."""
-    if len(samples) < FIRST_DECISION_AFTER:
-        return _stay(current, f"{len(samples)} of {FIRST_DECISION_AFTER} frames heard: too few to decide")
-    full = len(samples) >= ADR_HISTORY
-    best = max(sample.snr_db for sample in samples)
-    spare = best - limits.required_snr_db - limits.margin_db
-    steps = int(spare / STEP_DB)
+    """Raise the data rate, then lower the power, by the best SNR of the last frames; NbTrans by their loss.
+
+    SNRs measured at another power are not comparable: only the samples since the last change count.
+    """
+    alike = samples[-current.since :] if current.since else ()
+    if len(alike) < FIRST_DECISION_AFTER:
+        return stay(current, "few", frames=len(alike))
+    full = len(alike) >= HISTORY
+    best = max(sample.snr_db for sample in alike)
+    spare = best - limits.required_snr_db
+    steps = int((spare - limits.margin_db) / STEP_DB)
     dr, tx_power = current.dr, current.tx_power
     while steps > 0 and dr < limits.max_dr:
         dr += 1
@@ -40,19 +43,21 @@ def recommended(samples: Sequence[Sample], current: Current, limits: Limits) -> 
         tx_power += power_steps
     elif steps < 0:
         tx_power = max(0, tx_power + steps)
-    loss = loss_of(samples)
-    nb_trans = nb_trans_for(loss, current.nb_trans) if full else current.nb_trans
-    changes = (dr, tx_power, nb_trans) != (current.dr, current.tx_power, current.nb_trans)
-    if not changes:
-        return _stay(current, f"DR{dr} stays: {spare:+.1f} dB to spare, loss {loss:.0%}")
-    return Decision(
+    dr, tx_power = max(dr, limits.min_dr), max(tx_power, limits.min_tx_power)
+    loss = loss_of(alike)
+    nb_trans = min(nb_trans_for(loss, current.nb_trans), limits.max_nb_trans) if full else current.nb_trans
+    changes = (dr, tx_power, nb_trans) != current[:3]
+    return decide(
+        current,
         dr,
         tx_power,
         nb_trans,
-        True,
-        f"DR{current.dr}→DR{dr}, power index {current.tx_power}→{tx_power}, NbTrans {current.nb_trans}→{nb_trans}: "
-        f"best SNR {best:+.1f} dB of {len(samples)} frames is {spare:+.1f} dB over the floor "
-        f"{limits.required_snr_db:g} dB and the margin {limits.margin_db:g} dB; loss {loss:.0%}",
+        "steps" if changes else "stays",
+        frames=len(alike),
+        snr_db=best,
+        spare_db=spare,
+        needed_db=limits.margin_db,
+        loss=loss,
     )
 
 
@@ -68,7 +73,3 @@ def nb_trans_for(loss: float, present: int) -> int:
     """NbTrans by measured loss."""
     column = min(max(present, 1), 3) - 1
     return next(row[column] for below, row in NB_TRANS_BY_LOSS if loss < below)
-
-
-def _stay(current: Current, reason: str) -> Decision:
-    return Decision(current.dr, current.tx_power, current.nb_trans, False, reason)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lns.adr.interface import Current, Limits
+from lns.adr.interface import HISTORY, Current, Limits
 from lns.adr.recommended import STEP_DB, nb_trans_for, recommended
-from lns.mac.state import ADR_HISTORY, Sample
+from lns.adr import Sample
 from tests.support.vectors import Row, load, params
 
 CODEC: dict[str, list[Row]] = load("wire_codec.json")["codec"]
@@ -16,7 +16,7 @@ CODEC: dict[str, list[Row]] = load("wire_codec.json")["codec"]
 def test_steps(row: Row) -> None:
     limits = Limits(row["max_dr"], row["max_tx_power_index"], required_snr_db=-12.5, margin_db=10)
     snr_db = limits.required_snr_db + limits.margin_db + STEP_DB * row["n_step"]
-    samples = [Sample(f_cnt, snr_db) for f_cnt in range(ADR_HISTORY)]
+    samples = [Sample(f_cnt, snr_db) for f_cnt in range(HISTORY)]
     decision = recommended(samples, Current(row["dr"], row["tx_power_index"], 1), limits)
     assert (decision.dr, decision.tx_power) == (row["expected_dr"], row["expected_tx_power_index"])
     assert decision.nb_trans == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lns.keys import KeyRing
+from lns.radio import to_text
 from lns.store.batch import Batch
 from lns.store.embedded import statements
 from lorawan.errors import FrameError, StateError
@@ -53,10 +54,11 @@ class SealedBatch:
                 session.n_f_cnt_down,
                 session.a_f_cnt_down,
                 session.conf_f_cnt_down,
-                radio_text(session.radio),
+                to_text(session.radio),
                 session.dr,
                 session.tx_power,
                 session.nb_trans,
+                session.adr,
                 session.adr_reason,
                 session.last_seen_us,
                 session.rssi_dbm,
@@ -68,18 +70,6 @@ class SealedBatch:
         ]
         self.operations = batch.operations
         self.marks = batch.marks
-
-
-def radio_text(radio: Any) -> str:
-    """RadioParameters as one short text."""
-    text = _RADIO_TEXTS.get(radio)
-    if text is None:
-        text = f"{radio[0]} {radio[1]} {radio[2]} {radio[3]} {','.join(map(str, radio[4]))}"
-        _RADIO_TEXTS[radio] = text
-    return text
-
-
-_RADIO_TEXTS: dict[Any, str] = {}
 
 
 class Journal:
