@@ -48,7 +48,9 @@ class Engine:
         self.state = NetworkState(settings, keys, rng or random.SystemRandom())
         self._gatherer = Gatherer(settings.deduplication_window_ms * 1000)
         self._joins: list[join.JoinAsked] = []
-        self.gwmp = GwmpFront(self, send, lambda: self.state.rng.getrandbits(16).to_bytes(2, "big"))
+        self.gwmp = GwmpFront(
+            self, send, lambda: self.state.rng.getrandbits(16).to_bytes(2, "big"), settings.gateways.udp
+        )
         self.unprompted = Unprompted(self.state, self._start_when_durable)
         self.beacons = Beacons(self.state)
         self._transmitter = Transmitter(self.state, self.unprompted.finished)

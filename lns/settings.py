@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from lns.gateways.sources import parse_networks
 from lorawan.errors import FrameError
 from lorawan.identifiers import NetID
 
@@ -38,6 +39,11 @@ Listen = Annotated[str, AfterValidator(lambda text: _check_listen(text) if text 
 """``host:port``, or empty: not at all."""
 
 
+def _check_networks(texts: list[str]) -> list[str]:
+    parse_networks(texts)
+    return texts
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,6 +54,13 @@ class UdpSettings(_Section):
     listen: Listen = "0.0.0.0:1700"
     receive_buffer_bytes: int = Field(default=8 << 20, ge=65536)
     """Kernel buffer asked for; it holds what arrives while the server is busy."""
+    gateway_source_hold_s: int = Field(default=60, ge=0, le=86_400)
+    """So long an address that spoke for a gateway is believed against others after its last word; 0: the newest is."""
+    datagrams_per_s: int = Field(default=200, ge=0, le=1_000_000)
+    """Budget of each gateway, and of each address that speaks for none; 0: no limit."""
+    datagrams_burst: int = Field(default=400, ge=1, le=1_000_000)
+    allowed_sources: Annotated[list[str], AfterValidator(_check_networks)] = []
+    """Networks (CIDR) that gateways may speak from; empty: any. Each gateway may have a narrower list of its own."""
 
 
 def _check_broker(text: str) -> str:

@@ -86,13 +86,13 @@ def _known(network: Network, text: str) -> Gateway:
 
 
 def _record(gateway: Gateway, now: Now) -> m.GatewayRecord:
-    address = gateway.pull_address
+    address, position = gateway.pull_address, gateway.position
     return m.GatewayRecord(
         gateway_eui=gateway.eui_text,
         name=gateway.name,
-        latitude=gateway.latitude,
-        longitude=gateway.longitude,
-        altitude_m=gateway.altitude_m,
+        latitude=position.latitude if position is not None else None,
+        longitude=position.longitude if position is not None else None,
+        altitude_m=position.altitude_m if position is not None else None,
         antenna_gain_dbi=gateway.antenna_gain_dbi,
         tags=gateway.tags,
         created_at_us=gateway.created_at_us,

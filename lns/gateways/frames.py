@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from lns.gateways.gateway import Gateway
+    from lns.uplink.relay import Via
 
 
 class RxFrame:
@@ -19,17 +20,20 @@ class RxFrame:
         "codr",
         "context",
         "datr",
+        "fine_ns",
         "frequency_hz",
         "gateway",
         "gateway_time_us",
         "gps_us",
         "heard_us",
+        "metadata",
         "mono_us",
         "phy",
         "rf_chain",
         "rssi_dbm",
         "snr_db",
         "tmst",
+        "via",
         "wall_us",
     )
 
@@ -52,6 +56,8 @@ class RxFrame:
         codr: str = "",
         context: Any = None,
         gps_us: int | None = None,
+        fine_ns: int | None = None,
+        metadata: dict[str, str] | None = None,
     ) -> None:
         self.gateway = gateway
         self.phy = phy
@@ -79,6 +85,12 @@ class RxFrame:
         is possible without ``tmst``."""
         self.gps_us = gps_us
         """GPS time at the end of the frame, microseconds since 1980-01-06, of a gateway whose GPS is locked."""
+        self.fine_ns = fine_ns
+        """Nanoseconds since the last whole second of GPS time, of concentrators that stamp so finely."""
+        self.metadata = metadata
+        """What the gateway adds of its own, for people."""
+        self.via: Via | None = None
+        """The relay that heard the device, when it was not the gateway itself."""
         gps = gateway.gps
         if gps_us is not None:
             gps.observe(gps_us, self.heard_us, wall_us)

@@ -27,6 +27,7 @@ MAX_DATAGRAM = 65_507
 MAX_RXPK = 255
 """NB_PKT_MAX of the forwarders."""
 MAX_PHY = 255
+MAX_ANTENNAS = 16
 
 
 class Header(NamedTuple):
@@ -65,6 +66,9 @@ class Rxpk(Struct, gc=False):
     rsig: list[Rsig] | None = None
     tmms: int | None = None
     """GPS time, milliseconds since 1980-01-06."""
+    ftime: int | None = None
+    """Nanoseconds since the last pulse of the GPS receiver."""
+    meta: dict[str, Any] | None = None
 
 
 class Push(Struct, gc=False):
@@ -161,7 +165,9 @@ def _readable_rxpk(entry: Any) -> Rxpk:
         time=when if isinstance(when, str) else None,
         codr=codr if isinstance(codr, str) else None,
         tmms=_integer(entry.get("tmms"), 1e15),
-        rsig=[_patient_rsig(one) for one in rsig[:16] if isinstance(one, dict)] if isinstance(rsig, list) else None,
+        rsig=[_patient_rsig(one) for one in rsig[:MAX_ANTENNAS] if isinstance(one, dict)]
+        if isinstance(rsig, list)
+        else None,
     )
 
 
@@ -246,11 +252,11 @@ def ack(datagram: bytes, identifier: int) -> bytes:
     return bytes((datagram[0], datagram[1], datagram[2], identifier))
 
 
-def pull_resp(token: bytes, tx: TxFrame) -> bytes:
+def pull_resp(token: bytes, tx: TxFrame, power_dbm: int | None = None, version: int = 2) -> bytes:
     """A downlink for a forwarder: at a concentrator time (class A), a GPS time (class B), or at once (class C).
 
-    ``powe`` is EIRP; the forwarder itself subtracts the antenna gain of its own configuration. ``freq`` carries six
-    decimals, for the forwarders truncate ``1e6 * freq``.
+    ``powe`` (``power_dbm``, or the frame's own) is EIRP; the forwarder itself subtracts the antenna gain of its own
+    configuration. ``freq`` carries six decimals, for the forwarders truncate ``1e6 * freq``. Version 1 has no tokens.
     """
     timing = tx.timing
     txpk: dict[str, Any] = {"imme": False}
@@ -263,7 +269,7 @@ def pull_resp(token: bytes, tx: TxFrame) -> bytes:
     txpk |= {
         "freq": round(tx.frequency_hz / 1e6, 6),
         "rfch": tx.rf_chain,
-        "powe": int(tx.eirp_dbm),
+        "powe": int(tx.eirp_dbm) if power_dbm is None else power_dbm,
         "modu": "LORA",
         "datr": tx.datr,
         "codr": "4/5",
@@ -281,4 +287,5 @@ def pull_resp(token: bytes, tx: TxFrame) -> bytes:
         txpk["brd"] = tx.board
     if tx.antenna is not None:
         txpk["ant"] = tx.antenna
-    return bytes((2,)) + token + bytes((PULL_RESP,)) + msgspec.json.encode({"txpk": txpk})
+    head = bytes((2, *token)) if version > 1 else b"\1\0\0"
+    return head + bytes((PULL_RESP,)) + msgspec.json.encode({"txpk": txpk})
