@@ -25,6 +25,14 @@ class KeyRing:
         """The envelope under the key of ``other``. Raises FrameError when it was made under another key than this."""
         return wrap_key(other._kek, unwrap_key(self._kek, sealed))
 
+    def seal_secret(self, secret: bytes) -> bytes:
+        """A secret of 16 bytes or more, a multiple of 8, as an envelope of its own."""
+        return wrap_key(self._kek, secret)
+
+    def unseal_secret(self, sealed: bytes) -> bytes:
+        """Open such an envelope. Raises FrameError when it was made under another key or was changed."""
+        return unwrap_key(self._kek, sealed)
+
     def unseal(self, sealed: bytes, lorawan_1_1: bool) -> SessionKeys:
         """Open an envelope. Raises FrameError when it was made under another key or was changed."""
         plain = unwrap_key(self._kek, sealed)

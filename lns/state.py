@@ -10,6 +10,9 @@ import msgspec
 
 from internalapi.messages import Event
 from lns.device import Device, Profile
+from lns.gateways.frames import RxFrame
+from lns.gateways.basicstation.credentials import Tokens
+from lns.gateways.basicstation.firmware import Firmware
 from lns.gateways.gateway import GatewayRegistry
 from lns.keys import KeyRing
 from lns.session import CipherCache, RadioParameters, Session, SessionTable
@@ -53,6 +56,9 @@ class NetworkState:
         self.sessions = SessionTable()
         self.ciphers = CipherCache(lambda session: keys.unseal(session.sealed_keys, session.lorawan_1_1))
         self.gateways = GatewayRegistry(lambda: self.plan.sub_bands)
+        self.station_tokens = Tokens()
+        self.firmware: dict[str, Firmware] = {}
+        """Updates for stations, by name."""
         self.batch = Batch()
         self.heard: OrderedDict[int, Heard] = OrderedDict()
         """Session id → when its newest confirmed frame was on the air. Bounded."""
@@ -60,6 +66,8 @@ class NetworkState:
         """Device id → when the newest downlink to it is off the air, monotonic. The next one begins after that. Bounded."""
         self.answered_joins: OrderedDict[bytes, None] = OrderedDict()
         """Join-requests that went to the join server lately: slow copies of them are no news. Bounded."""
+        self.relayed: list[RxFrame] = []
+        """Frames found inside relays' frames: the engine takes them as it takes what gateways hear."""
         self.last_frame_id = 0
         self.last_event_id = 0
         self.last_session_id = 0

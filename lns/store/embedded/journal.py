@@ -27,6 +27,10 @@ def restores_of(path: Path) -> int:
     return int(found[0]) if found is not None else 0
 
 
+_SEALED = (("session", "sealed_keys", "sessions"), ("station_token", "sealed", "tokens of stations"))
+"""Columns under the key-encryption key: (table, column, of what, for people)."""
+
+
 class StoreError(Exception):
     """The store cannot take a batch now; ``fatal`` when the process must not go on with this file."""
 
@@ -143,10 +147,10 @@ class Journal:
         return db
 
     def rekey(self, old: bytes, new: bytes) -> int:
-        """Seal all session keys under another key-encryption key, in one transaction; returns how many.
+        """Seal all session keys and tokens under another key-encryption key, in one transaction; returns how many.
 
         What is under ``new`` already stays. Nothing under ``old`` is left in the file or its log. Raises StateError
-        when a session opens under neither, sqlite3.Error when the file cannot be written; nothing has changed then.
+        when one opens under neither, sqlite3.Error when the file cannot be written; nothing has changed then.
         """
         rings = KeyRing(old), KeyRing(new)
 
@@ -162,12 +166,14 @@ class Journal:
         db.execute("PRAGMA secure_delete = ON")
         db.execute("BEGIN IMMEDIATE")
         try:
-            (lost,) = db.execute("SELECT count(*) FROM session WHERE reseal(sealed_keys) IS NULL").fetchone()
-            if lost:
-                raise StateError(f"{lost} sessions in {self.path} are sealed under another key-encryption key")
-            resealed = db.execute(
-                "UPDATE session SET sealed_keys = reseal(sealed_keys) WHERE sealed_keys <> reseal(sealed_keys)"
-            ).rowcount
+            resealed = 0
+            for table, column, what in _SEALED:
+                (lost,) = db.execute(f"SELECT count(*) FROM {table} WHERE reseal({column}) IS NULL").fetchone()
+                if lost:
+                    raise StateError(f"{lost} {what} in {self.path} are sealed under another key-encryption key")
+                resealed += db.execute(
+                    f"UPDATE {table} SET {column} = reseal({column}) WHERE {column} <> reseal({column})"
+                ).rowcount
             db.execute("COMMIT")
         except BaseException:
             if db.in_transaction:

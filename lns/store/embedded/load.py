@@ -11,6 +11,8 @@ import msgspec
 from lns.clock import Now
 from lns.device import BUILT_IN_PROFILES, Device, Profile
 from lns.downlink.queue import Item, ItemState
+from lns.gateways.basicstation.credentials import Token
+from lns.gateways.basicstation.firmware import Firmware
 from lns.gateways.gateway import Gateway
 from lns.radio import from_text
 from lns.session import Session
@@ -37,6 +39,7 @@ def load(state: NetworkState, db: sqlite3.Connection, now: Now, restored: int = 
     )
     _profiles(state, db)
     _gateways(state, db)
+    _stations(state, db)
     _devices(state, db)
     sessions = _sessions(state, db, _skip_after_restore(state, marks.get(RESTORES, 0), restored))
     _queue(state, db, now)
@@ -72,6 +75,15 @@ def _gateways(state: NetworkState, db: sqlite3.Connection) -> None:
         gateway.dark_since_us = alive_us
         gateway.created_at_us = created_at_us
         apply_gateway(gateway, json.loads(body))
+
+
+def _stations(state: NetworkState, db: sqlite3.Connection) -> None:
+    for hash, eui, purpose, sealed, created_at_us in db.execute(
+        "SELECT hash, eui, purpose, sealed, created_at_us FROM station_token"
+    ):
+        state.station_tokens.add(Token(hash, int.from_bytes(eui, "big"), purpose, sealed, created_at_us))
+    for name, body, created_at_us in db.execute("SELECT name, body, created_at_us FROM firmware"):
+        state.firmware[name] = Firmware(name=name, created_at_us=created_at_us, **json.loads(body))
 
 
 def apply_gateway(gateway: Gateway, body: dict[str, object]) -> None:

@@ -16,4 +16,19 @@ ALTER TABLE queue_item ADD COLUMN not_before_us INTEGER NOT NULL DEFAULT 0;
 
 -- ------------------------------------------------------------------------------------- Basics Station, CUPS, MQTT
 
+CREATE TABLE station_token (
+    hash          BLOB PRIMARY KEY,  -- SHA-256 of the token
+    eui           BLOB NOT NULL,
+    purpose       TEXT NOT NULL,     -- lns, cups
+    sealed        BLOB NOT NULL,     -- its 32 bytes under the key-encryption key, for CUPS to hand out
+    created_at_us INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX station_token_by_eui ON station_token (eui);
+
+CREATE TABLE firmware (
+    name          TEXT PRIMARY KEY,
+    body          TEXT NOT NULL,     -- JSON, fields of internalapi FirmwareWrite
+    created_at_us INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- -------------------------------------------------------------------------------------------------- frame log

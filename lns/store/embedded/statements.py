@@ -99,6 +99,12 @@ OPERATIONS: dict[str, str] = {
     "gateway_delete": "DELETE FROM gateway WHERE eui = ?",
     "profile_put": "INSERT INTO profile (name, body) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body",
     "profile_delete": "DELETE FROM profile WHERE name = ?",
+    "station_token_add": "INSERT INTO station_token (hash, eui, purpose, sealed, created_at_us) VALUES (?, ?, ?, ?, ?)",
+    "station_token_delete": "DELETE FROM station_token WHERE hash = ?",
+    "station_tokens_delete": "DELETE FROM station_token WHERE eui = ?",
+    "firmware_put": "INSERT INTO firmware (name, body, created_at_us) VALUES (?, ?, ?)"
+    " ON CONFLICT (name) DO UPDATE SET body = excluded.body, created_at_us = excluded.created_at_us",
+    "firmware_delete": "DELETE FROM firmware WHERE name = ?",
     "audit": "INSERT INTO audit (time_us, who, what) VALUES (?, ?, ?)",
     "prune_frames": "DELETE FROM frame WHERE id IN"
     " (SELECT id FROM frame WHERE id <= ? AND time_us < ? ORDER BY id LIMIT ?)",
