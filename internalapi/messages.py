@@ -49,6 +49,18 @@ class Reception(Struct, frozen=True, omit_defaults=True):
     """Only when it differs from the frame's (a ghost on a neighbouring channel)."""
 
 
+class RelayReception(Struct, frozen=True):
+    """How a relay (TS011) heard a device whose frame it forwarded."""
+
+    dev_eui: str
+    """The relay's."""
+    dr: int
+    frequency_hz: int
+    snr_db: int
+    rssi_dbm: int
+    wor_channel: int
+
+
 class Event(Struct, frozen=True, omit_defaults=True):
     """Something the network hands over. ``id`` rises strictly; the application keeps the last one it has taken."""
 
@@ -80,6 +92,8 @@ class Event(Struct, frozen=True, omit_defaults=True):
     late: bool = False
     """Arrived after newer frames of this session: data only."""
     receptions: tuple[Reception, ...] = ()
+    relay: RelayReception | None = None
+    """The relay that forwarded the frame, when no gateway heard the device itself."""
     # ack, txack
     queue_item_id: str = ""
     acknowledged: bool = False
@@ -170,6 +184,17 @@ class UnknownGateway(Struct):
 # ------------------------------------------------------------------------------------------------------- devices
 
 
+class ChannelWrite(Struct):
+    """An uplink channel beyond the region's own."""
+
+    frequency_hz: int
+    min_dr: int | None = None
+    """None: the region's."""
+    max_dr: int | None = None
+    downlink_frequency_hz: int | None = None
+    """RX1 after an uplink on this channel; None: on the uplink's frequency."""
+
+
 class ProfileWrite(Struct):
     """A device profile: what all devices of one kind share."""
 
@@ -198,6 +223,30 @@ class ProfileWrite(Struct):
     expected_interval_s: int = 86400
     """How often the device is expected to send; silent devices are found with it."""
     rx1_delay_s: int = 1
+    # Parameters that devices are asked to use, by MAC commands; None leaves them to the network and the region.
+    rx1_dr_offset: int | None = None
+    rx2_dr: int | None = None
+    rx2_frequency_hz: int | None = None
+    channels: list[ChannelWrite] | None = None
+    """Extra channels in their order, in a plan that has such."""
+    max_duty_cycle: int | None = None
+    """Aggregated duty cycle at most 1/2**n."""
+    uplink_dwell_time: bool | None = None
+    """True: at most 400 ms on air; in regions that know TxParamSetupReq."""
+    downlink_dwell_time: bool | None = None
+    max_eirp_dbm: int | None = None
+    adr_ack_limit_exp: int | None = None
+    """1.1: the device asks for a downlink after 2**n uplinks without one."""
+    adr_ack_delay_exp: int | None = None
+    rejoin_time_n: int | None = None
+    """1.1: rejoin at least every 2**(n + 10) seconds."""
+    rejoin_count_n: int | None = None
+    """1.1: rejoin at least every 2**(n + 4) uplinks."""
+    ping_slot_frequency_hz: int | None = None
+    ping_slot_dr: int | None = None
+    beacon_frequency_hz: int | None = None
+    relay: bool = False
+    """The device is a relay (TS011): what it sends on FPort 226 are other devices' frames."""
     dev_status_interval_s: int = 86400
     """How often the battery is asked for with DevStatusReq; 0 is never."""
     confirmed_attempts: int = 3

@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from internalapi.messages import ChannelWrite
+
 if TYPE_CHECKING:
     from lns.downlink.listener import Listener
     from lns.downlink.queue import Item
@@ -38,6 +40,22 @@ class Profile:
     expected_interval_s: int = 86_400
     rx1_delay_s: int = 1
     dev_status_interval_s: int = 86_400
+    rx1_dr_offset: int | None = None
+    rx2_dr: int | None = None
+    rx2_frequency_hz: int | None = None
+    channels: list[ChannelWrite] | None = None
+    max_duty_cycle: int | None = None
+    uplink_dwell_time: bool | None = None
+    downlink_dwell_time: bool | None = None
+    max_eirp_dbm: int | None = None
+    adr_ack_limit_exp: int | None = None
+    adr_ack_delay_exp: int | None = None
+    rejoin_time_n: int | None = None
+    rejoin_count_n: int | None = None
+    ping_slot_frequency_hz: int | None = None
+    ping_slot_dr: int | None = None
+    beacon_frequency_hz: int | None = None
+    relay: bool = False
     confirmed_attempts: int = 3
     ping_slot_periodicity: int | None = None
     built_in: bool = False

@@ -24,7 +24,7 @@ from lns.keys import KeyRing
 from lns.settings import NetworkSettings
 from lns.state import NetworkState
 from lns.store.batch import Batch
-from lns.uplink import join
+from lns.uplink import join, relay
 from lns.uplink.accept import accept
 from lns.uplink.gather import Gathered, Gatherer, Kind
 from lns.uplink.handover import hand_over
@@ -90,13 +90,14 @@ class Engine:
 
     def join_answered(self, asked: join.JoinAsked, answer: JoinAns, now: Now) -> None:
         """The join server's answer to a question of :meth:`take_joins`."""
-        self._start_when_durable(join.answered(self.state, asked, answer, now))
+        self._answer(asked.gathered, join.answered(self.state, asked, answer, now), now)
 
     def recover(self, gathered: Gathered, now: Now) -> None:
         """Hand over a frame that was accepted before the last stop. Its receive windows are long gone."""
         for rx in gathered.copies:
             rx.tmst = None
         hand_over(self.state, gathered, now)
+        self._take_relayed(now)
         if gathered.session is not None:
             self.state.heard.pop(gathered.session.id, None)  # nobody knows when that was on this process's clock
 
@@ -147,7 +148,24 @@ class Engine:
             if asked is not None:
                 self._joins.append(asked)
             return
-        self._start_when_durable(hand_over(self.state, gathered, now))
+        self._answer(gathered, hand_over(self.state, gathered, now), now)
+        if self.state.relayed:
+            self._take_relayed(now)
+
+    def _answer(self, gathered: Gathered, transmission: Transmission | None, now: Now) -> None:
+        way = relay.via(gathered.copies)
+        if way is not None:
+            transmission = relay.answer(self.state, way, transmission, now)
+        self._start_when_durable(transmission)
+
+    def _take_relayed(self, now: Now) -> None:
+        """Take the frames that were found inside relays' frames; a relay whose frame held nothing new is answered at once."""
+        relayed, self.state.relayed = self.state.relayed, []
+        for rx in relayed:
+            self.uplink(rx, now)
+            gathered = self._gatherer.get(rx.phy)
+            if rx.via is not None and (gathered is None or rx is not gathered.copies[0]):
+                self._start_when_durable(rx.via.own_answer(now))
 
     def _start_when_durable(self, transmission: Transmission | None) -> None:
         if transmission is not None:

@@ -93,6 +93,7 @@ def emit_up(
             datr if isinstance(datr, str) else str(datr),
             late,
             heard,
+            None if copies[0].via is None else copies[0].via.reception,
         ),
         device,
     )

@@ -10,6 +10,7 @@ import msgspec
 
 from internalapi.messages import Event
 from lns.device import Device, Profile
+from lns.downlink.reach import Reach
 from lns.gateways.frames import RxFrame
 from lns.gateways.basicstation.credentials import Tokens
 from lns.gateways.basicstation.firmware import Firmware
@@ -64,6 +65,7 @@ class NetworkState:
         """Session id → when its newest confirmed frame was on the air. Bounded."""
         self.speaking: OrderedDict[int, int] = OrderedDict()
         """Device id → when the newest downlink to it is off the air, monotonic. The next one begins after that. Bounded."""
+        self.reach = Reach()
         self.answered_joins: OrderedDict[bytes, None] = OrderedDict()
         """Join-requests that went to the join server lately: slow copies of them are no news. Bounded."""
         self.relayed: list[RxFrame] = []
@@ -76,6 +78,8 @@ class NetworkState:
         self.handed_over_id = 0
         """Frames up to this one have become events."""
         self._radio: dict[RadioParameters, RadioParameters] = {}
+        self.desired_radio: dict[str, RadioParameters] = {}
+        """Profile → what its devices should use; forgotten when the profile changes."""
 
     def cipher(self, session: Session) -> SessionCipher:
         return self.ciphers.get(session)

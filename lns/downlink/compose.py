@@ -113,8 +113,11 @@ def encode(
     ack_f_cnt: int | None,
     f_pending: bool,
     on_mac_port: bool = False,
+    carried: tuple[int, bytes] | None = None,
 ) -> tuple[bytes, int]:
     """Burn a counter and make the bytes of a downlink, its MAC commands in FOpts or on port 0.
+
+    ``carried``: (FPort, data) of the network's own for a relay, under its NwkSEncKey.
 
     Returns (PHYPayload, FCntDown).
     """
@@ -126,6 +129,8 @@ def encode(
         f_port, payload = item.f_port, cipher.payload(item.f_port, item.data, f_cnt, uplink=False)
     elif on_mac_port:
         f_opts, f_port, payload = b"", MAC_PORT, cipher.payload(MAC_PORT, mac, f_cnt, uplink=False)
+    elif carried is not None:
+        f_port, payload = carried[0], cipher.payload(MAC_PORT, carried[1], f_cnt, uplink=False)
     if session.lorawan_1_1 and f_opts:
         f_opts = cipher.f_opts(f_opts, f_cnt, uplink=False, a_f_cnt=application)
     confirmed = item is not None and item.confirmed
@@ -155,12 +160,16 @@ def log_downlink(
     f_cnt: int | None,
     f_port: int | None,
     reply_to: int,
+    carries: bool = False,
 ) -> None:
-    """The frame's row: with it a restart knows that this counter may have been on the air."""
+    """The frame's row: with it a restart knows that this counter may have been on the air.
+
+    ``carries``: the frame of ``transmission`` is inside this one, a relay's, which has a row of its own.
+    """
     first: Option = transmission.options[0]
     state.batch.frames.append(
         (
-            transmission.frame_id,
+            state.next_frame_id() if carries else transmission.frame_id,
             kind,
             transmission.wall_us,
             session.device.id,
@@ -175,7 +184,7 @@ def log_downlink(
             b"",
             first.gateway.eui_text,
             reply_to,
-            "scheduled",
+            f"carries frame {transmission.frame_id}" if carries else "scheduled",
         )
     )
 

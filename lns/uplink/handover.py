@@ -7,12 +7,13 @@ from lns.class_b import lock
 from lns.clock import Now
 from lns.downlink.acknowledge import take_ack
 from lns.downlink.compose import compose
-from lns.downlink.options import data_options
+from lns.downlink.options import Option, data_options
 from lns.downlink.transmit import Transmission
 from lns.gateways.frames import RxFrame
 from lns.mac.context import MacContext
 from lns.session import Session
 from lns.state import Heard, NetworkState
+from lns.uplink import relay
 from lns.uplink.accept import CONFIRMED_UP
 from lns.uplink.gather import Gathered, Kind
 from lns.uplink.reception import time_of
@@ -39,12 +40,13 @@ def hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmission
 
     cipher = state.cipher(session)
     f_opts, f_port, data = data_payload(phy, f_ctrl)
+    relayed = f_port == relay.RELAY_PORT and session.device.profile.relay
     if f_port is not None and data:
-        data = cipher.payload(f_port, data, gathered.f_cnt, uplink=True)
+        data = cipher.payload(0 if relayed else f_port, data, gathered.f_cnt, uplink=True)
     late = gathered.kind is Kind.LATE
     state.handed_over_id = gathered.frame_id
     adr = bool(f_ctrl & F_CTRL_ADR)
-    events.emit_up(state, gathered, session, f_port, data if f_port else b"", confirmed, adr, late)
+    events.emit_up(state, gathered, session, f_port, data if f_port and not relayed else b"", confirmed, adr, late)
     if late or not _is_in_use(session):
         return None
     session.gateways = len({rx.gateway.eui for rx in gathered.copies})
@@ -52,8 +54,13 @@ def hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmission
     session.rssi_dbm, session.snr_db = best.rssi_dbm, best.snr_db
     lock.heard(state, session, f_ctrl)
     take_ack(state, session, bool(f_ctrl & F_CTRL_ACK), min(rx.heard_us for rx in gathered.copies), now)
-    context = MacContext(state, session, session.device, gathered, adr, bool(f_ctrl & F_CTRL_ADR_ACK_REQ), now)
+    adr_ack_req = bool(f_ctrl & F_CTRL_ADR_ACK_REQ)
+    context = MacContext(state, session, session.device, gathered, adr, adr_ack_req, now, len(data) if f_port else 0)
     mac.handle(_mac_commands(cipher, session, gathered.f_cnt, f_opts, f_port, data), context)
+    if relayed and relay.unwrap(
+        state, session, gathered, data, ack_f_cnt, lambda now: _answer(state, session, gathered, ack_f_cnt, context, now)
+    ):
+        return None  # the relay is answered when the frame within has been
     return _answer(state, session, gathered, ack_f_cnt, context, now)
 
 
@@ -83,16 +90,27 @@ def _answer(
     context: MacContext | None,
     now: Now,
 ) -> Transmission | None:
-    if context is not None and any(rx.is_answerable for rx in gathered.copies):
+    way = relay.via(gathered.copies)
+    if context is not None and (way is not None or any(rx.is_answerable for rx in gathered.copies)):
         mac.ask(context)  # otherwise no downlink is possible, and what is not sent must not wait for an answer
-    return compose(
+
+    def options() -> list[Option]:
+        if way:
+            return relay.options(state, way)
+        found = data_options(state, gathered.copies, gathered.dr, session.radio, mac.or_else(state, session))
+        return [one for one in found if one.window == "RX1"] if context is not None and context.only_rx1 else found
+
+    transmission = compose(
         state,
         session,
-        lambda: data_options(state, gathered.copies, gathered.dr, session.radio),
+        options,
         now,
         ack_f_cnt=ack_f_cnt,
-        answers=[(command,) for command in context.answers] if context is not None else (),
-        requests=[(command,) for command in context.requests] if context is not None else (),
-        must_answer=context is not None and context.adr_ack_req,
+        answers=context.blocks if context is not None else (),
+        requests=context.requests if context is not None else (),
+        must_answer=context is not None and (context.adr_ack_req or context.must_answer),
         reply_to=gathered.frame_id,
     )
+    if transmission is not None and context is not None:
+        mac.sent(transmission.blocks, context)
+    return transmission

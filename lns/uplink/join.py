@@ -18,8 +18,10 @@ from lns.downlink.options import join_options
 from lns.downlink.transmit import Transmission
 from lns.gateways.frames import RxFrame
 from lns.lifecycle import open_session
+from lns.mac.desired import after_join, cflist
 from lns.session import RadioParameters
 from lns.state import NetworkState
+from lns.uplink import relay
 from lns.uplink.gather import Gathered, Gatherer, Kind
 from lns.uplink.reception import to_detail
 from lorawan.backend import JoinAns, JoinReq, ResultCode
@@ -94,7 +96,7 @@ def ask(state: NetworkState, gathered: Gathered) -> JoinAsked | None:
             dev_addr=new_dev_addr(state),
             dl_settings=(OPT_NEG if device.profile.lorawan_1_1 else 0) | radio.rx1_dr_offset << 4 | radio.rx2_dr,
             rx_delay=radio.rx1_delay_s,
-            cflist=state.plan.cflist(radio.channels_hz),
+            cflist=cflist(state, device),
             rejoin_type=rejoin_type,
             join_eui=EUI64(device.join_eui),
         ),
@@ -109,15 +111,7 @@ def _radio_after(state: NetworkState, device: Device, gathered: Gathered, rejoin
     """What the accept tells the device; type 2 changes keys only (LoRaWAN 1.1 §6.2.4.1)."""
     if rejoin_type == REKEY_ONLY and device.session is not None:
         return device.session.radio
-    return state.radio(
-        RadioParameters(
-            max(device.profile.rx1_delay_s, state.settings.rx1_delay_s),
-            0,
-            state.plan.rx2_dr,
-            state.plan.rx2_frequency_after_join_hz(gathered.copies[0].frequency_hz),
-            state.extra_channels_hz,
-        )
-    )
+    return after_join(state, device, gathered.copies[0].frequency_hz)
 
 
 def new_dev_addr(state: NetworkState) -> DevAddr:
@@ -145,7 +139,8 @@ def answered(state: NetworkState, asked: JoinAsked, answer: JoinAns, now: Now) -
     state.counters["joins"] += 1
     if answer.detail:
         events.emit_log(state, device, now.wall_us, "WARNING", "OTAA", answer.detail)
-    options = join_options(state, gathered.copies, gathered.dr)
+    way = relay.via(gathered.copies)
+    options = relay.options(state, way) if way else join_options(state, gathered.copies, gathered.dr)
     if not options:
         state.counters["no_downlink_option"] += 1
         return None

@@ -127,6 +127,7 @@ class MqttFront:
             up.gateway_time_us,
             up.codr,
             up.context,
+            up.gps_us,
         )
         host.uplink(rx, now)
         if up.location is not None:
