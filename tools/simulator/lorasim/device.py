@@ -1,4 +1,4 @@
-"""A LoRaWAN end device of class A as a state machine without a radio: 1.0.2, 1.0.3, 1.0.4 and 1.1, OTAA and ABP.
+"""A LoRaWAN end device of class A or B as a state machine without a radio: 1.0.2, 1.0.3, 1.0.4 and 1.1, OTAA and ABP.
 
 Feed it downlinks with :meth:`Device.detect` (the preamble reaches the antenna: is a window open?) and
 :meth:`Device.receive` (the whole frame is there), ask :meth:`Device.timer`, call :meth:`Device.handle_timer`, and take
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from lorasim import mac
+from lorasim.class_b import ClassB
 from lorasim.crypto import SessionKeys
 from lorasim.joining import Joiner
 from lorasim.mac import Condition, MacState
@@ -66,6 +67,10 @@ class DeviceConfig:
     """Up to 1.0.3; later versions use NbTrans (TS001-1.0.4 §4.3.1.2)."""
     ack_timeout_s: tuple[float, float] = (1.0, 3.0)
     queue_length: int = 64
+    ping_periodicity: int | None = None
+    """A device of class B: it opens a ping slot every 2**ping_periodicity s once it has the beacon. None: class A."""
+    ppm: float = 0.0
+    """How much too fast the crystal runs that finds beacons and ping slots."""
 
     @property
     def lorawan_1_1(self) -> bool:
@@ -97,11 +102,15 @@ class Device:
     """Type and data rate (15: the current one) of a rejoin that waits."""
     _confirmed_up: int = 0
     _adr_ack_cnt: int = 0
+    class_b: ClassB | None = None
+    _uplink_end_us: int = 0
     _effects: deque[Uplink | Note] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         self.state = self._fresh_state()
         config = self.config
+        if config.ping_periodicity is not None:
+            self.class_b = ClassB(self.plan, config.ping_periodicity, config.ppm)
         self._joiner = Joiner(
             config.dev_eui,
             config.join_eui,
@@ -139,6 +148,8 @@ class Device:
         self._join_tries = 0
         self._receiver.close()
         self.outbox.forget_mac()
+        if self.class_b is not None:
+            self.class_b.forget()
         if self.session is None:
             self.state = self._fresh_state()
         self._note("restart", kept=keep_session)
@@ -171,17 +182,22 @@ class Device:
 
     @property
     def listening(self) -> bool:
-        """Whether receive windows are pending."""
-        return self._receiver.pending
+        """Whether receive windows are pending, or a beacon or ping slot may be."""
+        return self._receiver.pending or (self.class_b is not None and self.class_b.timer() is not None)
 
     # ------------------------------------------------------------------------------------------------- timers
 
     def timer(self) -> int | None:
         """When :meth:`handle_timer` is due."""
         # while a frame comes in, its end is what happens next
-        return None if self.phase is Phase.OFF or self._receiver.locked else self._deadline_us
+        if self.phase is Phase.OFF or self._receiver.locked:
+            return None
+        beacon_us = self.class_b.timer() if self.class_b is not None else None
+        return min((t for t in (self._deadline_us, beacon_us) if t is not None), default=None)
 
     def handle_timer(self, now: int) -> None:
+        if self.class_b is not None and (kind := self.class_b.handle_timer(now)):
+            self._note(kind, missed=self.class_b.missed)
         if self._deadline_us is not None and now >= self._deadline_us and not self._receiver.locked:
             self._deadline_us = None
             _ON_TIMER[self.phase](self, now)
@@ -224,6 +240,7 @@ class Device:
         )
         rx1_hz = plan.join_rx1_frequency_hz(channel.frequency_hz) if accept else channel.rx1_hz
         rx1_dr = plan.rx1_dr(dr, state.rx1_dr_offset)
+        self._uplink_end_us = uplink.end_us
         self._deadline_us = self._receiver.open(
             uplink.end_us + delay_us,
             (rx1_hz, str(plan.datr(rx1_dr, downlink=True))),
@@ -263,6 +280,7 @@ class Device:
         assert session is not None
         while (message := self.outbox.too_long(limit)) is not None:
             self._note("too_long", length=len(message.data), limit=limit, tag=message.tag)
+        self._ask_for_class_b(now)
         sending = self.outbox.compose(limit, () if session.rekeyed else (commands.RekeyInd(minor=1),))
         sending.adr_ack_req = self.config.adr and self._adr_ack_cnt >= self.state.adr_ack_limit
         sending.conf_f_cnt, session.confirmed_down = session.confirmed_down, None
@@ -271,6 +289,14 @@ class Device:
         self._adr_back_off()
         self._empty_at_us = None
         self._send_again(now)
+
+    def _ask_for_class_b(self, now: int) -> None:
+        """The time, without which no beacon is found, and that the network knows the ping slots."""
+        class_b, wishes = self.class_b, self.outbox.wishes
+        if class_b is not None and class_b.wants_time(now):
+            wishes.append(commands.DeviceTimeReq())
+        if class_b is not None and not class_b.informed:
+            wishes.append(commands.PingSlotInfoReq(class_b.periodicity))
 
     def _send_again(self, now: int) -> None:
         """One transmission of the uplink in progress."""
@@ -284,6 +310,7 @@ class Device:
             dev_addr=session.dev_addr,
             adr=self.config.adr,
             adr_ack_req=sending.adr_ack_req,
+            class_b=self.class_b is not None and self.class_b.locked,
             ack=sending.conf_f_cnt is not None,
             f_port=sending.f_port,
         )
@@ -321,10 +348,16 @@ class Device:
 
     def detect(self, downlink: Downlink, now: int) -> str | None:
         """The preamble of a frame arrives: None when a window takes it, else why it goes unheard."""
-        return self._receiver.detect(downlink, now)
+        why = self._receiver.detect(downlink, now)
+        if why is None or self.class_b is None or self._receiver.pending:
+            return why
+        return self.class_b.detect(downlink, now, self.session.dev_addr if self.session is not None else None)
 
     def receive(self, downlink: Downlink, now: int, snr_db: float = 0.0) -> None:
         """The frame that :meth:`detect` took is complete."""
+        if self.class_b is not None and self.class_b.release(downlink):
+            self._receive_unasked(self.class_b, downlink, now, snr_db)
+            return
         if not self._receiver.release(downlink):
             return
         phy = downlink.phy
@@ -389,28 +422,58 @@ class Device:
     def _data(self, phy: bytes, frame: frames.DataFrame, now: int, snr_db: float) -> bool:
         session, sending = self.session, self._sending
         assert session is not None and sending is not None
+        if not self._take(session, phy, frame, self._receiver.window, now, snr_db):
+            return False
+        self._adr_ack_cnt, sending.answered = 0, True
+        sending.acked = sending.acked or (frame.ack and sending.confirmed)
+        return True
+
+    def _receive_unasked(self, class_b: ClassB, downlink: Downlink, now: int, snr_db: float) -> None:
+        """A beacon, or a frame in a ping slot."""
+        if downlink.implicit:
+            good = class_b.take_beacon(downlink)
+            self._note("beacon" if good else "beacon_refused", phy=downlink.phy.hex())
+            return
+        session = class_b.group or self.session
+        try:
+            frame = frames.parse(downlink.phy)
+        except FrameError as error:
+            self._note("downlink_refused", why=str(error), phy=downlink.phy.hex())
+            return
+        if session is not None and isinstance(frame, frames.DataFrame) and not frame.uplink:
+            self._take(session, downlink.phy, frame, class_b.window, now, snr_db)
+        if self.phase is Phase.IDLE and self._empty_at_us is not None:
+            self._rest(now)
+
+    def _take(
+        self, session: Session, phy: bytes, frame: frames.DataFrame, window: str, now: int, snr_db: float
+    ) -> bool:
+        """A downlink for a session of this device, its own or a group's: counter, MIC, MAC commands."""
         if frame.dev_addr != session.dev_addr:
             return False
         try:
             opened = session.open(phy, frame, self._confirmed_up)
         except Refused as refused:
-            self._note("downlink_refused", why=str(refused), phy=phy.hex(), window=self._receiver.window)
+            self._note("downlink_refused", why=str(refused), phy=phy.hex(), window=window)
             return False
-        self._adr_ack_cnt, sending.answered = 0, True
-        self.outbox.heard_downlink()
-        sending.acked = sending.acked or (frame.ack and sending.confirmed)
+        if window.startswith("RX"):
+            self.outbox.heard_downlink()
         session.confirmed_down = opened.f_cnt if frame.confirmed else None
         block = opened.payload if frame.f_port == 0 else opened.f_opts
+        if session is not self.session:
+            block = b""  # a group has no MAC layer
         asked = commands.parse_commands(block, uplink=False, lorawan_1_1=session.keys.lorawan_1_1)
         answers = mac.handle(self.state, asked, Condition(self.config.battery, round(snr_db)))
         self.outbox.add(answers)
         session.rekeyed = session.rekeyed or answers.rekeyed
         self._rejoin = answers.rejoin or self._rejoin
+        if self.class_b is not None:
+            self._obey_class_b(self.class_b, asked, answers)
         if frame.confirmed or frame.f_pending:
             self._empty_at_us = now + self.rng.randrange(*EMPTY_UPLINK_US)
         self._note(
             "downlink",
-            window=self._receiver.window,
+            window=window,
             dev_addr=str(session.dev_addr),
             f_cnt=opened.f_cnt,
             counter=opened.counter,
@@ -426,6 +489,12 @@ class Device:
             device_time=answers.device_time,
         )
         return True
+
+    def _obey_class_b(self, class_b: ClassB, asked: list[commands.Command], answers: mac.Answers) -> None:
+        """The commands of class B, and the time that a beacon is found with."""
+        if answers.device_time is not None:
+            class_b.told(*answers.device_time, self._uplink_end_us)
+        class_b.informed = class_b.informed or any(isinstance(one, commands.PingSlotInfoAns) for one in asked)
 
     # ------------------------------------------------------------------------------------------------- windows over
 

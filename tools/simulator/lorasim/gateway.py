@@ -14,12 +14,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lorasim import gwmp
-from lorasim.jit import COUNTER, FORWARDERS, JitQueue
+from lorasim.class_b import PERIOD_US, START_US, beacon_payload, gps_of, utc_of
+from lorasim.jit import COUNTER, FORWARDERS, JitQueue, Kind
 from lorasim.radio import Datagram, Downlink, Note, Reception, airtime_us, parse_datr, same_channel
 from lorawan.errors import FrameError
 
 FETCH_INTERVAL_US = 10_000
 """The forwarder empties the concentrator's buffer this often; frames of one round share a datagram."""
+
+BEACONS_QUEUED = 3
+"""JIT_NUM_BEACON_IN_QUEUE."""
+NO_TOKEN = -1
+"""Of a beacon that nobody asked for."""
 
 MAX_PACKETS = 8
 """At most so many in one (NB_PKT_MAX)."""
@@ -45,6 +51,11 @@ class GatewayConfig:
     """False: a forwarder that never sends TX_ACK."""
     latitude: float | None = None
     longitude: float | None = None
+    gps: bool = False
+    """It has a GPS receiver: frames carry ``tmms``, and packets may be sent at one."""
+    beacon_hz: int = 0
+    """The forwarder makes beacons by itself, on this frequency; 0: it makes none."""
+    beacon_datr: str = "SF9BW125"
 
 
 @dataclass(slots=True)
@@ -67,6 +78,10 @@ class Gateway:
     config: GatewayConfig
     rng: random.Random
     refuse: deque[str] = field(default_factory=deque)
+    gps_locked: bool = True
+    """Of no effect without a receiver."""
+    _beacon_gps_us: int = 0
+    """The last beacon that was put into the queue."""
     _boot_us: int = 0
     _offset: int = 0
     _running: bool = False
@@ -100,6 +115,7 @@ class Gateway:
         self._running = False
         self._heard.clear()
         self._jit.clear()
+        self._beacon_gps_us = 0
         self._fetch_us = None
 
     def restart(self, now: int) -> None:
@@ -183,12 +199,23 @@ class Gateway:
                 return {"error": "TX_POWER"}
             power = lower[-1]
             warn = {"warn": "TX_POWER", "value": lower[-1]}
-        if packet.tmms is not None and packet.tmst is None and not packet.immediately:
+        at_gps_time = packet.tmms is not None and packet.tmst is None and not packet.immediately
+        if at_gps_time and not self.has_gps_time:
             return {"error": "GPS_UNLOCKED"}
         assert isinstance(packet.datr, str)
-        airtime = airtime_us(len(packet.data), packet.datr, crc=not packet.no_crc)
+        airtime = airtime_us(
+            len(packet.data),
+            packet.datr,
+            crc=not packet.no_crc,
+            implicit=packet.no_header,
+            preamble=packet.preamble,
+        )
         here = self.tmst(now)
-        tmst = self._jit.first_gap(here, airtime) if packet.immediately else packet.tmst
+        tmst, kind = packet.tmst, Kind.A
+        if packet.immediately:
+            tmst, kind = self._jit.first_gap(here, airtime), Kind.C
+        elif at_gps_time and packet.tmms is not None:
+            tmst, kind = self.tmst(utc_of(packet.tmms * 1000)), Kind.B
         assert tmst is not None
         downlink = Downlink(
             gateway_eui=self.config.eui,
@@ -200,9 +227,43 @@ class Gateway:
             power_dbm=power,
             start_us=now + (tmst - here) % COUNTER,
             airtime_us=airtime,
+            implicit=packet.no_header,
         )
-        error = self._jit.enqueue(tmst, downlink, here)
+        error = self._jit.enqueue(tmst, downlink, here, kind)
         return warn if error == "NONE" else {"error": error}
+
+    # ------------------------------------------------------------------------------------------------- GPS
+
+    @property
+    def has_gps_time(self) -> bool:
+        return self.config.gps and self.gps_locked
+
+    def _beacon(self, now: int) -> None:
+        """Put the next beacons into the queue, as the forwarder's own thread does."""
+        config, gps_us = self.config, gps_of(now)
+        if not config.beacon_hz or not self.has_gps_time:
+            return
+        next_us = max(gps_us - gps_us % PERIOD_US, self._beacon_gps_us) + PERIOD_US
+        while next_us <= gps_us + BEACONS_QUEUED * PERIOD_US:
+            self._beacon_gps_us = next_us
+            start_us = utc_of(next_us) + START_US
+            phy = beacon_payload(next_us // 1_000_000, int(config.beacon_datr[2:].split("BW")[0]))
+            downlink = Downlink(
+                gateway_eui=config.eui,
+                token=NO_TOKEN,
+                phy=phy,
+                frequency_hz=config.beacon_hz,
+                datr=config.beacon_datr,
+                inverted=False,
+                power_dbm=14,
+                start_us=start_us,
+                airtime_us=airtime_us(len(phy), config.beacon_datr, crc=False, implicit=True, preamble=10),
+                implicit=True,
+            )
+            error = self._jit.enqueue(self.tmst(start_us), downlink, self.tmst(now), Kind.BEACON)
+            if error != "NONE":
+                self._effects.append(Note("beacon_refused", {"why": error}))
+            next_us += PERIOD_US
 
     # ------------------------------------------------------------------------------------------------- timers
 
@@ -223,6 +284,7 @@ class Gateway:
             self._forward(now)
         if now >= self._keepalive_us:
             self._keepalive_us = now + round(self.config.keepalive_s * 1e6)
+            self._beacon(now)
             token = self.rng.randrange(1 << 16)
             self._effects.append(Note("pull_data", {"token": token}))
             self._effects.append(Datagram(True, gwmp.pull_data(token, self.config.eui)))
@@ -239,7 +301,14 @@ class Gateway:
         self._stat.rxfw += len(heard)
         packets = [
             gwmp.rxpk(
-                self.tmst(r.end_us), r.frequency_hz, r.datr, r.rssi_dbm, r.snr_db, r.phy, self._channel(r.frequency_hz)
+                self.tmst(r.end_us),
+                r.frequency_hz,
+                r.datr,
+                r.rssi_dbm,
+                r.snr_db,
+                r.phy,
+                self._channel(r.frequency_hz),
+                **({"tmms": gps_of(r.end_us) // 1000} if self.has_gps_time else {}),
             )
             for r in heard
         ]

@@ -59,6 +59,9 @@ class TxPacket:
     inverted: bool = True
     """``ipol``: true for downlinks, or devices do not hear them."""
     no_crc: bool = False
+    no_header: bool = False
+    """``nhdr``: a beacon."""
+    preamble: int = 8
 
 
 def parse(datagram: bytes) -> FromServer:
@@ -88,6 +91,8 @@ def parse_txpk(body: bytes) -> TxPacket:
             tmms=None if txpk.get("tmms") is None else int(txpk["tmms"]),
             inverted=bool(txpk.get("ipol", False)),
             no_crc=bool(txpk.get("ncrc", False)),
+            no_header=bool(txpk.get("nhdr", False)),
+            preamble=max(6, int(txpk.get("prea", 8))),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, binascii.Error) as error:
         raise FrameError(f"PULL_RESP: txpk cannot be read: {type(error).__name__} {error}") from error

@@ -7,6 +7,7 @@ the concentrator's counter: microseconds modulo 2**32, compared unsigned, as the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from lorasim.radio import Downlink
 
@@ -46,10 +47,29 @@ FORWARDERS = {
 }
 
 
+BEACON_GUARD_US = 3_000_000
+BEACON_RESERVED_US = 2_120_000
+
+
+class Kind(Enum):
+    """What a packet is to the queue: ``tmst`` makes class A, ``tmms`` class B, ``imme`` class C."""
+
+    A = auto()
+    B = auto()
+    C = auto()
+    BEACON = auto()
+
+
 @dataclass(slots=True)
 class Planned:
     tmst: int
     downlink: Downlink
+    kind: Kind = Kind.A
+
+    @property
+    def post_us(self) -> int:
+        """Taken after its beginning."""
+        return BEACON_RESERVED_US if self.kind is Kind.BEACON else self.downlink.airtime_us
 
 
 class JitQueue:
@@ -64,7 +84,7 @@ class JitQueue:
     def __len__(self) -> int:
         return len(self._planned)
 
-    def enqueue(self, tmst: int, downlink: Downlink, now_tmst: int) -> str:
+    def enqueue(self, tmst: int, downlink: Downlink, now_tmst: int, kind: Kind = Kind.A) -> str:
         """Accept a packet (``NONE``) or say why not, in the words of ``txpk_ack.error``."""
         if len(self._planned) >= QUEUE_LENGTH:
             return "COLLISION_PACKET"
@@ -73,26 +93,40 @@ class JitQueue:
             return "TOO_LATE"
         if ahead > MAX_ADVANCE_US:  # so is everything in the past, the counter being unsigned
             return "TOO_EARLY"
-        if any(self._overlap(tmst, downlink.airtime_us, other) for other in self._planned):
-            return "COLLISION_PACKET"
-        self._planned.append(Planned(tmst, downlink))
+        planned = Planned(tmst, downlink, kind)
+        for other in self._planned:
+            if self._overlap(planned, other):
+                return "COLLISION_BEACON" if other.kind is Kind.BEACON else "COLLISION_PACKET"
+        self._planned.append(planned)
         return "NONE"
 
-    def _overlap(self, tmst: int, airtime_us: int, other: Planned) -> bool:
+    def _overlap(self, new: Planned, other: Planned) -> bool:
+        before_new, before_other = self._guard_us(new, other), self._guard_us(other, new)
+        after_other = (new.tmst - other.tmst) % COUNTER <= before_new + other.post_us
+        return after_other or (other.tmst - new.tmst) % COUNTER <= before_other + new.post_us
+
+    def _guard_us(self, packet: Planned, against: Planned) -> int:
+        """Kept free before a packet. A beacon's long guard holds against class B only."""
         guard = self._forwarder.guard_us + MARGIN_US
-        after_other = (tmst - other.tmst) % COUNTER <= guard + other.downlink.airtime_us
-        return after_other or (other.tmst - tmst) % COUNTER <= guard + airtime_us
+        if packet.kind is not Kind.BEACON:
+            return guard
+        return guard + BEACON_GUARD_US if against.kind is Kind.B else START_DELAY_US + MARGIN_US
 
     def first_gap(self, now_tmst: int, airtime_us: int) -> int:
         """When an immediate packet may leave: after the program's delay, or behind what is planned."""
         tmst = (now_tmst + self._forwarder.immediate_delay_us) % COUNTER
         for _ in range(len(self._planned) + 1):
-            busy = [p for p in self._planned if self._overlap(tmst, airtime_us, p)]
+            busy = [p for p in self._planned if self._in_the_way(tmst, airtime_us, p)]
             if not busy:
                 break
-            end = max((p.tmst + p.downlink.airtime_us - now_tmst) % COUNTER for p in busy)
+            end = max((p.tmst + p.post_us - now_tmst) % COUNTER for p in busy)
             tmst = (now_tmst + end + self._forwarder.guard_us + MARGIN_US + 1) % COUNTER
         return tmst
+
+    def _in_the_way(self, tmst: int, airtime_us: int, other: Planned) -> bool:
+        guard = self._forwarder.guard_us + MARGIN_US
+        after_other = (tmst - other.tmst) % COUNTER <= guard + other.post_us
+        return after_other or (other.tmst - tmst) % COUNTER <= guard + airtime_us
 
     def timer(self) -> int | None:
         """Start of the next packet in the radio's clock."""

@@ -52,6 +52,8 @@ class Downlink:
     power_dbm: float
     start_us: int
     airtime_us: int
+    implicit: bool = False
+    """Without a header, as beacons are."""
 
     @property
     def end_us(self) -> int:
@@ -94,12 +96,12 @@ def parse_datr(datr: str | int) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2]) * 1000) if found and 5 <= int(found[1]) <= 12 else None
 
 
-def airtime_us(length: int, datr: str, crc: bool) -> int:
-    """Time on air of a LoRa frame; ``crc`` is on for uplinks and off for downlinks."""
+def airtime_us(length: int, datr: str, crc: bool, implicit: bool = False, preamble: int = 8) -> int:
+    """Time on air of a LoRa frame; ``crc`` is on for uplinks and off for downlinks, beacons have no header."""
     shape = parse_datr(datr)
     if shape is None:
         raise ValueError(f"{datr!r} is no LoRa data rate")
-    return int(lora_airtime_us(length, *shape, crc=crc))
+    return int(lora_airtime_us(length, *shape, crc=crc, implicit=implicit, preamble=preamble))
 
 
 def preamble_us(datr: str) -> int:

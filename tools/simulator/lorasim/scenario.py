@@ -71,6 +71,10 @@ class GatewayEntry:
     stat_s: float = 30.0
     latitude: float | None = None
     longitude: float | None = None
+    gps: bool = False
+    """It has a GPS receiver."""
+    beacons: bool = False
+    """Its forwarder sends beacons by itself."""
     backhaul: Backhaul | None = None
     """None: the scenario's."""
 
@@ -96,6 +100,10 @@ class DeviceGroup:
     """Ask LinkCheckReq with every n-th uplink; 0 never."""
     device_time: int = 0
     """Ask DeviceTimeReq with every n-th uplink; 0 never."""
+    ping_periodicity: int = -1
+    """Class B: a ping slot every 2**n s; -1 is class A."""
+    ppm: float = 0.0
+    """How much too fast the devices' crystals run."""
 
 
 @dataclass(slots=True)

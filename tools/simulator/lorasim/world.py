@@ -116,6 +116,8 @@ class World:
                 tmst_offset_us=entry.tmst_offset_us,
                 half_duplex=scenario.radio.half_duplex,
                 tx_ack=entry.tx_ack,
+                gps=entry.gps,
+                beacon_hz=self.plan.beacon_frequency_hz(0) if entry.beacons else 0,
                 latitude=entry.latitude,
                 longitude=entry.longitude,
             )
@@ -141,6 +143,8 @@ class World:
                         mac_version=group.mac_version,
                         dr=group.dr,
                         adr=group.adr,
+                        ping_periodicity=None if group.ping_periodicity < 0 else group.ping_periodicity,
+                        ppm=group.ppm,
                     )
                 )
                 self._groups[dev_eui] = _Group(group)
