@@ -18,7 +18,7 @@ MAC_VERSIONS = ("1.0.0", "1.0.1", "1.0.2", "1.0.3", "1.0.4", "1.1.0")
 async def profiles(network: Network, request: m.Empty) -> m.ProfilePage:
     return m.ProfilePage(
         [
-            m.ProfileRecord(**msgspec.to_builtins(profile))
+            msgspec.convert(msgspec.to_builtins(profile), m.ProfileRecord)
             for profile in sorted(network.state.profiles.values(), key=lambda one: one.name)
         ]
     )
@@ -48,12 +48,13 @@ async def profile_put(network: Network, request: m.ProfileWrite) -> m.PutResult:
     before = network.state.profiles.get(request.name)
     if before is not None and before.built_in:
         raise Refused("conflict", f"profile {request.name} is built in: make one of another name")
-    profile = Profile(**msgspec.to_builtins(request))
+    profile = msgspec.convert(msgspec.to_builtins(request), Profile)
     if before is not None:
         # Devices hold the profile itself: change it in place.
         unchanged = before == profile
         for name in Profile.__dataclass_fields__:
             setattr(before, name, getattr(profile, name))
+        network.state.desired_radio.pop(profile.name, None)
     else:
         unchanged = False
         network.state.profiles[request.name] = profile

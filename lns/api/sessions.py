@@ -8,8 +8,9 @@ from lns.api.devices import known
 from lns.api.errors import invalid, not_found
 from lns.clock import system_now
 from lns.lifecycle import end_session, open_session
+from lns.mac.desired import after_join
 from lns.network import Network
-from lns.session import RadioParameters
+from lns.radio import at_boot
 from lorawan.counters import LATE_WINDOW
 from lorawan.crypto import SessionKeys
 
@@ -66,15 +67,8 @@ async def session_put(network: Network, request: m.SessionWrite) -> m.Ok:
         if not 0 <= getattr(request, name) <= MAX_COUNTER:
             raise invalid(f"{name}: the next value of a 32-bit counter", name)
     plan = state.plan
-    radio = RadioParameters(
-        plan.receive_delay1_s
-        if device.activation == "ABP"
-        else max(device.profile.rx1_delay_s, state.settings.rx1_delay_s),
-        0,
-        plan.rx2_dr,
-        plan.rx2_frequency_hz,
-        state.extra_channels_hz,
-    )
+    # An ABP device knows what it was made with; one that has joined elsewhere is taken to know what ours would.
+    radio = at_boot(plan) if device.activation == "ABP" else after_join(state, device, plan.rx2_frequency_hz)
     for session in device.sessions:
         end_session(state, session)
     fresh = open_session(state, device, dev_addr, keys, radio, system_now().wall_us)

@@ -14,6 +14,8 @@ from lorawan.airtime import fsk_airtime_us, lora_airtime_us
 from regional import Modulation, Plan, PlanError
 
 MAX_GATEWAYS = 4
+EQUAL_DB = 3.0
+"""Gateways whose signals differ by no more are equally good: fading alone makes such differences."""
 WINDOW_GAP_US = 1_000_000
 """RX2 opens one second after RX1 (TS001-1.0.4 §3.3.2)."""
 JIT_MARGIN_US = 43_000
@@ -35,6 +37,8 @@ class Option:
     frequency_hz: int
     dr: int
     max_mac_payload: int
+    slack_us: int = 0
+    """It may begin so much later: an immediate frame whose gateway is not known well."""
 
     @property
     def place(self) -> tuple[int, Timing, int, int]:
@@ -46,11 +50,11 @@ class Option:
         """When the message must leave the server at the latest."""
         if isinstance(self.timing, Immediately):
             return self.start_us  # whenever it comes, it goes out soon after
-        return self.start_us - self.gateway.expected_rtt_us - JIT_MARGIN_US - SLACK_US
+        return self.start_us - self.gateway.lead_us
 
     def end_us(self, plan: Plan, length: int) -> int:
         """When a frame of ``length`` bytes is off the air."""
-        return self.start_us + airtime_us(plan, self.dr, length)
+        return self.start_us + self.slack_us + airtime_us(plan, self.dr, length)
 
     def tx_frame(self, plan: Plan, phy: bytes) -> TxFrame:
         rx = self.timing.rx if isinstance(self.timing, AfterUplink) else None
@@ -137,6 +141,25 @@ def join_options(state: NetworkState, copies: list[RxFrame], dr: int) -> list[Op
     return _options(state, copies, windows)
 
 
+def _in_order(copies: list[RxFrame]) -> list[RxFrame]:
+    """Copies in the order in which their gateways are asked: the best heard first.
+
+    Of gateways that heard it equally well the one with the least to send: while it transmits it hears nobody. Gateways that
+    owe their last answers come after all others, however well they hear (a swallowed downlink is worse than a weak one).
+    """
+    if len(copies) == 1:
+        return copies
+    best_db = events.signal(copies[0])[0]
+    now_us = copies[0].mono_us
+
+    def order(rx: RxFrame) -> tuple[bool, float, int]:
+        snr_db = events.signal(rx)[0]
+        is_near = best_db - snr_db <= EQUAL_DB
+        return rx.gateway.is_mute, 0.0 if is_near else -snr_db, rx.gateway.schedule.promised(now_us) if is_near else 0
+
+    return sorted(copies, key=order)
+
+
 def _options(
     state: NetworkState,
     copies: list[RxFrame],
@@ -146,7 +169,7 @@ def _options(
     plan = state.plan
     options = []
     gateways: set[int] = set()
-    for rx in events.best_copies(copies):
+    for rx in _in_order(events.best_copies(copies)):
         if not rx.is_answerable or rx.gateway.eui in gateways or len(gateways) == MAX_GATEWAYS:
             continue
         gateways.add(rx.gateway.eui)

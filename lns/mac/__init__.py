@@ -1,56 +1,75 @@
 """The MAC layer: one file a command.
 
-A file has ``on_uplink(command, context)`` for what a device says and, where the server asks by itself, ``ask(context)``. Both
-only read and change the context; a lost answer is no special case, for ``ask`` compares what is wanted with what the device
-has acknowledged and asks again.
+A device has current parameters (``session.radio``: what it has acknowledged) and desired ones (:mod:`lns.mac.desired`). A file
+says for its command what to ask for the difference and what an answer changes; :mod:`lns.mac.negotiate` is what they have in
+common, :mod:`lns.mac.table` lists them. For each uplink :func:`handle` takes the device's commands, :func:`ask` collects
+what to say, and :func:`sent` notes which of it went down.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from lns.mac import dev_status, device_time, link_adr, link_check, rekey, reset
-from lns.mac.context import MacContext
-from lorawan.commands import (
-    Command,
-    DeviceTimeReq,
-    DevStatusAns,
-    LinkADRAns,
-    LinkCheckReq,
-    RekeyInd,
-    ResetInd,
-    UnknownCommand,
-    parse_commands,
-)
+from lns.mac import link_adr
+from lns.mac.context import Block, MacContext
+from lns.mac.desired import desired
+from lns.mac.negotiate import after_all, note_sent, or_else
+from lns.mac.room import with_room
+from lns.mac.table import ASKERS, HANDLERS, NOTERS
+from lns.mac.versions import version_of
+from lns.radio import channel_index
+from lorawan.commands import Command, UnknownCommand, parse_commands
 
-HANDLERS: dict[type[Command], Callable[[Any, MacContext], None]] = {
-    LinkCheckReq: link_check.on_uplink,
-    LinkADRAns: link_adr.on_uplink,
-    DevStatusAns: dev_status.on_uplink,
-    DeviceTimeReq: device_time.on_uplink,
-    ResetInd: reset.on_uplink,
-    RekeyInd: rekey.on_uplink,
-}
+if TYPE_CHECKING:
+    from lns.session import Session
+    from lns.state import NetworkState
 
-ASKERS: tuple[Callable[[MacContext], None], ...] = (link_adr.ask, dev_status.ask)
+__all__ = ["ask", "expected_channel", "handle", "or_else", "sent"]
 
 
 def handle(data: bytes, context: MacContext) -> None:
-    """Take a device's MAC commands in their order. Unknown ones are counted; what follows them cannot be read."""
+    """Take a device's MAC commands, all of one kind together, in the order of their first.
+
+    Unknown ones are counted, and what follows them cannot be read; so are those that the device's version does not have.
+    """
     counters = context.state.counters
+    version = version_of(context.session)
+    kinds: dict[type[Command], list[Command]] = {}
     for command in parse_commands(data, uplink=True, lorawan_1_1=context.session.lorawan_1_1):
-        handler = HANDLERS.get(type(command))
-        if handler is not None:
-            handler(command, context)
-        elif isinstance(command, UnknownCommand):
+        kinds.setdefault(type(command), []).append(command)
+    for kind, commands in kinds.items():
+        row = HANDLERS.get(kind)
+        if row is not None and version in row.versions:
+            row.on_uplink(commands, context)
+        elif kind is UnknownCommand:
             counters["unknown_mac_commands"] += 1
         else:
-            counters["unhandled_mac_commands"] += 1
+            counters["unsupported_mac_commands"] += len(commands)
+            context.mac.unsupported += len(commands)
+    if context.device.mac is not None and not context.must_answer:
+        context.device.mac.sticky = 0
     link_adr.after_uplink(context)
 
 
 def ask(context: MacContext) -> None:
-    """Collect what the server wants to ask this device now."""
-    for asker in ASKERS:
-        asker(context)
+    """Collect what the server wants to ask this device now, as far as the device's next uplink has room to answer."""
+    blocks = [block for asker in ASKERS for block in asker(context)]
+    if blocks:
+        context.requests.extend(with_room(blocks, context))
+
+
+def sent(blocks: Sequence[Block], context: MacContext) -> None:
+    """These blocks are in the frame that was made; what stayed away is asked another time."""
+    asked = [block for block in (*context.urgent, *context.requests) if any(block is one for one in blocks)]
+    for block in asked:
+        NOTERS.get(type(block[0]), note_sent)(block, context)
+
+
+def expected_channel(state: NetworkState, session: Session, frequency_hz: int) -> int | None:
+    """The number of a channel that the device has not acknowledged: it was asked to make it, or brought it along."""
+    for radio in (after_all(session.radio, state.plan), desired(state, session)):
+        index = channel_index(state.plan, radio, frequency_hz)
+        if index is not None:
+            return index
+    return None

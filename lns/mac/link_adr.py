@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from internalapi import adr as reasons
@@ -10,7 +10,11 @@ from lns import adr, events
 from lns.adr.availability import excused
 from lns.adr.memory import MAX_REFUSALS, UNKNOWN
 from lns.device import Profile
-from lns.mac.context import MacContext
+from lns.mac import negotiate
+from lns.mac.context import Block, MacContext
+from lns.mac.desired import desired
+from lns.mac.versions import KEEPS_15, plan_of, version_of
+from lns.radio import defined_channels, enabled_channels, mask_of
 from lns.session import Session
 from lns.state import NetworkState
 from lorawan.airtime import lora_airtime_us
@@ -50,38 +54,95 @@ def after_uplink(context: MacContext) -> None:
     keep(session, memory)
 
 
-def ask(context: MacContext) -> None:
-    """Ask for the difference between what the device uses and what ADR wants."""
-    if not context.adr:
+def ask(context: MacContext) -> Iterator[Block]:
+    """One block for what ADR wants changed and for the channels that should be on."""
+    session, plan = context.session, context.state.plan
+    decision = _decision(context)
+    has, target = enabled_channels(plan, session.radio), _wanted_channels(context)
+    if target != has and not _may_ask_mask(target, context):
+        target = has
+    if decision is None and target == has:
         return
-    session, state = context.session, context.state
+    version = version_of(session)
+    dr, tx_power, nb_trans = context.gathered.dr, session.tx_power, session.nb_trans
+    if decision is not None:
+        dr, tx_power, nb_trans = context.adr_asked = decision.dr, decision.tx_power, decision.nb_trans
+    elif version in KEEPS_15:
+        dr = tx_power = 15
+    steps = plan_of(plan, version).link_adr_commands(
+        has,
+        target,
+        dr=dr,
+        tx_power=tx_power,
+        nb_trans=nb_trans,
+        defined=defined_channels(plan, session.radio),
+        at_least_one=True,
+    )
+    yield tuple(LinkADRReq(step.dr, step.tx_power, step.ch_mask, step.ch_mask_cntl, step.nb_trans) for step in steps)
+
+
+def _decision(context: MacContext) -> adr.Decision | None:
+    """What ADR wants changed now; None: nothing."""
+    if not context.adr:
+        return None
+    session = context.session
     memory = memory_of(session)
     if not memory.may_ask(context.adr_ack_req):
-        return
-    decision = decide(state, session, memory)
+        return None
+    decision = decide(context.state, session, memory)
     if decision is None or not (decision.changes or memory.uncertain):
-        return
-    reason = decision.reason
-    memory.asked(decision.dr, decision.tx_power, decision.nb_trans)
-    keep(session, memory)
+        return None
     if decision.changes:
-        session.adr_reason = reasons.pack(reason)
-        _say(context, "INFO", reasons.in_english(reason), {"reason": session.adr_reason})
-    channels = enabled_channels(context)
-    context.requests.append(
-        [
-            LinkADRReq(step.dr, step.tx_power, step.ch_mask, step.ch_mask_cntl, step.nb_trans)
-            for step in state.plan.link_adr_commands(
-                channels,
-                channels,
-                dr=decision.dr,
-                tx_power=decision.tx_power,
-                nb_trans=decision.nb_trans,
-                defined=channels,
-                at_least_one=True,
-            )
-        ]
-    )
+        context.adr_reason = decision.reason
+    return decision
+
+
+def _wanted_channels(context: MacContext) -> frozenset[int]:
+    """The channels that shall be on, of those that the device has."""
+    plan, radio = context.state.plan, context.session.radio
+    wanted = desired(context.state, context.session)
+    return enabled_channels(plan, wanted) & defined_channels(plan, radio) or enabled_channels(plan, radio)
+
+
+def _may_ask_mask(target: frozenset[int], context: MacContext) -> bool:
+    mac = context.device.mac
+    if mac is None:
+        return True
+    refusal = mac.refusal_of(_mask_request(target))
+    if refusal is not None and refusal.holds(context.now.mono_us):
+        return False
+    return mac.is_due(LinkADRReq.cid, context.gathered.f_cnt, context.now.mono_us)
+
+
+def _mask_request(channels: frozenset[int]) -> LinkADRReq:
+    """Stands for a set of channels in the list of refusals: data rate and power are not its matter."""
+    return LinkADRReq(15, 15, mask_of(channels) & 0xFFFF, 0, 0)
+
+
+def note_sent(block: Block, context: MacContext) -> None:
+    """The block is in the frame that is being made."""
+    session = context.session
+    if context.adr_asked is not None:
+        memory = memory_of(session)
+        memory.asked(*context.adr_asked)
+        keep(session, memory)
+    if context.adr_reason is not None:
+        session.adr_reason = reasons.pack(context.adr_reason)
+        _say(context, "INFO", reasons.in_english(context.adr_reason), {"reason": session.adr_reason})
+    if _after(block, context) != enabled_channels(context.state.plan, session.radio):
+        negotiate.note_sent(block, context)
+
+
+def _after(block: Block, context: MacContext) -> frozenset[int] | None:
+    """The channels that are on once the device has obeyed; None when it must refuse."""
+    session = context.session
+    plan = plan_of(context.state.plan, version_of(session))
+    defined = defined_channels(plan, session.radio)
+    on: frozenset[int] | None = enabled_channels(plan, session.radio)
+    for command in block:
+        if on is not None and isinstance(command, LinkADRReq):
+            on = plan.apply_ch_mask(on, command.ch_mask, command.ch_mask_cntl, defined)
+    return on
 
 
 def decide(state: NetworkState, session: Session, memory: adr.Memory) -> adr.Decision | None:
@@ -139,34 +200,48 @@ def _power_db(plan: Plan) -> tuple[float, ...]:
     return tuple(-offset for offset in plan.tx_power_offsets_db)
 
 
-def enabled_channels(context: MacContext) -> frozenset[int]:
-    """Indices of the channels that the device has: the region's own and the extra ones of its join-accept."""
-    defaults = len(context.state.plan.default_channels)
-    extra = (defaults + i for i, frequency_hz in enumerate(context.session.radio.channels_hz) if frequency_hz)
-    return frozenset((*range(defaults), *extra))
-
-
-def on_uplink(commands: Sequence[LinkADRAns], context: MacContext) -> None:
+def on_uplink(answers: Sequence[LinkADRAns], context: MacContext) -> None:
     """Apply what was accepted; a partial refusal is information about what the device can do.
 
-    Up to 1.0.4 a device answers each LinkADRReq of a block, always the same: the first answer says all.
+    1.0.x answers each LinkADRReq of a block, 1.1 the block: whatever is refused anywhere was not done.
     """
-    answer, session = commands[0], context.session
+    context.answered.add(LinkADRAns.cid)
+    channels = all(answer.channel_mask_ack for answer in answers)
+    data_rate = all(answer.data_rate_ack for answer in answers)
+    power = all(answer.power_ack for answer in answers)
+    session = context.session
     memory = memory_of(session)
-    dr, tx_power = memory.asked_dr, memory.asked_tx_power
-    known = bool(memory.asked_nb_trans)
-    accepted = memory.answered(answer.channel_mask_ack, answer.data_rate_ack, answer.power_ack)
-    keep(session, memory)
-    context.state.dirty(session)
-    if accepted or not known:
-        return
-    _say(
-        context,
-        "WARNING",
-        f"the device refused LinkADRReq (DR{dr}, power index {tx_power}): "
-        f"channels {_word(answer.channel_mask_ack)}, data rate {_word(answer.data_rate_ack)}, "
-        f"power {_word(answer.power_ack)}",
-    )
+    dr, tx_power, known = memory.asked_dr, memory.asked_tx_power, bool(memory.asked_nb_trans)
+    masks = [command for command in negotiate.under_way(session.radio.asked) if isinstance(command, LinkADRReq)]
+    if known or not masks:
+        memory.answered(channels, data_rate, power)
+        keep(session, memory)
+        context.state.dirty(session)
+    if masks:
+        _take_masks(masks, channels and data_rate and power, channels, context)
+    if known and not (channels and data_rate and power):
+        _say(
+            context,
+            "WARNING",
+            f"the device refused LinkADRReq (DR{dr}, power index {tx_power}): channels {_word(channels)}, "
+            f"data rate {_word(data_rate)}, power {_word(power)}",
+        )
+
+
+def _take_masks(masks: Sequence[LinkADRReq], done: bool, channels: bool, context: MacContext) -> None:
+    """The channels are as asked, or the device lacks one of them and is told all of them again."""
+    plan, radio = context.state.plan, context.session.radio
+    on = _after(masks, context)
+    radio = radio._replace(asked=negotiate.without(radio.asked, {LinkADRReq.cid}))
+    context.mac.answered(LinkADRReq.cid)
+    if done and on is not None:
+        radio = radio._replace(disabled=mask_of(defined_channels(plan, radio) - on))
+        context.mac.accepted(_mask_request(on))
+    elif not channels and on is not None:
+        negotiate.note_refusal(_mask_request(on), ("channel_mask",), context)
+        if not plan.is_fixed:
+            radio = radio._replace(channels=(), dl_channels=())
+    context.set_radio(radio)
 
 
 def _say(context: MacContext, level: str, text: str, fields: dict[str, str] | None = None) -> None:

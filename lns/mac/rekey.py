@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lns.mac.context import MacContext
 from lorawan.commands import RekeyConf, RekeyInd
 
 
-def on_uplink(command: RekeyInd, context: MacContext) -> None:
+def on_uplink(commands: Sequence[RekeyInd], context: MacContext) -> None:
     """Confirm with the lower of the two minor versions; the device repeats the question until it hears this."""
-    context.answers.append(RekeyConf(minor=min(1, command.minor)))
+    context.answers.append(RekeyConf(minor=min(1, commands[-1].minor)))

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lns.mac.context import MacContext
+from lns.radio import at_boot
 from lorawan.commands import ResetConf, ResetInd
 
 
-def on_uplink(command: ResetInd, context: MacContext) -> None:
-    """The device is back at the region's defaults: forget what it had acknowledged, and confirm."""
-    session, plan = context.session, context.state.plan
-    session.radio = context.state.radio(
-        session.radio._replace(
-            rx1_delay_s=plan.receive_delay1_s,
-            rx1_dr_offset=0,
-            rx2_dr=plan.rx2_dr,
-            rx2_frequency_hz=plan.rx2_frequency_hz,
-        )
-    )
-    session.tx_power, session.nb_trans = 0, 1
-    context.mac.link_adr = None
-    context.state.dirty(session)
-    context.answers.append(ResetConf(minor=min(1, command.minor)))
+def on_uplink(commands: Sequence[ResetInd], context: MacContext) -> None:
+    """The device is back at the region's defaults: forget what it had acknowledged and what was asked, and confirm.
+
+    It repeats itself until it hears the answer; each time says the same, for it obeys nothing else before.
+    """
+    session = context.session
+    if session.device.activation != "ABP":
+        context.state.counters["unsupported_mac_commands"] += 1
+        return
+    session.tx_power, session.nb_trans, session.adr = 0, 1, b""
+    context.set_radio(at_boot(context.state.plan))
+    context.mac.forget_requests()
+    context.answers.append(ResetConf(minor=min(1, commands[-1].minor)))

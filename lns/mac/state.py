@@ -1,43 +1,110 @@
-"""What the server remembers of a device's MAC layer between frames. Lost at a restart without harm: it asks again."""
+"""What the server remembers of a device's MAC layer between frames, beyond what the session keeps.
+
+Lost at a restart without harm: what was sent and not answered lies in the session (``RadioParameters.asked``), and only how
+often it was asked is forgotten. Made when first needed: most of a million meters are in step and have none.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from typing import NamedTuple
+from lorawan.commands import Command
+
+DISTANCES = (2, 2, 3, 3, 4, 5, 6, 8, 12, 16, 24, 32, 64)
+"""Uplinks from one try to the next while no answer comes."""
+AT_LEAST_EVERY_US = 86_400_000_000
+"""A device that sends once a day is asked once a day, whatever the distance."""
 
 
-class Sample(NamedTuple):
-    """What ADR knows of one uplink."""
+class Asking:
+    """A request that was sent and not answered yet."""
 
-    f_cnt: int
-    snr_db: float
-    """At the best gateway."""
+    __slots__ = ("f_cnt", "mono_us", "tries")
+
+    def __init__(self) -> None:
+        self.tries = 0
+        self.f_cnt = 0
+        """FCntUp of the uplink that the last try answered."""
+        self.mono_us = 0
+
+    def sent(self, f_cnt: int, mono_us: int) -> None:
+        self.tries += 1
+        self.f_cnt, self.mono_us = f_cnt, mono_us
+
+    def is_due(self, f_cnt: int, mono_us: int) -> bool:
+        """Is it time for another try, in answer to the uplink ``f_cnt``?"""
+        distance = DISTANCES[min(self.tries, len(DISTANCES)) - 1] if self.tries else 0
+        return f_cnt - self.f_cnt >= distance or mono_us - self.mono_us >= AT_LEAST_EVERY_US
 
 
-class LinkAdrRequest(NamedTuple):
-    dr: int
-    tx_power: int
-    nb_trans: int
-    sent_with_f_cnt_up: int
-    reason: str
+class Refusal:
+    """What a device refused: the request, which part of it, how often in a row, until when it is left in peace."""
 
+    __slots__ = ("count", "parts", "request", "until_mono_us", "until_us")
 
-ADR_HISTORY = 20
-"""Uplinks that ADR looks at, as in Semtech's recommended algorithm."""
+    def __init__(self, request: Command) -> None:
+        self.request = request
+        self.parts: tuple[str, ...] = ()
+        self.count = 0
+        self.until_us: int | None = None
+        """Wall clock, for people; None: it will be asked again soon."""
+        self.until_mono_us: int | None = None
+
+    def holds(self, mono_us: int) -> bool:
+        """True while the device is not to be asked this."""
+        return self.until_mono_us is not None and mono_us < self.until_mono_us
 
 
 class MacState:
-    """Requests under way and the history that decisions need."""
+    """Requests under way, and what was refused."""
 
-    __slots__ = ("link_adr", "max_dr", "max_tx_power", "refusals", "samples", "status_asked")
+    __slots__ = ("asking", "postponed", "refusals", "status_asked", "sticky", "unsupported", "wishes")
 
     def __init__(self) -> None:
-        self.samples: deque[Sample] = deque(maxlen=ADR_HISTORY)
-        self.link_adr: LinkAdrRequest | None = None
-        """Sent and not answered yet."""
-        self.refusals = 0
-        """LinkADRReq refused or left without an answer, in a row."""
-        self.max_dr: int | None = None
-        """Highest data rate that the device has not refused; None: it has refused none."""
-        self.max_tx_power: int | None = None
+        self.asking: dict[int, Asking] | None = None
+        """By CID."""
+        self.refusals: dict[bytes, Refusal] | None = None
+        """By the request as it travels."""
+        self.postponed = 0
+        """Uplinks in a row whose answer had no room for a request."""
+        self.sticky = 0
+        """Uplinks in a row that repeated an answer because no downlink reached the device."""
         self.status_asked = False
+        self.unsupported = 0
+        """Commands that the device's version does not know, or that no such device should send."""
+        self.wishes: list[Command] | None = None
+        """Commands that an operator wants sent once."""
+
+    def asking_of(self, cid: int) -> Asking:
+        """How it stands with a command, made when first needed."""
+        if self.asking is None:
+            self.asking = {}
+        return self.asking.setdefault(cid, Asking())
+
+    def is_due(self, cid: int, f_cnt: int, mono_us: int) -> bool:
+        """May this command be asked in answer to the uplink ``f_cnt``?"""
+        asking = self.asking.get(cid) if self.asking is not None else None
+        return asking is None or asking.is_due(f_cnt, mono_us)
+
+    def answered(self, cid: int) -> None:
+        """An answer came: nothing of this command is under way."""
+        if self.asking is not None:
+            self.asking.pop(cid, None)
+            self.asking = self.asking or None
+
+    def refusal_of(self, request: Command) -> Refusal | None:
+        return self.refusals.get(request.encode()) if self.refusals is not None else None
+
+    def refused(self, request: Command) -> Refusal:
+        """The record of this request's refusals, made when first needed."""
+        if self.refusals is None:
+            self.refusals = {}
+        return self.refusals.setdefault(request.encode(), Refusal(request))
+
+    def accepted(self, request: Command) -> None:
+        if self.refusals is not None:
+            self.refusals.pop(request.encode(), None)
+            self.refusals = self.refusals or None
+
+    def forget_requests(self) -> None:
+        """The device has begun anew."""
+        self.asking = self.refusals = None
+        self.postponed = self.sticky = 0

@@ -14,6 +14,8 @@ from lns.clock import Now
 from lns.gateways.clock import WRAP_US
 from lns.gateways.frames import RxFrame
 from lns.lifecycle import activate
+from lns.mac import expected_channel
+from lns.radio import channel_index
 from lns.session import Session
 from lns.state import NetworkState
 from lns.uplink.gather import Gathered, Gatherer, Kind
@@ -80,7 +82,9 @@ def _mic_holds(
     if not session.lorawan_1_1:
         return cipher.uplink_mic(message, f_cnt) == mic
     conf_f_cnt = session.conf_f_cnt_down if f_ctrl & F_CTRL_ACK else 0
-    channel = state.plan.channel_index(rx.frequency_hz, session.radio.channels_hz)
+    channel = channel_index(state.plan, session.radio, rx.frequency_hz)
+    if channel is None:
+        channel = expected_channel(state, session, rx.frequency_hz)
     return channel is not None and cipher.uplink_mic(message, f_cnt, conf_f_cnt, dr, channel) == mic
 
 

@@ -57,7 +57,7 @@ def _profiles(state: NetworkState, db: sqlite3.Connection) -> None:
     for profile in BUILT_IN_PROFILES:
         state.profiles[profile.name] = profile
     for name, body in db.execute("SELECT name, body FROM profile"):
-        state.profiles[name] = Profile(**json.loads(body))
+        state.profiles[name] = msgspec.json.decode(body, type=Profile)
     for profile in BUILT_IN_PROFILES:
         state.batch.operations.append(("profile_put", (profile.name, profile_body(state.profiles[profile.name]))))
 

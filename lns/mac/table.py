@@ -1,0 +1,76 @@
+"""Every MAC command that a server must know, once: who knows it, what a device's word does, when the server asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, NamedTuple
+
+from lns.mac import (
+    beacon_timing,
+    dev_status,
+    device_mode,
+    device_time,
+    link_adr,
+    link_check,
+    negotiate,
+    ping_slot_info,
+    rekey,
+    reset,
+)
+from lns.mac.context import Block, MacContext
+from lns.mac.parameters import KNOWN_IN
+from lns.mac.versions import ALL, ONLY_1_1, until
+from lorawan.commands import (
+    BeaconTimingReq,
+    Command,
+    DeviceModeInd,
+    DeviceTimeReq,
+    DevStatusAns,
+    DevStatusReq,
+    LinkADRAns,
+    LinkADRReq,
+    LinkCheckReq,
+    PingSlotInfoReq,
+    RekeyInd,
+    ResetInd,
+)
+
+
+class Row(NamedTuple):
+    """A command that a device sends."""
+
+    uplink: type[Command]
+    versions: frozenset[str]
+    """LoRaWAN versions in which a device may send it; in others it is counted and ignored."""
+    on_uplink: Callable[[Any, MacContext], None]
+    """Takes all commands of this kind in one uplink."""
+
+
+ROWS: tuple[Row, ...] = (
+    Row(ResetInd, ONLY_1_1, reset.on_uplink),
+    Row(RekeyInd, ONLY_1_1, rekey.on_uplink),
+    Row(LinkCheckReq, ALL, link_check.on_uplink),
+    # Specified since 1.0.3; many older devices ask too, and an answer does no harm.
+    Row(DeviceTimeReq, ALL, device_time.on_uplink),
+    Row(DeviceModeInd, ONLY_1_1, device_mode.on_uplink),
+    Row(PingSlotInfoReq, ALL, ping_slot_info.on_uplink),
+    Row(BeaconTimingReq, until("1.0.2"), beacon_timing.on_uplink),
+    Row(LinkADRAns, ALL, link_adr.on_uplink),
+    Row(DevStatusAns, ALL, dev_status.on_uplink),
+    *(Row(setting.answer, versions, partial(negotiate.take, setting)) for setting, versions in KNOWN_IN),
+)
+HANDLERS: dict[type[Command], Row] = {row.uplink: row for row in ROWS}
+
+ASKERS: tuple[Callable[[MacContext], Iterable[Block]], ...] = (
+    negotiate.ask_settings,
+    link_adr.ask,
+    dev_status.ask,
+)
+"""In the order in which they may speak."""
+
+NOTERS: dict[type[Command], Callable[[Block, MacContext], None]] = {
+    LinkADRReq: link_adr.note_sent,
+    DevStatusReq: dev_status.note_sent,
+}
+"""What is remembered of a block that was sent, by its first command; of all others :func:`negotiate.note_sent`."""
