@@ -30,6 +30,8 @@ from lorawan.backend import JoinAns, ResultCode
 
 COMMIT_EVERY_S = 0.008
 """Under load commits begin no more often than this, so that one carries many frames; an idle server commits at once."""
+WAKE_EVERY_S = 0.002
+"""Under load the engine's timer fires no more often than this: windows that end together are closed together."""
 DAY_US = 86_400_000_000
 PRUNE_CHUNK = 2000
 
@@ -74,6 +76,7 @@ class Network:
         self._reader: sqlite3.Connection | None = None
         self._in_flight = False
         self._last_submit_s = 0.0
+        self._last_timer_s = 0.0
         self._pump_handle: asyncio.TimerHandle | None = None
         self._timer_handle: asyncio.TimerHandle | None = None
         self._timer_us: int | None = None
@@ -149,7 +152,10 @@ class Network:
             self._timer_us = timer_us
             if self._timer_handle is not None:
                 self._timer_handle.cancel()
-            self._timer_handle = None if timer_us is None else self._loop.call_at(timer_us / 1e6, self._on_timer)
+            self._timer_handle = None
+            if timer_us is not None:
+                when_s = max(timer_us / 1e6, self._last_timer_s + WAKE_EVERY_S)
+                self._timer_handle = self._loop.call_at(when_s, self._on_timer)
 
     def _submit(self) -> None:
         self._pump_handle = None
@@ -204,6 +210,7 @@ class Network:
 
     def _on_timer(self) -> None:
         self._timer_us = self._timer_handle = None
+        self._last_timer_s = self._loop.time()
         self.guarded(self.engine.handle_timer, system_now())
         self.pump()
 
