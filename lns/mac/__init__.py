@@ -19,7 +19,7 @@ from lns.mac.room import with_room
 from lns.mac.table import ASKERS, HANDLERS, NOTERS
 from lns.mac.versions import version_of
 from lns.radio import channel_index
-from lorawan.commands import Command, UnknownCommand, parse_commands
+from lorawan.commands import Command, LinkADRReq, NewChannelReq, UnknownCommand, parse_commands
 
 if TYPE_CHECKING:
     from lns.session import Session
@@ -55,8 +55,13 @@ def handle(data: bytes, context: MacContext) -> None:
 def ask(context: MacContext) -> None:
     """Collect what the server wants to ask this device now, as far as the device's next uplink has room to answer."""
     blocks = [block for asker in ASKERS for block in asker(context)]
-    if blocks:
-        context.requests.extend(with_room(blocks, context))
+    if not blocks:
+        return
+    chosen = with_room(blocks, context)
+    if any(isinstance(block[0], NewChannelReq) for block in chosen):
+        # The mask would be made without the new channel, and switch it off.
+        chosen = [block for block in chosen if not isinstance(block[0], LinkADRReq)]
+    context.requests.extend(chosen)
 
 
 def sent(blocks: Sequence[Block], context: MacContext) -> None:

@@ -18,7 +18,7 @@ from lns.radio import defined_channels, enabled_channels, mask_of
 from lns.session import Session
 from lns.state import NetworkState
 from lorawan.airtime import lora_airtime_us
-from lorawan.commands import LinkADRAns, LinkADRReq
+from lorawan.commands import LinkADRAns, LinkADRReq, NewChannelReq
 from regional import Plan
 
 ORDINARY_FRAME_BYTES = 28
@@ -57,12 +57,12 @@ def after_uplink(context: MacContext) -> None:
 def ask(context: MacContext) -> Iterator[Block]:
     """One block for what ADR wants changed and for the channels that should be on."""
     session, plan = context.session, context.state.plan
-    decision = _decision(context)
-    has, target = enabled_channels(plan, session.radio), _wanted_channels(context)
-    if target != has and not _may_ask_mask(target, context):
-        target = has
-    if decision is None and target == has:
+    decision, target = _decision(context), _wanted_channels(context)
+    if decision is None and target is None:
         return
+    if negotiate.is_under_way(NewChannelReq, context):
+        return  # a mask of the channels that are known would switch off one that is just being made
+    has = enabled_channels(plan, session.radio)
     version = version_of(session)
     dr, tx_power, nb_trans = context.gathered.dr, session.tx_power, session.nb_trans
     if decision is not None:
@@ -71,7 +71,7 @@ def ask(context: MacContext) -> Iterator[Block]:
         dr = tx_power = 15
     steps = plan_of(plan, version).link_adr_commands(
         has,
-        target,
+        has if target is None else target,
         dr=dr,
         tx_power=tx_power,
         nb_trans=nb_trans,
@@ -97,21 +97,22 @@ def _decision(context: MacContext) -> adr.Decision | None:
     return decision
 
 
-def _wanted_channels(context: MacContext) -> frozenset[int]:
-    """The channels that shall be on, of those that the device has."""
-    plan, radio = context.state.plan, context.session.radio
+def _wanted_channels(context: MacContext) -> frozenset[int] | None:
+    """The channels that shall be on, of those that the device has; None when they are, or it is not to be asked now."""
+    plan, radio, mac = context.state.plan, context.session.radio, context.device.mac
     wanted = desired(context.state, context.session)
-    return enabled_channels(plan, wanted) & defined_channels(plan, radio) or enabled_channels(plan, radio)
-
-
-def _may_ask_mask(target: frozenset[int], context: MacContext) -> bool:
-    mac = context.device.mac
-    if mac is None:
-        return True
-    refusal = mac.refusal_of(_mask_request(target))
-    if refusal is not None and refusal.holds(context.now.mono_us):
-        return False
-    return mac.is_due(LinkADRReq.cid, context.gathered.f_cnt, context.now.mono_us)
+    if (radio.channels, radio.disabled) == (wanted.channels, wanted.disabled):
+        return None
+    target = enabled_channels(plan, wanted) & defined_channels(plan, radio)
+    if not target or target == enabled_channels(plan, radio):
+        return None
+    if mac is not None:
+        refusal = mac.refusal_of(_mask_request(target))
+        if refusal is not None and refusal.holds(context.now.mono_us):
+            return None
+        if not mac.is_due(LinkADRReq.cid, context.gathered.f_cnt, context.now.mono_us):
+            return None
+    return target
 
 
 def _mask_request(channels: frozenset[int]) -> LinkADRReq:
