@@ -137,6 +137,8 @@ class GatewayWrite(Struct):
     altitude_m: float | None = None
     antenna_gain_dbi: float = 0.0
     tags: dict[str, str] = {}
+    class_b: str = "off"
+    """Who makes its beacons: ``off`` nobody, ``gateway`` its own forwarder, ``server`` we do (Semtech UDP with GPS)."""
 
 
 class SubBandUse(Struct):
@@ -245,6 +247,8 @@ class ProfileWrite(Struct):
     ping_slot_frequency_hz: int | None = None
     ping_slot_dr: int | None = None
     beacon_frequency_hz: int | None = None
+    ping_slot_periodicity: int | None = None
+    """Class B: a ping slot every 2**n s, for devices that do not tell it (PingSlotInfoReq); null: they must."""
     relay: bool = False
     """The device is a relay (TS011): what it sends on FPort 226 are other devices' frames."""
     dev_status_interval_s: int = 86400

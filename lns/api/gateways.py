@@ -15,6 +15,7 @@ from lns.store.embedded.load import apply_gateway
 MAX_NAME = 200
 LIMITS = {"latitude": 90, "longitude": 180, "altitude_m": 10_000, "antenna_gain_dbi": 50}
 """Largest amount of each, either way."""
+CLASS_B = ("off", "gateway", "server")
 
 
 async def gateways(network: Network, request: m.ListRequest) -> m.GatewayPage:
@@ -44,6 +45,8 @@ async def gateway_put(network: Network, request: m.GatewayWrite) -> m.PutResult:
         value = getattr(request, field)
         if value is not None and not -limit <= value <= limit:
             raise invalid(f"{field}: between -{limit} and {limit}", field)
+    if request.class_b not in CLASS_B:
+        raise invalid(f"class_b: one of {', '.join(CLASS_B)}", "class_b")
     state, now = network.state, system_now()
     known = state.gateways.get(eui) is not None
     gateway = state.gateways.add(eui)
@@ -53,6 +56,7 @@ async def gateway_put(network: Network, request: m.GatewayWrite) -> m.PutResult:
     del body["gateway_eui"]
     before = {name: getattr(gateway, name) for name in body}
     apply_gateway(gateway, body)
+    network.engine.beacons.rearm()
     state.batch.operations.append(
         ("gateway_put", (eui.to_bytes(8, "big"), msgspec.json.encode(body).decode(), gateway.created_at_us))
     )

@@ -45,6 +45,8 @@ async def profile_put(network: Network, request: m.ProfileWrite) -> m.PutResult:
         raise invalid("expected_interval_s: more than zero seconds", "expected_interval_s")
     if request.dev_status_interval_s < 0:
         raise invalid("dev_status_interval_s: zero (never) or more seconds", "dev_status_interval_s")
+    if request.ping_slot_periodicity is not None and not 0 <= request.ping_slot_periodicity <= 7:
+        raise invalid("ping_slot_periodicity: 0 to 7, a ping slot every 2**n seconds", "ping_slot_periodicity")
     before = network.state.profiles.get(request.name)
     if before is not None and before.built_in:
         raise Refused("conflict", f"profile {request.name} is built in: make one of another name")
