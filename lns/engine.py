@@ -149,6 +149,8 @@ class Engine:
                 self._joins.append(asked)
             return
         self._answer(gathered, hand_over(self.state, gathered, now), now)
+        if gathered.session is not None and gathered.session.device.queue is not None:
+            self.unprompted.wake(gathered.session.device)
         if self.state.relayed:
             self._take_relayed(now)
 
@@ -169,4 +171,5 @@ class Engine:
 
     def _start_when_durable(self, transmission: Transmission | None) -> None:
         if transmission is not None:
+            self._transmitter.reserve(transmission)
             self.state.batch.after.append(lambda now: self._transmitter.start(transmission, now))

@@ -11,9 +11,10 @@ import msgspec
 from internalapi.messages import Event
 from lns.device import Device, Profile
 from lns.downlink.reach import Reach
-from lns.gateways.frames import RxFrame
+from lns.gateways.airtime import AirtimeBook
 from lns.gateways.basicstation.credentials import Tokens
 from lns.gateways.basicstation.firmware import Firmware
+from lns.gateways.frames import RxFrame
 from lns.gateways.gateway import GatewayRegistry
 from lns.keys import KeyRing
 from lns.session import CipherCache, RadioParameters, Session, SessionTable
@@ -60,6 +61,7 @@ class NetworkState:
         self.station_tokens = Tokens()
         self.firmware: dict[str, Firmware] = {}
         """Updates for stations, by name."""
+        self.airtime = AirtimeBook()
         self.batch = Batch()
         self.heard: OrderedDict[int, Heard] = OrderedDict()
         """Session id → when its newest confirmed frame was on the air. Bounded."""

@@ -6,72 +6,67 @@ Devices of class A have none of this.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from lns import events
 
 if TYPE_CHECKING:
-    from lns.clock import Now
     from lns.device import Device
     from lns.gateways.frames import RxFrame
+    from lns.gateways.gateway import Gateway
     from lns.state import NetworkState
 
 KNOWN_GATEWAYS = 8
 FORGET_US = 7 * 86_400_000_000
-"""A gateway that has not heard the device for so long is no way to it."""
+"""A gateway that has not heard the device for so long is no way to it, while there is a better one."""
 
 
-class Reach:
-    """How well one gateway heard the device lately."""
+class Heard(NamedTuple):
+    """How well one gateway heard the device last."""
 
-    __slots__ = ("heard_us", "missed", "signal")
-
-    def __init__(self, signal: tuple[float, float], heard_us: int, missed: int = 0) -> None:
-        self.signal = signal
-        """SNR and RSSI of the last uplink that it heard."""
-        self.heard_us = heard_us
-        """When, wall clock."""
-        self.missed = missed
-        """Downlinks from it in a row that the device should have answered and did not."""
+    signal: tuple[float, float]
+    """SNR and RSSI."""
+    wall_us: int
 
 
 class Listener:
     """One device of class B or C."""
 
-    __slots__ = ("gateways", "mode", "sender", "session_id", "uplink_us")
+    __slots__ = ("gateways", "uplink_us")
 
     def __init__(self) -> None:
-        self.mode = "A"
-        """The class that the device itself told by its last DeviceModeInd; only 1.1 has that."""
-        self.session_id = 0
-        """The session in which it told."""
-        self.gateways: dict[int, Reach] = {}
-        self.sender = 0
-        """The gateway of the last downlink."""
+        self.gateways: dict[int, Heard] = {}
+        """By EUI."""
         self.uplink_us: int | None = None
         """When its newest uplink ended, monotonic; None: not since the start."""
 
-    def heard(self, copies: Iterable[RxFrame], now: Now) -> None:
-        """An uplink of the device: these gateways reach it."""
+    def spoke(self, heard_us: int) -> None:
+        """The device has just transmitted: its receive windows follow."""
+        if self.uplink_us is None or heard_us > self.uplink_us:
+            self.uplink_us = heard_us
+
+    def heard_by(self, copies: Iterable[RxFrame]) -> None:
+        """These gateways heard an uplink of the device."""
+        newest = 0
         for rx in events.best_copies(list(copies)):
-            reach = self.gateways.get(rx.gateway.eui)
-            missed = reach.missed if reach is not None else 0
-            self.gateways[rx.gateway.eui] = Reach(events.signal(rx), rx.wall_us, missed)
-            if self.uplink_us is None or rx.heard_us > self.uplink_us:
-                self.uplink_us = rx.heard_us
-        if len(self.gateways) > KNOWN_GATEWAYS:
-            newest = sorted(self.gateways.items(), key=lambda one: one[1].heard_us, reverse=True)
-            self.gateways = dict(newest[:KNOWN_GATEWAYS])
+            self.spoke(rx.heard_us)
+            self.gateways[rx.gateway.eui] = Heard(events.signal(rx), rx.wall_us)
+            newest = max(newest, rx.wall_us)
+        fresh = {eui: heard for eui, heard in self.gateways.items() if newest - heard.wall_us < FORGET_US}
+        if len(fresh) > KNOWN_GATEWAYS:
+            last = sorted(fresh.items(), key=lambda one: one[1].wall_us, reverse=True)
+            fresh = dict(last[:KNOWN_GATEWAYS])
+        self.gateways = fresh
 
-    def answered(self) -> None:
-        """A confirmed downlink was acknowledged: the gateway that sent it reaches the device."""
-        if self.sender in self.gateways:
-            self.gateways[self.sender].missed = 0
+    def pack(self) -> bytes:
+        """What of it must outlive the process."""
+        return msgspec.msgpack.encode([(eui, *heard.signal, heard.wall_us) for eui, heard in self.gateways.items()])
 
-    def missed(self) -> None:
-        """A confirmed downlink was not: another gateway may be better heard (SEC-05)."""
-        if self.sender in self.gateways:
-            self.gateways[self.sender].missed += 1
+    def unpack(self, data: bytes) -> None:
+        rows: list[list[Any]] = msgspec.msgpack.decode(data)
+        self.gateways = {eui: Heard((snr, rssi), wall_us) for eui, snr, rssi, wall_us in rows}
 
 
 def class_of(device: Device) -> str:
@@ -82,23 +77,31 @@ def class_of(device: Device) -> str:
     class B this is the profile's word: whether the device has the beacon is class B's own affair.
     """
     session, wanted = device.session, device.profile.device_class
-    if wanted == "A" or session is None or device.disabled or session.last_seen_us is None:
+    if session is None or device.disabled or session.last_seen_us is None:
         return "A"
-    if wanted == "C" and session.lorawan_1_1:
-        listener = device.listener
-        return listener.mode if listener is not None and listener.session_id == session.id else "A"
+    if session.lorawan_1_1 and wanted != "B":
+        return session.radio.device_class or "A"
     return wanted
 
 
-def listener_of(device: Device) -> Listener:
-    """The device's listener, made when first needed."""
+def note_uplink(state: NetworkState, device: Device, copies: Iterable[RxFrame]) -> None:
+    """A new uplink of a device was gathered: when it is one that listens, remember by whom it was heard."""
+    if class_of(device) == "A":
+        return
     if device.listener is None:
         device.listener = Listener()
-    return device.listener
+    device.listener.heard_by(copies)
+    state.batch.operations.append(("listener_put", (device.id, device.listener.pack())))
 
 
-def set_mode(state: NetworkState, device: Device, mode: str) -> None:
-    """DeviceModeInd: the device says in which class it is from now on, ``A`` or ``C``."""
-    listener = listener_of(device)
-    listener.mode = mode
-    listener.session_id = device.session.id if device.session is not None else 0
+def gateways_to(state: NetworkState, device: Device) -> list[Gateway]:
+    """Gateways with a path to them that heard the device lately, the best first; behind are those that it seems not to hear."""
+    listener = device.listener
+    if listener is None:
+        return []
+    found = []
+    for eui, heard in listener.gateways.items():
+        gateway = state.gateways.get(eui)
+        if gateway is not None and gateway.front is not None:
+            found.append((state.reach.demerits(device.id, eui), -heard.signal[0], -heard.signal[1], eui, gateway))
+    return [entry[-1] for entry in sorted(found)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lns import events
 from lns.gateways.frames import AfterUplink, Immediately, RxFrame, Timing, TxFrame
@@ -33,12 +33,10 @@ class Option:
     gateway: Gateway
     timing: Timing
     start_us: int
-    """When the transmission starts, by the server's monotonic clock."""
+    """When the transmission starts, by the server's monotonic clock; at the latest, when it starts at once."""
     frequency_hz: int
     dr: int
     max_mac_payload: int
-    slack_us: int = 0
-    """It may begin so much later: an immediate frame whose gateway is not known well."""
 
     @property
     def place(self) -> tuple[int, Timing, int, int]:
@@ -54,7 +52,13 @@ class Option:
 
     def end_us(self, plan: Plan, length: int) -> int:
         """When a frame of ``length`` bytes is off the air."""
-        return self.start_us + self.slack_us + airtime_us(plan, self.dr, length)
+        return self.start_us + airtime_us(plan, self.dr, length)
+
+    def as_of(self, mono_us: int) -> Option:
+        """The same option when the frame is handed over at ``mono_us``: an immediate one moves with it."""
+        if not isinstance(self.timing, Immediately):
+            return self
+        return replace(self, start_us=self.gateway.immediate_us(mono_us))
 
     def tx_frame(self, plan: Plan, phy: bytes) -> TxFrame:
         rx = self.timing.rx if isinstance(self.timing, AfterUplink) else None
@@ -155,7 +159,7 @@ def _in_order(copies: list[RxFrame]) -> list[RxFrame]:
     def order(rx: RxFrame) -> tuple[bool, float, int]:
         snr_db = events.signal(rx)[0]
         is_near = best_db - snr_db <= EQUAL_DB
-        return rx.gateway.is_mute, 0.0 if is_near else -snr_db, rx.gateway.schedule.promised(now_us) if is_near else 0
+        return rx.gateway.is_mute, -best_db if is_near else -snr_db, rx.gateway.schedule.promised(now_us) if is_near else 0
 
     return sorted(copies, key=order)
 

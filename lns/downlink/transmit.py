@@ -17,7 +17,10 @@ from lns import events
 from lns.clock import Now
 from lns.downlink.options import Option, airtime_us
 from lns.downlink.queue import Item, ItemState, drop_closed
+from lns.gateways.airtime import Sending
+from lns.gateways.frames import Immediately
 from lns.gateways.ledger import Priority
+from lns.gateways.schedule import MAX_ADVANCE_US
 from lns.state import NetworkState, pack
 
 if TYPE_CHECKING:
@@ -51,6 +54,8 @@ class Handed(NamedTuple):
     option: Option
     airtime_us: int
     booking: int
+    promised: tuple[int, int]
+    """What of the transmitter's time is kept for it: (start, length)."""
 
 
 class Transmission:
@@ -120,6 +125,17 @@ class Transmitter:
             heapq.heappop(self._waiting)
         return self._waiting[0][0] if self._waiting else None
 
+    def reserve(self, transmission: Transmission) -> None:
+        """The frame is in the batch that is being filled: so is its airtime, wherever it may go."""
+        plan = self._state.plan
+        ways = [
+            _sending(option, airtime_us(plan, option.dr, len(transmission.phy)))
+            for option in transmission.options
+            if plan.sub_bands or option.gateway.max_duty_cycle is not None
+        ]
+        now = Now(transmission.started_us, transmission.wall_us)
+        self._state.airtime.reserve(self._state.batch, transmission.frame_id, ways, now)
+
     def start(self, transmission: Transmission, now: Now) -> None:
         """The frame and its counter are durable: try to send it."""
         transmission.mark("committed", now)
@@ -129,7 +145,7 @@ class Transmitter:
         """Hand the frame to the gateway of the first option that is possible."""
         plan, untried = self._state.plan, transmission.untried
         while untried:
-            option = untried.popleft()
+            option = untried.popleft().as_of(now.mono_us)
             gateway = option.gateway
             front = gateway.front
             objection = self._objection(option, transmission, now)
@@ -149,9 +165,10 @@ class Transmitter:
                 continue
             for one in chosen:
                 airtime = airtime_us(plan, one.dr, len(transmission.phy))
-                gateway.schedule.take(one.start_us, airtime, now.mono_us)
+                promised = _span_us(one, airtime, now)
+                gateway.schedule.take(*promised, now.mono_us)
                 booking = gateway.ledger.book(plan.sub_band(one.frequency_hz), one.start_us, airtime)
-                transmission.handed.append(Handed(one, airtime, booking))
+                transmission.handed.append(Handed(one, airtime, booking, promised))
             transmission.state = TxState.HANDED
             transmission.mark(f"handed over, {_name(option)}", now)
             answer_by_us = now.mono_us + TX_ACK_WITHIN_US
@@ -173,8 +190,12 @@ class Transmitter:
             return f"duty-cycle budget of the sub-band is used up for {priority.name.lower()} frames"
         if airtime > LONG_US and gateway.schedule.promised(now.mono_us) >= CROWDED:
             return f"the gateway is crowded, {airtime // 1000} ms on air would cost others their windows"
-        if not gateway.schedule.is_free(option.start_us, airtime):
+        if not gateway.schedule.is_free(*_span_us(option, airtime, now)):
             return "the gateway transmits something else then"
+        if gateway.schedule.is_full(now.mono_us):
+            return "the gateway's queue is full"
+        if option.start_us - now.mono_us > MAX_ADVANCE_US:
+            return "the gateway takes nothing so early"
         return ""
 
     def answered(self, transmission: Transmission, error: str, warning: str, now: Now, chosen: int = 0) -> None:
@@ -182,6 +203,7 @@ class Transmitter:
         if transmission.state is not TxState.HANDED:
             return
         transmission.mark(f"TX_ACK {error or 'NONE'}", now)
+        transmission.handed[0].option.gateway.answered(error, warning)
         if not error:
             taken = transmission.handed[chosen]
             self._give_back([one for one in transmission.handed if one is not taken])
@@ -200,16 +222,21 @@ class Transmitter:
 
     def _give_back(self, handed: list[Handed]) -> None:
         """These were not sent: their time and airtime are free again."""
-        for option, airtime, booking in handed:
-            option.gateway.schedule.release(option.start_us, airtime)
+        for option, _, booking, promised in handed:
+            option.gateway.schedule.release(*promised)
             option.gateway.ledger.cancel(self._state.plan.sub_band(option.frequency_hz), booking)
 
     def handle_timer(self, now: Now) -> None:
         """Give up waiting for TX_ACKs that are overdue."""
         while self._waiting and (self._waiting[0][0] <= now.mono_us or self._waiting[0][2].state is not TxState.HANDED):
             transmission = heapq.heappop(self._waiting)[2]
-            if transmission.state is TxState.HANDED:
-                transmission.handed[0].option.gateway.tx_outcomes["SILENT"] += 1
+            if transmission.state is not TxState.HANDED:
+                continue
+            gateway = transmission.handed[0].option.gateway
+            gateway.was_silent()
+            if not gateway.gives_tx_ack:
+                self._finish(transmission, TxState.SENT, "sent (this gateway never says so)", now)
+            else:
                 self._finish(transmission, TxState.UNKNOWN, "unknown: the gateway sent no TX_ACK", now)
 
     def _finish(self, transmission: Transmission, state: TxState, outcome: str, now: Now) -> None:
@@ -219,8 +246,13 @@ class Transmitter:
         option = transmission.handed[0].option if transmission.handed else last
         plan = self._state.plan
         if transmission.session is not None:
+            if transmission.handed:
+                self._state.reach.sent(transmission.device.id, transmission.handed[0].option.gateway.eui)
             ends_us = _off_air_us(transmission) if transmission.handed else transmission.after_us
             self._state.speaks_until(transmission.device, ends_us)
+        self._state.airtime.settle(
+            self._state.batch, transmission.frame_id, [_sending(*one[:2]) for one in transmission.handed], now
+        )
         self._state.batch.operations.append(
             (
                 "frame_outcome",
@@ -262,6 +294,18 @@ class Transmitter:
 
 def _name(option: Option) -> str:
     return f"{option.window} at {option.gateway.eui_text}"
+
+
+def _sending(option: Option, airtime_us: int) -> Sending:
+    return Sending(option.gateway.eui, option.frequency_hz, option.start_us, airtime_us)
+
+
+def _span_us(option: Option, airtime_us: int, now: Now) -> tuple[int, int]:
+    """The transmitter's time that an option needs: (start, length). What goes at once begins when the forwarder likes."""
+    if not isinstance(option.timing, Immediately):
+        return option.start_us, airtime_us
+    soonest_us = min(option.start_us, now.mono_us + option.gateway.kind.soonest_us)
+    return soonest_us, option.start_us - soonest_us + airtime_us
 
 
 def _off_air_us(transmission: Transmission) -> int:

@@ -19,15 +19,17 @@ class ForwarderKind(NamedTuple):
     name: str
     too_late_us: int
     """A frame that comes so shortly before its time, or later, is refused: TX_START_DELAY + TX_JIT_DELAY + TX_MARGIN_DELAY."""
+    soonest_us: int
+    """An ``imme`` frame is on the air so long after it came,"""
     immediate_us: int
-    """An ``imme`` frame is on the air so long after it came."""
+    """… and at the latest so long, if the transmitter is free."""
 
 
 KINDS: dict[str, ForwarderKind] = {
-    "legacy": ForwarderKind("legacy", 32_500, 1_000_000),
-    "hal": ForwarderKind("hal", 42_500, 80_000),
+    "legacy": ForwarderKind("legacy", 32_500, 1_000_000, 1_000_000),
+    "hal": ForwarderKind("hal", 42_500, 80_000, 80_000),
 }
-UNKNOWN = ForwarderKind("", 42_500, 1_000_000)
+UNKNOWN = ForwarderKind("", 42_500, 80_000, 1_000_000)
 """Not known yet: the later of both, whatever is asked."""
 
 _STAT_SIGNS = {"temp": "hal", "fpga": "legacy", "dsp": "legacy"}

@@ -231,6 +231,10 @@ class Gateway:
         what the forwarder wants before it."""
         return self.roundtrip.lead_us + self.kind.too_late_us
 
+    def immediate_us(self, now_us: int) -> int:
+        """When a frame that is to go at once has begun at the latest, if the transmitter is free; monotonic."""
+        return now_us + self.expected_rtt_us + self.kind.immediate_us
+
     @property
     def is_mute(self) -> bool:
         """True when it owes several answers in a row although it should give them."""

@@ -107,12 +107,13 @@ class DutyLedger:
         left = self._all.left_us(now_us, priority)
         return left if sub_band is None else min(left, self._bands[sub_band].left_us(now_us, priority))
 
-    def book(self, sub_band: SubBandLike | None, start_us: int, airtime_us: int) -> int:
-        """Enter a transmission. Returns the booking's number for :meth:`cancel`."""
+    def book(self, sub_band: SubBandLike | None, start_us: int, airtime_us: int, is_new: bool = True) -> int:
+        """Enter a transmission (``is_new``: not of an earlier life). Returns the booking's number for :meth:`cancel`."""
         self._booking += 1
         for account in self._accounts(sub_band):
             account.add(start_us, airtime_us, self._booking)
-        self._count(sub_band, airtime_us)
+        if is_new:
+            self._count(sub_band, airtime_us)
         return self._booking
 
     def cancel(self, sub_band: SubBandLike | None, booking: int) -> None:

@@ -37,6 +37,13 @@ class TransmitSchedule:
             return False
         return i == len(self._busy) or self._busy[i][0] >= end
 
+    def next_free_us(self, start_us: int, airtime_us: int) -> int:
+        """The earliest time from ``start_us`` on at which a frame of ``airtime_us`` could start."""
+        for begin, end in self._busy:
+            if end > start_us - GUARD_US and begin < start_us + airtime_us:
+                start_us = end + GUARD_US
+        return start_us
+
     def promised(self, now_us: int) -> int:
         """How many frames the transmitter has yet to send or finish."""
         return sum(end > now_us for _, end in self._busy)

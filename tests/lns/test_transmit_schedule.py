@@ -27,7 +27,7 @@ def test_released_and_past_promises_are_forgotten() -> None:
     schedule.release(1_000_000, 200_000)
     assert schedule.is_free(1_000_000, 200_000)
     for number in range(1000):
-        schedule.take(number * 10_000_000, 1_000_000, number * 10_000_000 - 1_000_000)
+        schedule.take(number * 100_000_000, 1_000_000, number * 100_000_000 - 1_000_000)
     assert len(schedule._busy) < 3
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from lns.clock import Now
 from lns.device import BUILT_IN_PROFILES, Device, Profile
+from lns.downlink.listener import Listener
 from lns.downlink.queue import Item, ItemState
 from lns.gateways.basicstation.credentials import Token
 from lns.gateways.basicstation.firmware import Firmware
@@ -40,9 +41,13 @@ def load(state: NetworkState, db: sqlite3.Connection, now: Now, restored: int = 
     _profiles(state, db)
     _gateways(state, db)
     _stations(state, db)
+    state.airtime.restore(
+        db.execute("SELECT frame_id, wall_us, mono_us, ways FROM airtime"), state.gateways, state.plan, now
+    )
     _devices(state, db)
     sessions = _sessions(state, db, _skip_after_restore(state, marks.get(RESTORES, 0), restored))
     _queue(state, db, now)
+    _listeners(state, db)
     state.batch.operations.extend(
         ("frame_outcome", ("unknown: the server stopped before the gateway answered", *row))
         for row in db.execute(
@@ -175,10 +180,18 @@ def _check_key(state: NetworkState, session: Session) -> None:
         ) from error
 
 
+def _listeners(state: NetworkState, db: sqlite3.Connection) -> None:
+    for device_id, gateways in db.execute("SELECT device_id, gateways FROM listener"):
+        device = state.devices_by_id.get(device_id)
+        if device is not None and device.profile.device_class != "A":
+            device.listener = Listener()
+            device.listener.unpack(gateways)
+
+
 def _queue(state: NetworkState, db: sqlite3.Connection, now: Now) -> None:
     rows = db.execute(
         "SELECT dev_eui, id, seq, f_port, data, confirmed, created_at_us, expires_at_us, attempts, at_most_once,"
-        " state, reason, f_cnt_down, session_id, attempts_made, not_before_us FROM queue_item WHERE state IN ('queued', 'scheduled', 'sent', 'unknown') ORDER BY seq"
+        " state, reason, f_cnt_down, session_id, attempts_made, not_before_us, encrypted_f_cnt FROM queue_item WHERE state IN ('queued', 'scheduled', 'sent', 'unknown') ORDER BY seq"
     )
     for row in rows:
         device = state.devices.get(int.from_bytes(row[0], "big"))
@@ -190,6 +203,7 @@ def _queue(state: NetworkState, db: sqlite3.Connection, now: Now) -> None:
         )
         item.state = ItemState(row[10])
         item.reason, item.f_cnt_down, item.session_id, item.attempts_made, item.not_before_us = row[11:16]
+        item.encrypted_f_cnt = row[16]
         if item.state is ItemState.SCHEDULED:
             why = "the server stopped before the gateway answered; it may have been sent"
             item.transmitted(ItemState.UNKNOWN, why, None, now.wall_us)

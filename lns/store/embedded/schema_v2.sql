@@ -11,8 +11,21 @@ ALTER TABLE queue_item ADD COLUMN at_most_once  INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue_item ADD COLUMN session_id    INTEGER NOT NULL DEFAULT 0;  -- of f_cnt_down
 ALTER TABLE queue_item ADD COLUMN attempts_made INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue_item ADD COLUMN not_before_us INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE queue_item ADD COLUMN encrypted_f_cnt INTEGER;  -- data is encrypted for this FCntDown; NULL: by the server
+
+CREATE TABLE listener (  -- devices of the classes B and C
+    device_id INTEGER PRIMARY KEY,
+    gateways  BLOB NOT NULL  -- MessagePack of (EUI, SNR, RSSI, time) of those that heard it lately
+);
 
 -- ---------------------------------------------------------------------------------------- gateways and their airtime
+
+CREATE TABLE airtime (
+    frame_id INTEGER PRIMARY KEY,
+    wall_us  INTEGER NOT NULL,  -- when the row was written, by both clocks
+    mono_us  INTEGER NOT NULL,
+    ways     BLOB NOT NULL      -- MessagePack [[gateway, frequency_hz, start_us after the row's moment, airtime_us], ...]:
+);                              -- what may have been sent or, once it is known, what was
 
 -- ------------------------------------------------------------------------------------- Basics Station, CUPS, MQTT
 

@@ -84,9 +84,13 @@ OPERATIONS: dict[str, str] = {
     "session_end": "UPDATE session SET ended = 1 WHERE id = ?",
     "frame_outcome": "UPDATE frame SET outcome = ?, gateway = ?, frequency_hz = ?, datr = ?, detail = ? WHERE id = ?",
     "item_add": "INSERT INTO queue_item (seq, id, dev_eui, f_port, data, confirmed, state, reason, created_at_us,"
-    " expires_at_us, idempotency_key, attempts, at_most_once) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    " expires_at_us, idempotency_key, attempts, at_most_once, encrypted_f_cnt)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "item_state": "UPDATE queue_item SET state = ?, reason = ?, f_cnt_down = ?, session_id = ?, attempts_made = ?,"
     " not_before_us = ? WHERE id = ?",
+    "listener_put": "INSERT INTO listener (device_id, gateways) VALUES (?, ?)"
+    " ON CONFLICT (device_id) DO UPDATE SET gateways = excluded.gateways",
+    "listener_delete": "DELETE FROM listener WHERE device_id = ?",
     "device_status": "UPDATE device SET battery = ?, margin_db = ?, status_us = ? WHERE id = ?",
     "device_put": "INSERT INTO device (id, dev_eui, join_eui, name, profile, activation, tags, disabled, created_at_us)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET join_eui = excluded.join_eui,"
@@ -97,6 +101,9 @@ OPERATIONS: dict[str, str] = {
     "gateway_put": "INSERT INTO gateway (eui, body, created_at_us) VALUES (?, ?, ?)"
     " ON CONFLICT (eui) DO UPDATE SET body = excluded.body",
     "gateway_delete": "DELETE FROM gateway WHERE eui = ?",
+    "airtime_put": "INSERT INTO airtime (frame_id, wall_us, mono_us, ways) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (frame_id) DO UPDATE SET wall_us = excluded.wall_us, mono_us = excluded.mono_us, ways = excluded.ways",
+    "airtime_drop": "DELETE FROM airtime WHERE frame_id = ?",
     "profile_put": "INSERT INTO profile (name, body) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body",
     "profile_delete": "DELETE FROM profile WHERE name = ?",
     "station_token_add": "INSERT INTO station_token (hash, eui, purpose, sealed, created_at_us) VALUES (?, ?, ?, ?, ?)",
