@@ -49,6 +49,14 @@ class Reception(Struct, frozen=True, omit_defaults=True):
     """Only when it differs from the frame's (a ghost on a neighbouring channel)."""
 
 
+class AppSKeyEnvelope(Struct, frozen=True):
+    """An AppSKey that only the application can open, as the join server gave it (TS002 KeyEnvelope)."""
+
+    kek_label: str
+    aes_key: str
+    """The wrapped key (RFC 3394), hex."""
+
+
 class RelayReception(Struct, frozen=True):
     """How a relay (TS011) heard a device whose frame it forwarded."""
 
@@ -94,6 +102,8 @@ class Event(Struct, frozen=True, omit_defaults=True):
     receptions: tuple[Reception, ...] = ()
     relay: RelayReception | None = None
     """The relay that forwarded the frame, when no gateway heard the device itself."""
+    app_s_key: AppSKeyEnvelope | None = None
+    """``data`` is still encrypted: this is its AppSKey for whoever can open it."""
     # ack, txack
     queue_item_id: str = ""
     acknowledged: bool = False
@@ -372,7 +382,7 @@ class SessionWrite(Struct):
 
     dev_eui: str
     dev_addr: str
-    app_s_key: str
+    app_s_key: str = ""
     nwk_s_key: str = ""
     f_nwk_s_int_key: str = ""
     s_nwk_s_int_key: str = ""
@@ -382,6 +392,8 @@ class SessionWrite(Struct):
     f_cnt_down: int = 0
     """Next FCntDown (1.1: NFCntDown)."""
     a_f_cnt_down: int = 0
+    app_s_key_envelope: AppSKeyEnvelope | None = None
+    """In place of ``app_s_key``: payloads stay encrypted between the device and the application."""
 
 
 class AdrState(Struct):
@@ -436,6 +448,8 @@ class QueueWrite(Struct):
     """How often a confirmed item is sent, each time anew, until it is acknowledged; None: as the profile says."""
     at_most_once: bool = False
     """Once it may have been on the air it is never sent again: for valves and relays. Not together with ``confirmed``."""
+    encrypted_f_cnt: int | None = None
+    """``data`` is encrypted already, with this FCntDown: for sessions whose AppSKey only the application has."""
 
 
 class QueueItem(Struct):

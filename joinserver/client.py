@@ -22,6 +22,7 @@ from joinserver.backend.messages import (
 )
 from joinserver.settings import ExternalJoinServer, JoinServerSettings
 from lorawan.backend import JoinAns, JoinReq, ResultCode
+from lorawan.crypto import KeyEnvelope as SessionKeyEnvelope
 from lorawan.crypto import SessionKeys
 from lorawan.errors import FrameError
 from lorawan.frames import EncryptedJoinAccept, JoinRequest, RejoinRequest0_2, RejoinRequest1, parse
@@ -86,7 +87,7 @@ class HttpJoinServer:
         app_s_key = answer.app_s_key
         if app_s_key is None:
             app_s_key = await self._fetch_app_s_key(request, join_eui, answer.session_key_id or "")
-        keys = self._keys(request, answer, self._open(app_s_key, "AppSKey"))
+        keys = self._keys(request, answer, app_s_key)
         return JoinAns(
             ResultCode.SUCCESS,
             phy_payload=phy,
@@ -111,15 +112,21 @@ class HttpJoinServer:
             raise FrameError(f"AppSKeyReq: {code.value} {description}".strip())
         return answer.app_s_key
 
-    def _keys(self, request: JoinReq, answer: Answer, app_s_key: bytes) -> SessionKeys:
+    def _keys(self, request: JoinReq, answer: Answer, app_s_key: KeyEnvelope) -> SessionKeys:
+        closed = None
+        if self._settings.end_to_end and app_s_key.kek_label:
+            closed = SessionKeyEnvelope(app_s_key.kek_label, read_hex(app_s_key.aes_key, "AppSKey"))
+        opened = b"" if closed is not None else self._open(app_s_key, "AppSKey")
         if not request.dl_settings & 0x80:
-            return SessionKeys.for_1_0(self._open(answer.nwk_s_key, "NwkSKey"), app_s_key)
+            nwk_s_key = self._open(answer.nwk_s_key, "NwkSKey")
+            return SessionKeys(nwk_s_key, nwk_s_key, nwk_s_key, opened, app_s_key_envelope=closed)
         return SessionKeys(
             f_nwk_s_int_key=self._open(answer.f_nwk_s_int_key, "FNwkSIntKey"),
             s_nwk_s_int_key=self._open(answer.s_nwk_s_int_key, "SNwkSIntKey"),
             nwk_s_enc_key=self._open(answer.nwk_s_enc_key, "NwkSEncKey"),
-            app_s_key=app_s_key,
+            app_s_key=opened,
             lorawan_1_1=True,
+            app_s_key_envelope=closed,
         )
 
     def _open(self, envelope: KeyEnvelope | None, name: str) -> bytes:

@@ -155,6 +155,8 @@ class ExternalJoinServer(_Section):
     token: SecretStr = SecretStr("")
     """The whole ``Authorization`` header, for join servers that want one."""
     protocol_version: Literal["1.0", "1.1"] = "1.0"
+    end_to_end: bool = False
+    """The AppSKey is for the application alone: it is handed on in the envelope in which it came, payloads stay encrypted."""
     timeout_s: float = Field(default=2.0, gt=0, le=4.5)
     """The accept must leave 5 s after the request: an answer later than this is of no use."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from internalapi.messages import Event, Reception
+from internalapi.messages import AppSKeyEnvelope, Event, Reception
 
 if TYPE_CHECKING:
     from lns.device import Device
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lns.session import Session
     from lns.state import NetworkState
     from lns.uplink.gather import Gathered
+    from lorawan.crypto import KeyEnvelope
 
 
 def receptions(copies: list[RxFrame]) -> tuple[Reception, ...]:
@@ -66,6 +67,7 @@ def emit_up(
     confirmed: bool,
     adr: bool,
     late: bool,
+    app_s_key: KeyEnvelope | None = None,
 ) -> None:
     device = session.device
     copies = best_copies(gathered.copies)
@@ -94,6 +96,7 @@ def emit_up(
             late,
             heard,
             None if copies[0].via is None else copies[0].via.reception,
+            None if app_s_key is None else AppSKeyEnvelope(app_s_key.kek_label, app_s_key.aes_key.hex()),
         ),
         device,
     )

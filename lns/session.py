@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from lns.keys import SEALED_BYTES
 from lns.radio import RadioParameters
 from lorawan.counters import mark_seen, seen
 from lorawan.crypto import SessionCipher, SessionKeys
@@ -106,6 +107,18 @@ class Session:
     def peek_f_cnt_down(self, application: bool) -> int:
         """The counter that the next downlink of this kind takes."""
         return self.a_f_cnt_down if self.lorawan_1_1 and application else self.n_f_cnt_down
+
+    @property
+    def is_end_to_end(self) -> bool:
+        """Only the application has the AppSKey: payloads pass through as they are."""
+        return len(self.sealed_keys) > SEALED_BYTES
+
+    def skip_to_f_cnt_down(self, f_cnt: int) -> None:
+        """The next application downlink takes ``f_cnt``; the counters before it are burned."""
+        if self.lorawan_1_1:
+            self.a_f_cnt_down = max(self.a_f_cnt_down, f_cnt)
+        else:
+            self.n_f_cnt_down = max(self.n_f_cnt_down, f_cnt)
 
     def next_f_cnt_down(self, application: bool) -> int:
         """Allocate the counter of one downlink; it is burned whatever becomes of the frame."""

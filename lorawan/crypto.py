@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from cryptography.hazmat.primitives import keywrap
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -38,6 +38,17 @@ _F_OPTS_HEAD = (bytes((0x01, 0, 0, 0, 1, _UP)), bytes((0x01, 0, 0, 0, 1, _DOWN))
 _F_OPTS_HEAD_A_F_CNT = (bytes((0x01, 0, 0, 0, 2, _UP)), bytes((0x01, 0, 0, 0, 2, _DOWN)))
 
 
+class KeyEnvelope(NamedTuple):
+    """A key wrapped under a KEK that the application knows by its label (TS002)."""
+
+    kek_label: str
+    aes_key: bytes
+    """The wrapped key (RFC 3394)."""
+
+    def __repr__(self) -> str:
+        return f"<KeyEnvelope {self.kek_label}>"
+
+
 @dataclass(slots=True, frozen=True, repr=False)
 class SessionKeys:
     """The keys of one session. In 1.0.x the three network keys are one, the NwkSKey."""
@@ -49,7 +60,9 @@ class SessionKeys:
     nwk_s_enc_key: bytes
     """Network session encryption key: FPort 0 and 226 (relay), and FOpts in 1.1."""
     app_s_key: bytes
+    """Empty when only the application has it; then ``app_s_key_envelope`` is what the join server gave for it."""
     lorawan_1_1: bool = False
+    app_s_key_envelope: KeyEnvelope | None = None
 
     @classmethod
     def for_1_0(cls, nwk_s_key: bytes, app_s_key: bytes) -> Self:
@@ -65,6 +78,16 @@ class SessionKeys:
 
     def __repr__(self) -> str:
         return f"<SessionKeys of LoRaWAN {'1.1' if self.lorawan_1_1 else '1.0'}>"  # keys never reach a log
+
+
+class _Untouched:
+    """In place of AES-CTR where the key is not here."""
+
+    def reset_nonce(self, nonce: bytes) -> None:
+        pass
+
+    def update(self, data: bytes) -> bytes:
+        return data
 
 
 class SessionCipher:
@@ -115,7 +138,10 @@ class SessionCipher:
         return self._cmac_s(b0 + message)[:4]
 
     def payload(self, f_port: int, data: bytes, f_cnt: int, uplink: bool) -> bytes:
-        """Encrypt or decrypt FRMPayload (one is the other): FPorts 0 and 226 with NwkSEncKey, others with AppSKey."""
+        """Encrypt or decrypt FRMPayload (one is the other): FPorts 0 and 226 with NwkSEncKey, others with AppSKey.
+
+        Without an AppSKey application data stays as it is: encrypted from device to application.
+        """
         if f_port and f_port != RELAY_F_PORT:
             ctr = self._app_ctr or self._make_app_ctr()
         else:
@@ -158,7 +184,7 @@ class SessionCipher:
         return self._s_cmac
 
     def _make_app_ctr(self) -> Any:
-        self._app_ctr = _ctr(self.keys.app_s_key)
+        self._app_ctr = _ctr(self.keys.app_s_key) if self.keys.app_s_key_envelope is None else _Untouched()
         return self._app_ctr
 
     def _make_nwk_ctr(self) -> Any:

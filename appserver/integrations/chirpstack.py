@@ -151,7 +151,29 @@ def _up(event: Event, application: Application) -> dict[str, Any]:
         "rxInfo": [_reception(event, reception, application) for reception in event.receptions],
         "txInfo": _without_zeros({"frequency": event.frequency_hz, "modulation": modulation(event.datr)}),
         "regionConfigId": application.region,
+        **_relay(event),
+        **_join_server_context(event),
     }
+
+
+def _relay(event: Event) -> dict[str, Any]:
+    if (relay := event.relay) is None:
+        return {}
+    heard = {
+        "frequency": relay.frequency_hz,
+        "dr": relay.dr,
+        "snr": relay.snr_db,
+        "rssi": relay.rssi_dbm,
+        "worChannel": relay.wor_channel,
+    }
+    return {"relayRxInfo": {"devEui": relay.dev_eui, **_without_zeros(heard)}}
+
+
+def _join_server_context(event: Event) -> dict[str, Any]:
+    if (envelope := event.app_s_key) is None:
+        return {}
+    wrapped = base64.b64encode(bytes.fromhex(envelope.aes_key)).decode()
+    return {"joinServerContext": {"appSKey": {"kekLabel": envelope.kek_label, "aesKey": wrapped}}}
 
 
 def _join(event: Event, application: Application) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from lns.api.errors import Refused, invalid
 from lns.clock import system_now
 from lns.downlink.queue import MAX_ATTEMPTS, Item, ItemState, drop_closed
 from lns.network import Network
+from lorawan.counters import MAX_F_CNT
 
 MAX_PAYLOAD = 242
 MAX_QUEUE = 100
@@ -54,6 +55,12 @@ async def _queue_put(network: Network, request: m.QueueWrite) -> m.QueueItem:
             return before
     if device.queue is not None and len(device.queue) >= MAX_QUEUE:
         raise Refused("conflict", f"the queue of {device.dev_eui_text} holds {MAX_QUEUE} items already; delete some")
+    session = device.session or device.pending
+    if session is not None and session.is_end_to_end and request.encrypted_f_cnt is None:
+        raise invalid(
+            "encrypted_f_cnt: only the application has this device's AppSKey; encrypt the data and give its FCntDown",
+            "encrypted_f_cnt",
+        )
     state.last_item_seq += 1
     item = Item(
         str(uuid.uuid4()),
@@ -66,6 +73,7 @@ async def _queue_put(network: Network, request: m.QueueWrite) -> m.QueueItem:
         request.expires_at_us,
         (request.attempts or device.profile.confirmed_attempts) if request.confirmed else 1,
         request.at_most_once,
+        request.encrypted_f_cnt,
     )
     state.batch.operations.append(
         (
@@ -84,6 +92,7 @@ async def _queue_put(network: Network, request: m.QueueWrite) -> m.QueueItem:
                 request.idempotency_key or None,
                 item.attempts,
                 item.at_most_once,
+                item.encrypted_f_cnt,
             ),
         )
     )
@@ -109,6 +118,10 @@ def check(request: m.QueueWrite, wall_us: int) -> None:
                 "at_most_once: a confirmed item is sent again until it is acknowledged; ask for one of the two",
                 "at_most_once",
             )
+        if request.encrypted_f_cnt is not None and not 0 <= request.encrypted_f_cnt <= MAX_F_CNT:
+            raise invalid("encrypted_f_cnt: a 32-bit FCntDown", "encrypted_f_cnt")
+        if request.encrypted_f_cnt is not None and request.confirmed and request.attempts != 1:
+            raise invalid("attempts: encrypted data is good for one frame only; ask for 1", "attempts")
         if request.attempts is not None and not 1 <= request.attempts <= MAX_ATTEMPTS:
             raise invalid(f"attempts: 1 to {MAX_ATTEMPTS}", "attempts")
         if request.attempts is not None and not request.confirmed:

@@ -12,7 +12,7 @@ from lns.mac.desired import after_join
 from lns.network import Network
 from lns.radio import at_boot
 from lorawan.counters import LATE_WINDOW
-from lorawan.crypto import SessionKeys
+from lorawan.crypto import KeyEnvelope, SessionKeys
 
 MAX_COUNTER = 1 << 32
 ALL_SEEN = (1 << LATE_WINDOW + 1) - 1
@@ -52,7 +52,7 @@ async def session_put(network: Network, request: m.SessionWrite) -> m.Ok:
     device = known(network, request.dev_eui)
     state = network.state
     dev_addr = parse.dev_addr(request.dev_addr)
-    app_s_key = parse.key(request.app_s_key, "app_s_key")
+    app_s_key, envelope = _app_s_key(request)
     if device.profile.lorawan_1_1 and not request.nwk_s_key:
         keys = SessionKeys(
             parse.key(request.f_nwk_s_int_key, "f_nwk_s_int_key"),
@@ -60,9 +60,11 @@ async def session_put(network: Network, request: m.SessionWrite) -> m.Ok:
             parse.key(request.nwk_s_enc_key, "nwk_s_enc_key"),
             app_s_key,
             lorawan_1_1=True,
+            app_s_key_envelope=envelope,
         )
     else:
-        keys = SessionKeys.for_1_0(parse.key(request.nwk_s_key, "nwk_s_key"), app_s_key)
+        nwk_s_key = parse.key(request.nwk_s_key, "nwk_s_key")
+        keys = SessionKeys(nwk_s_key, nwk_s_key, nwk_s_key, app_s_key, app_s_key_envelope=envelope)
     for name in ("f_cnt_up", "f_cnt_down", "a_f_cnt_down"):
         if not 0 <= getattr(request, name) <= MAX_COUNTER:
             raise invalid(f"{name}: the next value of a 32-bit counter", name)
@@ -79,6 +81,25 @@ async def session_put(network: Network, request: m.SessionWrite) -> m.Ok:
     device.session, device.pending, device.mac = fresh, None, None
     await network.durable()
     return m.Ok()
+
+
+def _app_s_key(request: m.SessionWrite) -> tuple[bytes, KeyEnvelope | None]:
+    """The AppSKey, or the envelope that stands for it."""
+    told = request.app_s_key_envelope
+    if told is None:
+        return parse.key(request.app_s_key, "app_s_key"), None
+    if request.app_s_key:
+        raise invalid("app_s_key_envelope: give either the key or its envelope", "app_s_key_envelope")
+    try:
+        wrapped = bytes.fromhex(told.aes_key)
+    except ValueError:
+        wrapped = b""
+    if not 24 <= len(wrapped) <= 64 or not 1 <= len(told.kek_label.encode()) <= 64:
+        raise invalid(
+            "app_s_key_envelope: a label of 1 to 64 bytes and a wrapped key of 24 to 64 bytes in hex",
+            "app_s_key_envelope",
+        )
+    return b"", KeyEnvelope(told.kek_label, wrapped)
 
 
 async def session_delete(network: Network, request: m.Key) -> m.Ok:

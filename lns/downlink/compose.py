@@ -57,7 +57,11 @@ def compose(
         state.counters["no_downlink_option"] += 1
         return None
     room = max(option.max_mac_payload for option in usable) - FHDR_BYTES
-    waiting = [item for item in queued if _fits(state, session, item, room - 1, now)]
+    waiting = [
+        item
+        for item in queued
+        if _is_readable(state, session, item, now) and _fits(state, session, item, room - 1, now)
+    ]
     item = waiting[0] if waiting else None
     blocks = _that_fit(answers, min(MAX_F_OPTS, room))
     if item is not None and _size(blocks) + 1 + len(item.data) > room:
@@ -123,14 +127,18 @@ def encode(
     """
     cipher = state.cipher(session)
     application = item is not None
+    if item is not None and item.encrypted_f_cnt is not None:
+        session.skip_to_f_cnt_down(item.encrypted_f_cnt)
     f_cnt = session.next_f_cnt_down(application)
     f_opts, f_port, payload = mac, None, b""
     if item is not None:
-        f_port, payload = item.f_port, cipher.payload(item.f_port, item.data, f_cnt, uplink=False)
+        f_port, payload = item.f_port, item.data
+        if item.encrypted_f_cnt is None:
+            payload = cipher.payload(item.f_port, item.data, f_cnt, uplink=False)
     elif on_mac_port:
         f_opts, f_port, payload = b"", MAC_PORT, cipher.payload(MAC_PORT, mac, f_cnt, uplink=False)
     elif carried is not None:
-        f_port, payload = carried[0], cipher.payload(MAC_PORT, carried[1], f_cnt, uplink=False)
+        f_port, payload = carried[0], cipher.payload(*carried, f_cnt, uplink=False)
     if session.lorawan_1_1 and f_opts:
         f_opts = cipher.f_opts(f_opts, f_cnt, uplink=False, a_f_cnt=application)
     confirmed = item is not None and item.confirmed
@@ -225,6 +233,23 @@ def _is_exhausted(state: NetworkState, session: Session, application: bool, now:
         "FCntDown has reached its end, 2**32 - 1: nothing can be sent until the device joins again",
     )  # fmt: skip
     return True
+
+
+def _is_readable(state: NetworkState, session: Session, item: Item, now: Now) -> bool:
+    """Would the device understand it? An item that the application has encrypted is bound to one counter of one session."""
+    if item.encrypted_f_cnt is None:
+        if not session.is_end_to_end:
+            return True
+        why = "only the application has this session's AppSKey: give the item encrypted, with its FCntDown"
+    elif item.encrypted_f_cnt >= session.peek_f_cnt_down(application=True):
+        return True
+    else:
+        why = f"it is encrypted for FCntDown {item.encrypted_f_cnt}, which is used: encrypt it anew"
+    item.move(ItemState.FAILED, why)
+    state.batch.operations.append(("item_state", item.row()))
+    events.emit_log(state, session.device, now.wall_us, "ERROR", "F_CNT_DOWN", why, {"queue_item_id": item.id})
+    drop_closed(session.device)
+    return False
 
 
 def _fits(state: NetworkState, session: Session, item: Item, limit: int, now: Now) -> bool:

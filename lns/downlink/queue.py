@@ -66,6 +66,7 @@ class Item:
         "created_at_us",
         "data",
         "dev_eui",
+        "encrypted_f_cnt",
         "expires_at_us",
         "f_cnt_down",
         "f_port",
@@ -90,6 +91,7 @@ class Item:
         expires_at_us: int | None,
         attempts: int = 1,
         at_most_once: bool = False,
+        encrypted_f_cnt: int | None = None,
     ) -> None:
         self.id = id
         self.seq = seq
@@ -104,6 +106,8 @@ class Item:
         """How often a confirmed item may be on the air until it is acknowledged, each time under a new counter."""
         self.at_most_once = at_most_once
         """A promise to the sender: once it may have been on the air, it never is again."""
+        self.encrypted_f_cnt = encrypted_f_cnt
+        """``data`` is encrypted by the application, for this FCntDown; None: the server encrypts it."""
         self.attempts_made = 0
         """How often it has, or may have, been on the air."""
         self.not_before_us = 0

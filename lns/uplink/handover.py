@@ -8,6 +8,7 @@ from lns.clock import Now
 from lns.downlink.acknowledge import take_ack
 from lns.downlink.compose import compose
 from lns.downlink.options import Option, data_options
+from lns.downlink.listener import note_uplink
 from lns.downlink.transmit import Transmission
 from lns.gateways.frames import RxFrame
 from lns.mac.context import MacContext
@@ -36,17 +37,28 @@ def hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmission
         state.remember_heard(session, _heard(gathered.copies))
     ack_f_cnt = gathered.f_cnt if confirmed else None
     if gathered.kind is Kind.REPEATED:
+        state.reach.missed(session.device.id)
         return _answer(state, session, gathered, ack_f_cnt, None, now) if _is_in_use(session) else None
 
     cipher = state.cipher(session)
     f_opts, f_port, data = data_payload(phy, f_ctrl)
     relayed = f_port == relay.RELAY_PORT and session.device.profile.relay
     if f_port is not None and data:
-        data = cipher.payload(0 if relayed else f_port, data, gathered.f_cnt, uplink=True)
+        data = cipher.payload(f_port, data, gathered.f_cnt, uplink=True)
     late = gathered.kind is Kind.LATE
     state.handed_over_id = gathered.frame_id
     adr = bool(f_ctrl & F_CTRL_ADR)
-    events.emit_up(state, gathered, session, f_port, data if f_port and not relayed else b"", confirmed, adr, late)
+    events.emit_up(
+        state,
+        gathered,
+        session,
+        f_port,
+        data if f_port and not relayed else b"",
+        confirmed,
+        adr,
+        late,
+        cipher.keys.app_s_key_envelope,
+    )
     if late or not _is_in_use(session):
         return None
     session.gateways = len({rx.gateway.eui for rx in gathered.copies})
@@ -57,8 +69,14 @@ def hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmission
     adr_ack_req = bool(f_ctrl & F_CTRL_ADR_ACK_REQ)
     context = MacContext(state, session, session.device, gathered, adr, adr_ack_req, now, len(data) if f_port else 0)
     mac.handle(_mac_commands(cipher, session, gathered.f_cnt, f_opts, f_port, data), context)
+    note_uplink(state, session.device, gathered.copies)
     if relayed and relay.unwrap(
-        state, session, gathered, data, ack_f_cnt, lambda now: _answer(state, session, gathered, ack_f_cnt, context, now)
+        state,
+        session,
+        gathered,
+        data,
+        ack_f_cnt,
+        lambda now: _answer(state, session, gathered, ack_f_cnt, context, now),
     ):
         return None  # the relay is answered when the frame within has been
     return _answer(state, session, gathered, ack_f_cnt, context, now)
