@@ -157,7 +157,9 @@ class ClassB:
 
     def wants_time(self, now: int) -> bool:
         """Ask DeviceTimeReq with the next uplink? Once, and again after ten minutes without an answer."""
-        if self.lock is not Lock.NO_TIME or (self._asked_us is not None and now - self._asked_us < DEVICE_TIME_AGAIN_US):
+        if self.lock is not Lock.NO_TIME or (
+            self._asked_us is not None and now - self._asked_us < DEVICE_TIME_AGAIN_US
+        ):
             return False
         self._asked_us = now
         return True

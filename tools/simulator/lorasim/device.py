@@ -18,6 +18,7 @@ from lorasim.class_b import ClassB
 from lorasim.crypto import SessionKeys
 from lorasim.joining import Joiner
 from lorasim.mac import Condition, MacState
+from lorasim.manners import Manners
 from lorasim.outbox import Message, Outbox, Sending
 from lorasim.radio import Downlink, Note, Uplink, airtime_us
 from lorasim.receiver import Receiver
@@ -67,6 +68,7 @@ class DeviceConfig:
     """Up to 1.0.3; later versions use NbTrans (TS001-1.0.4 §4.3.1.2)."""
     ack_timeout_s: tuple[float, float] = (1.0, 3.0)
     queue_length: int = 64
+    manners: Manners = field(default_factory=Manners)
     ping_periodicity: int | None = None
     """A device of class B: it opens a ping slot every 2**ping_periodicity s once it has the beacon. None: class A."""
     ppm: float = 0.0
@@ -100,6 +102,8 @@ class Device:
     _join_tries: int = 0
     _rejoin: tuple[int, int] | None = None
     """Type and data rate (15: the current one) of a rejoin that waits."""
+    _insisting: list[commands.Command] = field(default_factory=list)
+    """Requests that ride with every uplink until they are confirmed: ResetInd, DeviceModeInd."""
     _confirmed_up: int = 0
     _adr_ack_cnt: int = 0
     class_b: ClassB | None = None
@@ -123,7 +127,7 @@ class Device:
 
     def _fresh_state(self) -> MacState:
         config = self.config
-        return MacState(self.plan, config.dr, keeps_15=config.counts_nonces)
+        return MacState(self.plan, config.dr, keeps_15=config.counts_nonces, manners=config.manners)
 
     # ------------------------------------------------------------------------------------------------- life
 
@@ -175,6 +179,16 @@ class Device:
         self._rejoin = (rejoin_type, dr)
         if self.phase is Phase.IDLE:
             self._rest(now)
+
+    def reset_radio(self) -> None:
+        """An ABP device of 1.1 has lost its radio parameters: it says so until it is confirmed (1.1 §5.1)."""
+        self.state = self._fresh_state()
+        self.state.lorawan_1_1 = True
+        self._insisting.append(commands.ResetInd(minor=1))
+
+    def change_class(self, device_class: str) -> None:
+        """Tell the network a new class until it is confirmed (1.1 §18.1); the device works in it from then on."""
+        self._insisting.append(commands.DeviceModeInd({"A": 0, "C": 2}[device_class]))
 
     @property
     def joined(self) -> bool:
@@ -239,7 +253,7 @@ class Device:
             state.eirp_dbm(),
         )
         rx1_hz = plan.join_rx1_frequency_hz(channel.frequency_hz) if accept else channel.rx1_hz
-        rx1_dr = plan.rx1_dr(dr, state.rx1_dr_offset)
+        rx1_dr = plan.rx1_dr(dr, state.rx1_dr_offset, state.downlink_dwell)
         self._uplink_end_us = uplink.end_us
         self._deadline_us = self._receiver.open(
             uplink.end_us + delay_us,
@@ -276,12 +290,12 @@ class Device:
         self.phase = phase
 
     def _send_data(self, now: int) -> None:
-        session, limit = self.session, self.plan.max_payload(self.state.dr)
+        session, limit = self.session, self.plan.max_payload(self.state.dr, dwell=self.state.uplink_dwell)
         assert session is not None
         while (message := self.outbox.too_long(limit)) is not None:
             self._note("too_long", length=len(message.data), limit=limit, tag=message.tag)
         self._ask_for_class_b(now)
-        sending = self.outbox.compose(limit, () if session.rekeyed else (commands.RekeyInd(minor=1),))
+        sending = self.outbox.compose(limit, [*([] if session.rekeyed else [commands.RekeyInd(minor=1)]), *self._insisting])
         sending.adr_ack_req = self.config.adr and self._adr_ack_cnt >= self.state.adr_ack_limit
         sending.conf_f_cnt, session.confirmed_down = session.confirmed_down, None
         self._sending = sending
@@ -464,7 +478,10 @@ class Device:
             block = b""  # a group has no MAC layer
         asked = commands.parse_commands(block, uplink=False, lorawan_1_1=session.keys.lorawan_1_1)
         answers = mac.handle(self.state, asked, Condition(self.config.battery, round(snr_db)))
-        self.outbox.add(answers)
+        self.outbox.add(answers, self.state.manners)
+        if answers.reset_confirmed or answers.mode_confirmed:
+            done = commands.ResetInd if answers.reset_confirmed else commands.DeviceModeInd
+            self._insisting = [one for one in self._insisting if not isinstance(one, done)]
         session.rekeyed = session.rekeyed or answers.rekeyed
         self._rejoin = answers.rejoin or self._rejoin
         if self.class_b is not None:

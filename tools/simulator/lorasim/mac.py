@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from lorasim import relay
+from lorasim.manners import Manners
 from lorawan import commands as mac
 from lorawan.commands import Command
 from regional import Plan
@@ -42,6 +44,17 @@ class MacState:
     max_duty_cycle: int = 0
     adr_ack_limit: int = 64
     adr_ack_delay: int = 32
+    uplink_dwell: bool = False
+    downlink_dwell: bool = False
+    max_eirp_dbm: float = 0.0
+    rejoin_time_n: int | None = None
+    rejoin_count_n: int | None = None
+    ping_slot_frequency_hz: int = 0
+    ping_slot_dr: int | None = None
+    beacon_frequency_hz: int = 0
+    device_class: str = "A"
+    manners: Manners = field(default_factory=Manners)
+    relay: relay.RelayState = field(default_factory=relay.RelayState)
 
     def __post_init__(self) -> None:
         self.reset_radio()
@@ -60,6 +73,10 @@ class MacState:
         self.rx2_dr = plan.rx2_dr
         self.rx2_frequency_hz = plan.rx2_frequency_hz
         self.adr_ack_limit, self.adr_ack_delay = plan.adr_ack_limit, plan.adr_ack_delay
+        self.uplink_dwell, self.downlink_dwell = plan.uplink_dwell_at_boot, False
+        self.max_eirp_dbm = plan.max_eirp_dbm
+        self.rejoin_time_n = self.rejoin_count_n = self.ping_slot_dr = None
+        self.ping_slot_frequency_hz = self.beacon_frequency_hz = 0
 
     def apply_cflist(self, cflist: bytes) -> None:
         """Channels of a join-accept. Raises PlanError for garbage."""
@@ -81,7 +98,11 @@ class MacState:
         return [i for i in sorted(self.enabled) if self.channels[i].min_dr <= dr <= self.channels[i].max_dr]
 
     def eirp_dbm(self) -> float:
-        return self.plan.tx_power_dbm(self.tx_power)
+        return min(self.max_eirp_dbm, self.plan.tx_power_dbm(self.tx_power))
+
+    def allows(self, command: Command, part: str, fair: bool) -> bool:
+        """Whether the device agrees to a part of a request: when it is fair, and its manners do not forbid it."""
+        return fair and not self.manners.refuses(type(command).__name__, part)
 
 
 @dataclass(slots=True)
@@ -92,6 +113,8 @@ class Answers:
     sticky: list[Command] = field(default_factory=list)
     """Repeated in every uplink until a class A downlink comes."""
     rekeyed: bool = False
+    reset_confirmed: bool = False
+    mode_confirmed: bool = False
     rejoin: tuple[int, int] | None = None
     """Type and data rate of a forced rejoin."""
     link_check: tuple[int, int] | None = None
@@ -117,10 +140,15 @@ def handle(state: MacState, block: Sequence[Command], condition: Condition) -> A
             end = index
             while end < len(block) and isinstance(block[end], mac.LinkADRReq):
                 end += 1
+            if state.manners.ignores("LinkADRReq"):
+                index = end
+                continue
             _link_adr(state, [c for c in block[index:end] if isinstance(c, mac.LinkADRReq)], answers)
             index = end
             continue
-        handler = HANDLERS.get(type(command))
+        handler = HANDLERS.get(type(command)) or relay.HANDLERS.get(type(command))
+        if state.manners.ignores(type(command).__name__):
+            handler = None
         if handler is None:
             answers.ignored.append(type(command).__name__)
             if isinstance(command, mac.UnknownCommand):
@@ -141,10 +169,11 @@ def _link_adr(state: MacState, block: list[mac.LinkADRReq], answers: Answers) ->
     last = block[-1]
     dr = state.dr if last.dr == 15 and state.keeps_15 else last.dr
     power = state.tx_power if last.tx_power == 15 and state.keeps_15 else last.tx_power
-    mask_ok = bool(enabled)
+    mask_ok = state.allows(last, "channel_mask_ack", bool(enabled))
     on = [state.channels[i] for i in enabled or state.enabled]
-    dr_ok = any(c.min_dr <= dr <= c.max_dr for c in on) and state.plan.max_payload(dr) > 0
-    power_ok = 0 <= power <= state.plan.max_tx_power_index
+    fair = any(c.min_dr <= dr <= c.max_dr for c in on) and state.plan.max_payload(dr) > 0
+    dr_ok = state.allows(last, "data_rate_ack", fair)
+    power_ok = state.allows(last, "power_ack", 0 <= power <= state.plan.max_tx_power_index)
     if mask_ok and dr_ok and power_ok:
         assert enabled is not None
         state.enabled, state.dr, state.tx_power = enabled, dr, power
@@ -160,9 +189,9 @@ def _duty_cycle(state: MacState, command: mac.DutyCycleReq, _: Condition, answer
 
 
 def _rx_param_setup(state: MacState, command: mac.RXParamSetupReq, _: Condition, answers: Answers) -> None:
-    channel_ok = _in_range(state, command.frequency_hz)
-    dr_ok = state.plan.max_payload(command.rx2_dr, downlink=True) > 0
-    offset_ok = command.rx1_dr_offset <= state.plan.max_rx1_dr_offset
+    channel_ok = state.allows(command, "channel_ack", _in_range(state, command.frequency_hz))
+    dr_ok = state.allows(command, "rx2_data_rate_ack", state.plan.max_payload(command.rx2_dr, downlink=True) > 0)
+    offset_ok = state.allows(command, "rx1_dr_offset_ack", command.rx1_dr_offset <= state.plan.max_rx1_dr_offset)
     if channel_ok and dr_ok and offset_ok:
         state.rx2_frequency_hz, state.rx2_dr = command.frequency_hz, command.rx2_dr
         state.rx1_dr_offset = command.rx1_dr_offset
@@ -185,6 +214,8 @@ def _new_channel(state: MacState, command: mac.NewChannelReq, _: Condition, answ
     frequency_ok = free and (off or _in_range(state, command.frequency_hz))
     rates_ok = free and (off or all(state.plan.max_payload(dr) > 0 for dr in (command.min_dr, command.max_dr)))
     rates_ok = rates_ok and (off or command.min_dr <= command.max_dr)
+    frequency_ok = state.allows(command, "channel_frequency_ack", frequency_ok)
+    rates_ok = state.allows(command, "data_rate_range_ack", rates_ok)
     if frequency_ok and rates_ok:
         if off:
             state.channels.pop(index, None)
@@ -201,8 +232,10 @@ def _rx_timing_setup(state: MacState, command: mac.RXTimingSetupReq, _: Conditio
     answers.sticky.append(mac.RXTimingSetupAns())
 
 
-def _tx_param_setup(state: MacState, _: Command, __: Condition, answers: Answers) -> None:
+def _tx_param_setup(state: MacState, command: mac.TxParamSetupReq, __: Condition, answers: Answers) -> None:
     if state.plan.tx_param_setup:  # elsewhere a device does not know the command
+        state.uplink_dwell, state.downlink_dwell = command.uplink_dwell, command.downlink_dwell
+        state.max_eirp_dbm = command.max_eirp_dbm
         answers.sticky.append(mac.TxParamSetupAns())
     else:
         answers.ignored.append("TxParamSetupReq")
@@ -211,8 +244,8 @@ def _tx_param_setup(state: MacState, _: Command, __: Condition, answers: Answers
 def _dl_channel(state: MacState, command: mac.DlChannelReq, _: Condition, answers: Answers) -> None:
     if state.plan.is_fixed:
         return
-    frequency_ok = _in_range(state, command.frequency_hz)
-    exists = command.ch_index in state.channels
+    frequency_ok = state.allows(command, "channel_frequency_ack", _in_range(state, command.frequency_hz))
+    exists = state.allows(command, "uplink_frequency_ack", command.ch_index in state.channels)
     if frequency_ok and exists:
         state.channels[command.ch_index].rx1_hz = command.frequency_hz
     answers.sticky.append(mac.DlChannelAns(channel_frequency_ack=frequency_ok, uplink_frequency_ack=exists))
@@ -223,8 +256,43 @@ def _adr_param_setup(state: MacState, command: mac.ADRParamSetupReq, _: Conditio
     answers.commands.append(mac.ADRParamSetupAns())
 
 
-def _rejoin_param_setup(_: MacState, __: Command, ___: Condition, answers: Answers) -> None:
-    answers.commands.append(mac.RejoinParamSetupAns(time_ok=False))
+def _rejoin_param_setup(state: MacState, command: mac.RejoinParamSetupReq, _: Condition, answers: Answers) -> None:
+    """A device without a clock counts its uplinks only."""
+    time_ok = state.allows(command, "time_ok", state.manners.has_clock)
+    state.rejoin_count_n = command.max_count_n
+    if time_ok:
+        state.rejoin_time_n = command.max_time_n
+    answers.commands.append(mac.RejoinParamSetupAns(time_ok=time_ok))
+
+
+def _ping_slot_channel(state: MacState, command: mac.PingSlotChannelReq, _: Condition, answers: Answers) -> None:
+    fair = command.frequency_hz == 0 or _in_range(state, command.frequency_hz)
+    frequency_ok = state.allows(command, "channel_frequency_ack", fair)
+    dr_ok = state.allows(command, "data_rate_ack", state.plan.max_payload(command.dr, downlink=True) > 0)
+    if frequency_ok and dr_ok:
+        state.ping_slot_frequency_hz, state.ping_slot_dr = command.frequency_hz, command.dr
+    answers.sticky.append(mac.PingSlotChannelAns(channel_frequency_ack=frequency_ok, data_rate_ack=dr_ok))
+
+
+def _beacon_freq(state: MacState, command: mac.BeaconFreqReq, _: Condition, answers: Answers) -> None:
+    fair = command.frequency_hz == 0 or _in_range(state, command.frequency_hz)
+    ok = state.allows(command, "beacon_frequency_ack", fair)
+    if ok:
+        state.beacon_frequency_hz = command.frequency_hz
+    answers.commands.append(mac.BeaconFreqAns(beacon_frequency_ack=ok))
+
+
+def _reset_conf(_: MacState, __: Command, ___: Condition, answers: Answers) -> None:
+    answers.reset_confirmed = True
+
+
+def _device_mode_conf(state: MacState, command: mac.DeviceModeConf, _: Condition, answers: Answers) -> None:
+    state.device_class = command.device_class or state.device_class
+    answers.mode_confirmed = True
+
+
+def _nothing(_: MacState, __: Command, ___: Condition, ____: Answers) -> None:
+    """A confirmation that changes nothing."""
 
 
 def _force_rejoin(_: MacState, command: mac.ForceRejoinReq, __: Condition, answers: Answers) -> None:
@@ -260,6 +328,12 @@ HANDLERS: dict[type[Command], Callable[..., None]] = {
     mac.RejoinParamSetupReq: _rejoin_param_setup,
     mac.ForceRejoinReq: _force_rejoin,
     mac.RekeyConf: _rekey_conf,
+    mac.ResetConf: _reset_conf,
+    mac.DeviceModeConf: _device_mode_conf,
+    mac.PingSlotChannelReq: _ping_slot_channel,
+    mac.BeaconFreqReq: _beacon_freq,
+    mac.PingSlotInfoAns: _nothing,
+    mac.BeaconTimingAns: _nothing,
     mac.LinkCheckAns: _link_check,
     mac.DeviceTimeAns: _device_time,
 }

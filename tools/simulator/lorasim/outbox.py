@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lorasim.mac import Answers
+from lorasim.manners import Manners
 from lorawan.commands import Command
 from lorawan.frames import MAX_F_OPTS
 
@@ -52,24 +53,43 @@ class Outbox:
     """Requests that ride with the next uplink: LinkCheckReq, DeviceTimeReq."""
     _answers: list[Command] = field(default_factory=list)
     _sticky: list[Command] = field(default_factory=list)
+    _late: list[tuple[int, list[Command], list[Command]]] = field(default_factory=list)
 
-    def add(self, answers: Answers) -> None:
-        """Answers to a downlink's commands."""
-        self._answers += answers.commands
-        self._sticky += answers.sticky
+    def add(self, answers: Answers, manners: Manners) -> None:
+        """Answers to a downlink's commands, as far as and when the device's manners let it send them."""
+        plain = [one for one in answers.commands if manners.answers(type(one).__name__)]
+        sticky = [one for one in answers.sticky if manners.answers(type(one).__name__)]
+        if not manners.sticky:
+            plain, sticky = plain + sticky, []
+        if manners.late:
+            self._late.append((manners.late, plain, sticky))
+        else:
+            self._answers += plain
+            self._sticky += sticky
+
+    def _ripen(self) -> None:
+        """Answers that are late come one uplink nearer."""
+        waiting, self._late = self._late, []
+        for uplinks, plain, sticky in waiting:
+            if uplinks:
+                self._late.append((uplinks - 1, plain, sticky))
+            else:
+                self._answers += plain
+                self._sticky += sticky
 
     def heard_downlink(self) -> None:
         """A class A downlink came: repeated answers have arrived (TS001-1.0.4 §5)."""
         self._sticky = []
 
     def forget_mac(self) -> None:
-        self._answers, self._sticky = [], []
+        self._answers, self._sticky, self._late = [], [], []
 
     def compose(self, limit: int, first: Sequence[Command]) -> Sending:
         """The next uplink: MAC commands, as many as fit, and a payload if it fits beside them.
 
         ``limit``: the longest FRMPayload with empty FOpts; ``first``: commands before all others.
         """
+        self._ripen()
         waiting = [command.encode() for command in (*first, *self._sticky, *self._answers, *self.wishes)]
         self._answers, self.wishes = [], []
         length = sum(map(len, waiting))
