@@ -197,6 +197,8 @@ class NetworkSettings(_Section):
     deduplication_window_ms: int = Field(default=200, ge=10, le=2000)
     rx1_delay_s: int = Field(default=1, ge=1, le=15)
     """RECEIVE_DELAY1 given in the join-accept; profiles may ask for more."""
+    class_b_c_resp_timeout_s: int = Field(default=8, ge=1, le=3600)
+    """How long a device of class B or C has for the ACK of a confirmed downlink (CLASS_B_RESP_TIMEOUT, CLASS_C_RESP_TIMEOUT)."""
     frame_log_days: int = Field(default=30, ge=1)
     adr: Literal["default", "recommended", "off"] = "default"
     gateways: GatewaysSettings = GatewaysSettings()

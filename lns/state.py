@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, OrderedDict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ from lns.gateways.basicstation.credentials import Tokens
 from lns.gateways.basicstation.firmware import Firmware
 from lns.gateways.frames import RxFrame
 from lns.gateways.gateway import GatewayRegistry
+from lns.gateways.sources import Bucket
 from lns.keys import KeyRing
 from lns.session import CipherCache, RadioParameters, Session, SessionTable
 from lns.settings import NetworkSettings
@@ -77,6 +78,10 @@ class NetworkState:
         self.last_session_id = 0
         self.last_device_id = 0
         self.last_item_seq = 0
+        self.silence = ""
+        """Why the last composition of a downlink gave none."""
+        self.refused: Bucket | None = None
+        """What of refused frames still goes into the log; made with the first one."""
         self.handed_over_id = 0
         """Frames up to this one have become events."""
         self._radio: dict[RadioParameters, RadioParameters] = {}
@@ -123,9 +128,14 @@ class NetworkState:
         if len(self.answered_joins) > JOINS_LIMIT:
             self.answered_joins.popitem(last=False)
 
-    def emit(self, event: Event, device: Device) -> None:
-        """Hand an event over: it is durable with this batch. ``event.id`` must be :meth:`next_event_id`."""
-        self.batch.events.append((event.id, event.frame_id, device.id, pack(event)))
+    def emit(self, event: Event, device: Device) -> list[Any]:
+        """Hand an event over: it is durable with this batch. ``event.id`` must be :meth:`next_event_id`.
+
+        Returns its row, whose last column (the way of an uplink) may still be filled while the batch is not sealed.
+        """
+        row = [event.id, event.frame_id, device.id, pack(event), b""]
+        self.batch.events.append(row)
+        return row
 
     def next_event_id(self) -> int:
         self.last_event_id += 1

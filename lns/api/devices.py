@@ -209,6 +209,7 @@ async def device_delete(network: Network, request: m.Key) -> m.Ok:
     del state.devices[device.dev_eui]
     del state.devices_by_id[device.id]
     state.batch.operations.append(("device_queue_delete", (device.dev_eui.to_bytes(8, "big"),)))
+    state.batch.operations.append(("listener_delete", (device.id,)))
     state.batch.operations.append(("device_delete", (device.id,)))
     await network.durable()
     await network.key_store.delete_keys(device.dev_eui)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from lns.downlink.listener import class_of
+from lns.downlink.listener import class_of, gateways_to
 from lns.downlink.offer import Offer
-from lns.downlink.options import JIT_MARGIN_US, MAX_GATEWAYS, SLACK_US, WINDOW_GAP_US, Option, airtime_us
+from lns.downlink.options import MAX_GATEWAYS, WINDOW_GAP_US, Option, airtime_us
 from lns.downlink.queue import ItemState
 from lns.gateways.frames import AtGpsTime
 from lns.gateways.gps import best_clock
@@ -100,21 +100,13 @@ def slot_options(
 
 def speakers(state: NetworkState, session: Session, now: Now) -> list[Gateway]:
     """Gateways that reach the device and have GPS time, the best first."""
-    listener = session.device.listener
-    if listener is None:
-        return []
-    reached = sorted(listener.gateways.items(), key=lambda one: (-one[1].missed, *one[1].signal), reverse=True)
-    found = []
-    for eui, _ in reached:
-        gateway = state.gateways.get(eui)
-        if gateway is not None and gateway.front is not None and gateway.gps.is_locked(now.mono_us):
-            found.append(gateway)
-    return found[:MAX_GATEWAYS]
+    reached = gateways_to(state, session.device)
+    return [gateway for gateway in reached if gateway.gps.is_locked(now.mono_us)][:MAX_GATEWAYS]
 
 
 def lead_us(gateway: Gateway) -> int:
     """How long before a slot a frame for this gateway must be decided at the latest."""
-    return gateway.expected_rtt_us + JIT_MARGIN_US + SLACK_US + COMMIT_US
+    return gateway.lead_us + COMMIT_US
 
 
 def periodicity_of(session: Session) -> int | None:

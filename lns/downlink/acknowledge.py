@@ -30,8 +30,7 @@ def take_ack(state: NetworkState, session: Session, acknowledged: bool, heard_us
         state.counters["early_acks"] += acknowledged
     elif acknowledged:
         item.move(ItemState.ACKED, "the device acknowledged it")
-        if session.device.listener is not None:
-            session.device.listener.answered()
+        state.reach.heard(session.device.id)
         _keep(state, session, item, now)
     else:
         missed(state, session, item, "the device's next uplink came without an ACK", now)
@@ -40,8 +39,7 @@ def take_ack(state: NetworkState, session: Session, acknowledged: bool, heard_us
 def missed(state: NetworkState, session: Session, item: Item, why: str, now: Now) -> None:
     """The ACK of a sent item did not come."""
     item.not_acknowledged(why, now.wall_us)
-    if session.device.listener is not None:
-        session.device.listener.missed()
+    state.reach.missed(session.device.id)
     _keep(state, session, item, now)
 
 

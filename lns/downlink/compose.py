@@ -55,6 +55,7 @@ def compose(
     usable = in_order(state, session, options())
     if not usable:
         state.counters["no_downlink_option"] += 1
+        state.silence = "no window: no gateway can send in time"
         return None
     room = max(option.max_mac_payload for option in usable) - FHDR_BYTES
     waiting = [
@@ -75,8 +76,10 @@ def compose(
         on_mac_port = len(more) > len(blocks)
         blocks = more if on_mac_port else blocks
     if item is None and not blocks and ack_f_cnt is None and not must_answer:
+        state.silence = "what waits does not fit into a frame at this data rate"
         return None
     if _is_exhausted(state, session, item is not None, now):
+        state.silence = "FCntDown has reached its end"
         return None
     mac = encode_commands([command for block in blocks for command in block])
     size = FHDR_BYTES + len(mac) + (1 + len(item.data) if item is not None else on_mac_port)

@@ -159,7 +159,11 @@ def _in_order(copies: list[RxFrame]) -> list[RxFrame]:
     def order(rx: RxFrame) -> tuple[bool, float, int]:
         snr_db = events.signal(rx)[0]
         is_near = best_db - snr_db <= EQUAL_DB
-        return rx.gateway.is_mute, -best_db if is_near else -snr_db, rx.gateway.schedule.promised(now_us) if is_near else 0
+        return (
+            rx.gateway.is_mute,
+            -best_db if is_near else -snr_db,
+            rx.gateway.schedule.promised(now_us) if is_near else 0,
+        )
 
     return sorted(copies, key=order)
 

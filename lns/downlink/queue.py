@@ -52,7 +52,7 @@ LONGEST_BACK_OFF_US = 3_600_000_000
 
 def back_off_us(attempts: int) -> int:
     """How long after its last transmission an item waits for the next one: 10 s, 40 s, 160 s … an hour at most."""
-    return min(FIRST_BACK_OFF_US * BACK_OFF_FACTOR ** (attempts - 1), LONGEST_BACK_OFF_US)
+    return int(min(FIRST_BACK_OFF_US * BACK_OFF_FACTOR ** (attempts - 1), LONGEST_BACK_OFF_US))
 
 
 class Item:

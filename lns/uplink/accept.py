@@ -133,6 +133,8 @@ def _take(
         session.dr = dr
     port_at = 8 + (f_ctrl & 0x0F)
     device = session.device
+    if device.listener is not None:
+        device.listener.spoke(rx.heard_us)
     state.batch.frames.append(
         (
             frame_id,
@@ -159,6 +161,7 @@ def _take(
     gathered.session = session
     gathered.f_cnt = f_cnt
     gathered.frame_id = frame_id
+    gathered.batch = state.batch
 
 
 def _again(
@@ -179,6 +182,8 @@ def _again(
         state.counters["late_copies"] += 1
         return
     state.counters["repeated"] += 1
+    if session.device.listener is not None:
+        session.device.listener.spoke(rx.heard_us)
     gathered: Gathered = gatherer.open(Kind.REPEATED, rx, dr, now)
     gathered.session = session
     gathered.f_cnt = f_cnt

@@ -7,14 +7,14 @@ from lns.class_b import lock
 from lns.clock import Now
 from lns.downlink.acknowledge import take_ack
 from lns.downlink.compose import compose
-from lns.downlink.options import Option, data_options
 from lns.downlink.listener import note_uplink
+from lns.downlink.options import Option, data_options
 from lns.downlink.transmit import Transmission
 from lns.gateways.frames import RxFrame
 from lns.mac.context import MacContext
 from lns.session import Session
 from lns.state import Heard, NetworkState
-from lns.uplink import relay
+from lns.uplink import relay, way
 from lns.uplink.accept import CONFIRMED_UP
 from lns.uplink.gather import Gathered, Kind
 from lns.uplink.reception import time_of
@@ -28,6 +28,15 @@ F_CTRL_ACK = 0x20
 
 def hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmission | None:
     """Make the event of a gathered data frame. Returns the downlink that answers it, to be started when durable."""
+    state.silence = way.NOTHING_TO_SAY
+    transmission = _hand_over(state, gathered, now)
+    if gathered.event is not None:
+        reply = (0, state.silence) if transmission is None else (transmission.frame_id, "")
+        gathered.event[-1] = way.to_bytes(gathered, *reply, now)
+    return transmission
+
+
+def _hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmission | None:
     session = gathered.session
     assert session is not None
     phy = gathered.phy
@@ -60,6 +69,7 @@ def hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmission
         cipher.keys.app_s_key_envelope,
     )
     if late or not _is_in_use(session):
+        state.silence = "late: data only" if late else "the device has a newer session"
         return None
     session.gateways = len({rx.gateway.eui for rx in gathered.copies})
     best = max(gathered.copies, key=events.signal)
@@ -78,6 +88,7 @@ def hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmission
         ack_f_cnt,
         lambda now: _answer(state, session, gathered, ack_f_cnt, context, now),
     ):
+        state.silence = "a relay: answered after the frame within"
         return None  # the relay is answered when the frame within has been
     return _answer(state, session, gathered, ack_f_cnt, context, now)
 
@@ -108,13 +119,13 @@ def _answer(
     context: MacContext | None,
     now: Now,
 ) -> Transmission | None:
-    way = relay.via(gathered.copies)
-    if context is not None and (way is not None or any(rx.is_answerable for rx in gathered.copies)):
+    path = relay.via(gathered.copies)
+    if context is not None and (path is not None or any(rx.is_answerable for rx in gathered.copies)):
         mac.ask(context)  # otherwise no downlink is possible, and what is not sent must not wait for an answer
 
     def options() -> list[Option]:
-        if way:
-            return relay.options(state, way)
+        if path:
+            return relay.options(state, path)
         found = data_options(state, gathered.copies, gathered.dr, session.radio, mac.or_else(state, session))
         return [one for one in found if one.window == "RX1"] if context is not None and context.only_rx1 else found
 

@@ -114,7 +114,7 @@ def test_profiles(lab: Lab) -> None:
         ("name", "a b"),
         ("mac_version", "2.0"),
         ("region", "EU868"),
-        ("device_class", "B"),
+        ("device_class", "D"),
         ("adr", "magic"),
         ("adr_margin_db", float("nan")),
         ("rx1_delay_s", 0),

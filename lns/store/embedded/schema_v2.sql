@@ -45,3 +45,6 @@ CREATE TABLE firmware (
 ) WITHOUT ROWID;
 
 -- -------------------------------------------------------------------------------------------------- frame log
+
+ALTER TABLE event ADD COLUMN way BLOB NOT NULL DEFAULT x'';  -- of an uplink: lns.uplink.way
+DROP INDEX frame_by_device;  -- old frames are packed in files of their own, and the few here are read as a whole

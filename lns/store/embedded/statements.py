@@ -113,8 +113,7 @@ OPERATIONS: dict[str, str] = {
     " ON CONFLICT (name) DO UPDATE SET body = excluded.body, created_at_us = excluded.created_at_us",
     "firmware_delete": "DELETE FROM firmware WHERE name = ?",
     "audit": "INSERT INTO audit (time_us, who, what) VALUES (?, ?, ?)",
-    "prune_frames": "DELETE FROM frame WHERE id IN"
-    " (SELECT id FROM frame WHERE id <= ? AND time_us < ? ORDER BY id LIMIT ?)",
-    "prune_events": "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE id <= ? AND id < ? ORDER BY id LIMIT ?)",
+    "frames_packed": "DELETE FROM frame WHERE id <= ?",
+    "events_packed": "DELETE FROM event WHERE id <= ?",
     "prune_sessions": "DELETE FROM session WHERE ended = 1 AND last_frame_id <= ?",
 }
