@@ -57,11 +57,19 @@ async def running(
             mqtt = MqttGateways(network, settings.gateways.mqtt)
             mqtt.start()
             stack.push_async_callback(mqtt.stop)
+        stations = None
+        if settings.gateways.basicstation.listen:
+            from lns.gateways.basicstation.server import StationServer
+
+            stations = StationServer(network, settings.gateways.basicstation)
+            await stations.start()
+            stack.push_async_callback(stations.stop)
         network.spawn(_housekeeping(network))
         log.info(
             "network server is ready",
             udp=f"{udp.address[0]}:{udp.address[1]}" if udp is not None else "off",
             mqtt=mqtt.address if mqtt is not None else "off",
+            basicstation=f"{stations.address[0]}:{stations.address[1]}" if stations is not None else "off",
             region=settings.region,
             devices=len(network.state.devices),
             sessions=len(network.state.sessions),

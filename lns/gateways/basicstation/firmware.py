@@ -1,8 +1,8 @@
 """Updates for stations: which one a station gets.
 
 A station runs what it is given as an executable once its signature holds, so the operator puts the files into the data
-folder; nothing comes here over HTTP. Which stations get a file is written beside it: their model, and single EUIs. A station that
-already has the package that the file brings gets nothing.
+folder; nothing comes here over HTTP. Which stations get a file is written beside it: their model, and single EUIs. A
+station that already has the package that the file brings gets nothing.
 """
 
 from __future__ import annotations

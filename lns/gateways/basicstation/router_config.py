@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from lorawan.errors import StateError
 from regional import Channel, Modulation, Plan
 from regional.types import DataRate
 
@@ -31,7 +32,7 @@ FSK_BPS = 50_000
 _NARROW_HZ = 125_000
 
 
-class UnfitPlan(ValueError):
+class UnfitPlan(StateError):
     """A plan that no concentrator of this kind can listen to. Says what to choose instead."""
 
 
