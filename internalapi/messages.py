@@ -147,6 +147,8 @@ class GatewayWrite(Struct):
     altitude_m: float | None = None
     antenna_gain_dbi: float = 0.0
     tags: dict[str, str] = {}
+    private_to: str = ""
+    """Serves only devices whose tag ``organisation`` says this; empty: all."""
     class_b: str = "off"
     """Who makes its beacons: ``off`` nobody, ``gateway`` its own forwarder, ``server`` we do (Semtech UDP with GPS)."""
 

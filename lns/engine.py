@@ -118,6 +118,9 @@ class Engine:
         """A gateway heard a frame."""
         gathered = self._gatherer.get(rx.phy)
         if gathered is not None:
+            if rx.gateway.private_to and not self._serves(rx, gathered):
+                self.counters["private_gateway"] += 1
+                return
             gathered.copies.append(rx)
             self.counters["copies"] += 1
             return
@@ -159,6 +162,12 @@ class Engine:
         if way is not None:
             transmission = relay.answer(self.state, way, transmission, now)
         self._start_when_durable(transmission)
+
+    def _serves(self, rx: RxFrame, gathered: Gathered) -> bool:
+        """May this gateway's copy join the others? One that is for other devices only has not heard it."""
+        session = gathered.session
+        device = session.device if session is not None else join.device_of(self.state, rx.phy)
+        return device is not None and rx.gateway.serves(device.tags)
 
     def _take_relayed(self, now: Now) -> None:
         """Take the frames that were found inside relays' frames; a relay whose frame held nothing new is answered at once."""

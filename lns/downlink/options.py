@@ -14,6 +14,8 @@ from lorawan.airtime import fsk_airtime_us, lora_airtime_us
 from regional import Modulation, Plan, PlanError
 
 MAX_GATEWAYS = 4
+WINDOWS = {"both": slice(0, 2), "rx1": slice(0, 1), "rx2": slice(1, 2)}
+"""Receive windows that data downlinks may use, by the setting ``rx_window``."""
 EQUAL_DB = 3.0
 """Gateways whose signals differ by no more are equally good: fading alone makes such differences."""
 WINDOW_GAP_US = 1_000_000
@@ -114,10 +116,11 @@ def _data_options(state: NetworkState, copies: list[RxFrame], dr: int, radio: Ra
 
     def windows(rx: RxFrame) -> list[tuple[str, int, int, int]]:
         rx1_hz = rx1_frequency_hz(plan, radio, rx.frequency_hz)
-        return [
+        both = [
             ("RX1", rx1_us, rx1_hz, plan.rx1_dr(dr, radio.rx1_dr_offset, radio.downlink_dwell)),
             ("RX2", rx1_us + WINDOW_GAP_US, radio.rx2_frequency_hz, radio.rx2_dr),
         ]
+        return both[WINDOWS[state.settings.rx_window]]
 
     return _options(state, copies, windows, radio.downlink_dwell)
 

@@ -79,6 +79,7 @@ class Gateway:
         "name",
         "outages",
         "pending",
+        "private_to",
         "protocol_version",
         "pull_address",
         "refused_power_dbm",
@@ -107,6 +108,8 @@ class Gateway:
         """For people and for coverage. Downlink power is EIRP everywhere in the server: the forwarder takes its antenna's gain
         off (``antenna_gain`` of its own configuration), and doing it here as well would take it off twice."""
         self.tags: dict[str, str] = {}
+        self.private_to = ""
+        """It serves only devices whose tag ``organisation`` says this; empty: all."""
         self.created_at_us = 0
         self.front: Front | None = None
         """The protocol that has a path to this gateway now; None: no downlink can reach it."""
@@ -194,6 +197,10 @@ class Gateway:
             self.gps_position = Position(latitude, longitude, altitude_m)
 
     # ------------------------------------------------------------------------------------- what the server sees
+
+    def serves(self, tags: dict[str, str] | None) -> bool:
+        """Is a device with these tags among those that this gateway is for?"""
+        return not self.private_to or (tags is not None and tags.get("organisation") == self.private_to)
 
     def seen(self, now: Now) -> None:
         if not self.is_online(now) and self.dark_since_us is not None:

@@ -55,6 +55,9 @@ def accept(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) -> No
         if session.device.disabled:
             refusal = "disabled"
             continue
+        if rx.gateway.private_to and not rx.gateway.serves(session.device.tags):
+            refusal = "private_gateway"
+            continue
         next_expected = session.f_cnt_up
         f_cnt = full_f_cnt(f_cnt16, next_expected)
         if f_cnt >= next_expected:

@@ -62,6 +62,9 @@ def accept_join(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) 
     if device is None or dr is None:
         state.counters["join_unknown_device" if device is None else "unknown_data_rate"] += 1
         return
+    if not rx.gateway.serves(device.tags):
+        state.counters["private_gateway"] += 1
+        return
     if device.disabled or device.activation != "OTAA":
         state.counters["join_refused"] += 1
         return
@@ -76,6 +79,11 @@ def _read(phy: bytes) -> Request:
     if not isinstance(frame, Request):
         raise FrameError(f"a {type(frame).__name__} is no join- or rejoin-request", 0)
     return frame
+
+
+def device_of(state: NetworkState, phy: bytes) -> Device | None:
+    """Whose join- or rejoin-request this is. Raises FrameError when it is none."""
+    return state.devices.get(_read(phy).dev_eui)
 
 
 def ask(state: NetworkState, gathered: Gathered) -> JoinAsked | None:
