@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lns.device import Device
     from lns.downlink.queue import Item
     from lns.gateways.frames import RxFrame
+    from lns.gateways.gateway import Gateway
     from lns.session import Session
     from lns.state import NetworkState
     from lns.uplink.gather import Gathered
@@ -73,7 +74,7 @@ def emit_up(
     copies = best_copies(gathered.copies)
     heard = receptions(copies)
     datr = copies[0].datr
-    state.emit(
+    gathered.event = state.emit(
         Event(
             state.next_event_id(),
             "up",
@@ -166,3 +167,27 @@ def emit_log(
 ) -> None:
     """Something about a device that its owner should know: ``code`` is one of ChirpStack's log codes."""
     _emit(state, device, "log", time_us, level=level, code=code, text=text, context=context or {})
+
+
+def emit_gateway(
+    state: NetworkState,
+    gateway: Gateway,
+    time_us: int,
+    level: str,
+    code: str,
+    text: str,
+    context: dict[str, str] | None = None,
+) -> None:
+    """Something about a gateway that its operator should know: ``GATEWAY_OFFLINE``, ``GATEWAY_ONLINE``, ``GATEWAY_SOURCE``."""
+    event = Event(
+        state.next_event_id(),
+        "gateway",
+        time_us,
+        "",
+        gateway_eui=gateway.eui_text,
+        level=level,
+        code=code,
+        text=text,
+        context=context or {},
+    )
+    state.emit(event, None)

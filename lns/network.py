@@ -122,6 +122,7 @@ class Network:
             task.cancel()
         if self._timer_handle is not None:
             self._timer_handle.cancel()
+        self.guarded(self.engine.keeper.record, system_now())
         if not self.failed.done():
             try:
                 await self.durable()
@@ -183,11 +184,12 @@ class Network:
         self._carry_out(batch)
 
     def _carry_out(self, batch: Batch) -> None:
+        now = system_now()
+        batch.durable_us = now.mono_us
         send = self.send
         for datagram, address in batch.acks:
             send(datagram, address)
         if batch.after:
-            now = system_now()
             for effect in batch.after:
                 self.guarded(effect, now)
         if batch.events:

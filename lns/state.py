@@ -128,12 +128,12 @@ class NetworkState:
         if len(self.answered_joins) > JOINS_LIMIT:
             self.answered_joins.popitem(last=False)
 
-    def emit(self, event: Event, device: Device) -> list[Any]:
+    def emit(self, event: Event, device: Device | None) -> list[Any]:
         """Hand an event over: it is durable with this batch. ``event.id`` must be :meth:`next_event_id`.
 
         Returns its row, whose last column (the way of an uplink) may still be filled while the batch is not sealed.
         """
-        row = [event.id, event.frame_id, device.id, pack(event), b""]
+        row = [event.id, event.frame_id, device.id if device is not None else 0, pack(event), b""]
         self.batch.events.append(row)
         return row
 

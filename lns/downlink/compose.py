@@ -13,6 +13,7 @@ from lns import events
 from lns.clock import Now
 from lns.downlink.options import Option
 from lns.downlink.queue import Item, ItemState, drop_closed, sendable, take_expired
+from lns.downlink.ranking import ranked
 from lns.downlink.transmit import Transmission
 from lns.gateways.ledger import Priority
 from lns.session import Session
@@ -86,11 +87,16 @@ def compose(
     usable = [option for option in usable if option.max_mac_payload >= size]
     pending = any(one is not item for one in waiting)
     phy, f_cnt = encode(state, session, item, mac, ack_f_cnt, pending, on_mac_port)
+    priority = Priority.ANSWER
+    if ack_f_cnt is None and not must_answer:
+        priority = Priority.MAC if blocks else Priority.APPLICATION
+    usable, why = ranked(state, device.id, usable, len(phy), session.tx_power, priority, now)
     transmission = Transmission(device, state.next_frame_id(), phy, usable, item, now)
     transmission.session = session
     transmission.blocks = blocks
-    if ack_f_cnt is None and not must_answer:
-        transmission.priority = Priority.MAC if blocks else Priority.APPLICATION
+    transmission.priority = priority
+    if why:
+        transmission.mark(f"put behind: {why}", now)
     transmission.after_us = state.speaking.get(device.id)
     if item is not None:
         item.f_cnt_down, item.session_id = f_cnt, session.id

@@ -33,22 +33,24 @@ FRAME_COLUMNS = (
     "reply_to",
     "outcome",
 )
-EVENT_COLUMNS = ("id", "frame_id", "device_id", "body")
+EVENT_COLUMNS = ("id", "frame_id", "device_id", "body", "way")
 
 
 class Batch:
     """Filled by the engine, sealed by the runtime, committed by the store."""
 
-    __slots__ = ("acks", "after", "events", "frames", "marks", "operations", "sessions")
+    __slots__ = ("acks", "after", "durable_us", "events", "frames", "marks", "operations", "sessions")
 
     def __init__(self) -> None:
         self.frames: list[tuple[Any, ...]] = []
-        self.events: list[tuple[Any, ...]] = []
+        self.events: list[list[Any]] = []
         self.sessions: dict[int, Session] = {}
         """Sessions whose row changes; their state is read when the batch is sealed."""
         self.operations: list[tuple[str, tuple[Any, ...]]] = []
         self.marks: tuple[int, int, int, int] | None = None
         """(last frame id, last event id, last session id, last frame handed over) as of the seal."""
+        self.durable_us: int | None = None
+        """When it was on the disk, monotonic; None until then."""
         self.acks: list[tuple[bytes, Address]] = []
         """Answers to gateways that promise durability."""
         self.after: list[Callable[[Now], Any]] = []

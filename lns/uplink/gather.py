@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lns.clock import Now
 from lns.gateways.frames import RxFrame
 
 if TYPE_CHECKING:
     from lns.session import Session
+    from lns.store.batch import Batch
 
 
 class Kind(Enum):
@@ -28,7 +29,19 @@ class Kind(Enum):
 class Gathered:
     """A frame and all its receptions so far. ``heard_us`` of each copy is when the gateway really heard it."""
 
-    __slots__ = ("copies", "deadline_us", "dr", "f_cnt", "frame_id", "kind", "phy", "session", "wall_us")
+    __slots__ = (
+        "batch",
+        "copies",
+        "deadline_us",
+        "dr",
+        "event",
+        "f_cnt",
+        "frame_id",
+        "kind",
+        "phy",
+        "session",
+        "wall_us",
+    )
 
     def __init__(self, kind: Kind, rx: RxFrame, dr: int, deadline_us: int) -> None:
         self.kind = kind
@@ -40,6 +53,10 @@ class Gathered:
         self.session: Session | None = None
         self.f_cnt = 0
         self.frame_id = 0
+        self.batch: Batch | None = None
+        """The batch that made it durable."""
+        self.event: list[Any] | None = None
+        """Row of the event that it became."""
 
 
 class Gatherer:

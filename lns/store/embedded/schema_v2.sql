@@ -27,6 +27,29 @@ CREATE TABLE airtime (
     ways     BLOB NOT NULL      -- MessagePack [[gateway, frequency_hz, start_us after the row's moment, airtime_us], ...]:
 );                              -- what may have been sent or, once it is known, what was
 
+CREATE TABLE gateway_hour (
+    eui          BLOB NOT NULL,
+    hour         INTEGER NOT NULL,  -- since 1970 UTC
+    uplinks      INTEGER NOT NULL,
+    bad_crc      INTEGER NOT NULL,
+    online_s     INTEGER NOT NULL,
+    rtts         INTEGER NOT NULL,  -- round trips measured, their sum, least and most
+    rtt_sum_us   INTEGER NOT NULL,
+    rtt_least_us INTEGER,
+    rtt_most_us  INTEGER,
+    ackrs        INTEGER NOT NULL,  -- times that the gateway told its ackr, and their sum, tenths of a percent
+    ackr_sum     INTEGER NOT NULL,
+    PRIMARY KEY (eui, hour)
+) WITHOUT ROWID;
+
+CREATE TABLE gateway_part (
+    eui   BLOB NOT NULL,
+    hour  INTEGER NOT NULL,
+    part  TEXT NOT NULL,     -- an outcome of downlinks (value: how many), or the lower edge of a sub-band, Hz (airtime, us)
+    value INTEGER NOT NULL,
+    PRIMARY KEY (eui, hour, part)
+) WITHOUT ROWID;
+
 -- ------------------------------------------------------------------------------------- Basics Station, CUPS, MQTT
 
 CREATE TABLE station_token (

@@ -104,6 +104,18 @@ OPERATIONS: dict[str, str] = {
     "airtime_put": "INSERT INTO airtime (frame_id, wall_us, mono_us, ways) VALUES (?, ?, ?, ?)"
     " ON CONFLICT (frame_id) DO UPDATE SET wall_us = excluded.wall_us, mono_us = excluded.mono_us, ways = excluded.ways",
     "airtime_drop": "DELETE FROM airtime WHERE frame_id = ?",
+    "gateway_hour_add": "INSERT INTO gateway_hour (eui, hour, uplinks, bad_crc, online_s, rtts, rtt_sum_us, ackrs, ackr_sum,"
+    " rtt_least_us, rtt_most_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (eui, hour) DO UPDATE SET"
+    " uplinks = uplinks + excluded.uplinks, bad_crc = bad_crc + excluded.bad_crc,"
+    " online_s = online_s + excluded.online_s, rtts = rtts + excluded.rtts,"
+    " rtt_sum_us = rtt_sum_us + excluded.rtt_sum_us, ackrs = ackrs + excluded.ackrs,"
+    " ackr_sum = ackr_sum + excluded.ackr_sum,"
+    " rtt_least_us = min(coalesce(rtt_least_us, excluded.rtt_least_us), coalesce(excluded.rtt_least_us, rtt_least_us)),"
+    " rtt_most_us = max(coalesce(rtt_most_us, excluded.rtt_most_us), coalesce(excluded.rtt_most_us, rtt_most_us))",
+    "gateway_part_add": "INSERT INTO gateway_part (eui, hour, part, value) VALUES (?, ?, ?, ?)"
+    " ON CONFLICT (eui, hour, part) DO UPDATE SET value = value + excluded.value",
+    "gateway_hours_prune": "DELETE FROM gateway_hour WHERE hour < ?",
+    "gateway_parts_prune": "DELETE FROM gateway_part WHERE hour < ?",
     "profile_put": "INSERT INTO profile (name, body) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET body = excluded.body",
     "profile_delete": "DELETE FROM profile WHERE name = ?",
     "station_token_add": "INSERT INTO station_token (hash, eui, purpose, sealed, created_at_us) VALUES (?, ?, ?, ?, ?)",
