@@ -49,13 +49,14 @@ class Node:
         conf_f_cnt: int = 0,
         tx_dr: int = 3,
         tx_ch: int = 0,
+        class_b: bool = False,
     ) -> bytes:
         """The PHYPayload of the next uplink (or of ``f_cnt``). ``tx_dr`` and ``tx_ch`` enter the MIC of 1.1."""
         if f_cnt is None:
             f_cnt, self.f_cnt = self.f_cnt, self.f_cnt + 1
         if f_opts and self.keys.lorawan_1_1:
             f_opts = crypto.crypt_f_opts(self.keys.nwk_s_enc_key, True, self.dev_addr, f_cnt, f_opts, False)
-        f_ctrl = adr << 7 | adr_ack_req << 6 | ack << 5 | len(f_opts)
+        f_ctrl = adr << 7 | adr_ack_req << 6 | ack << 5 | class_b << 4 | len(f_opts)
         message = struct.pack("<BIBH", 0x80 if confirmed else 0x40, self.dev_addr, f_ctrl, f_cnt & 0xFFFF) + f_opts
         if port is not None:
             key = self.keys.app_s_key if port else self.keys.nwk_s_enc_key
