@@ -152,7 +152,7 @@ class Disk:
     def put_back(self, files: dict[bytes, bytes]) -> None:
         """Make the folder hold these files and no others. No connection may be open."""
         self._open.clear()
-        self._images.clear()
+        self._images = {path: _Image(content) for path, content in files.items()}
         self.make_room()
         self.fail_sync = False
         for path in self.folder.iterdir():

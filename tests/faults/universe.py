@@ -83,10 +83,10 @@ class Universe:
         radio = Radio(snr_db=8.0, spread_db=2.0, loss=rng.choice((0.0, 0.05, 0.2)), downlink_loss=rng.choice((0.0, 0.05, 0.2)))
         scenario = Scenario(f"seed {self.seed}", preset="", seed=self.seed, radio=radio, backhaul=CALM, gateways=gateways)
         self.world = World(scenario, BEGIN_US, recorder=self.history)
-        self._devices()
+        self.devices = self._devices()
         self.disk = Disk(self.folder)
 
-    def _devices(self) -> None:
+    def _devices(self) -> list[Device]:
         rng = self.rng
         for n in range(rng.randrange(3, 7)):
             config = DeviceConfig(
@@ -104,6 +104,7 @@ class Universe:
                 device.activate(0x0100_0000 + n, 0, keys)
                 assert device.session is not None
                 device.session.f_cnt_up = rng.choice((0, 65_530, 131_066))
+        return list(self.world.devices.values())
 
     # ------------------------------------------------------------------------------------------------- the run
 
@@ -116,7 +117,10 @@ class Universe:
             )
             try:
                 self._register()
+                self.world.devices.clear()
                 self.world.start(self.now)
+                for device in self.devices:
+                    self.at(self.now + self.rng.randrange(100_000, 8 * SECOND_US), self._switch_on, device)
                 minutes = self.minutes or rng.uniform(2.0, 6.0)
                 self.faults_end_us = self.now + round(minutes * 60 * SECOND_US)
                 self._plan()
@@ -133,7 +137,7 @@ class Universe:
         server = self.server
         for eui in self.world.gateways:
             server.call("gateway_put", gateway_eui=f"{eui:016x}")
-        for device in self.world.devices.values():
+        for device in self.devices:
             config, session = device.config, device.session
             profile = {"1.1": "lorawan-1.1"}.get(config.mac_version, f"lorawan-{config.mac_version}")
             dev_eui = f"{config.dev_eui:016x}"
@@ -151,6 +155,10 @@ class Universe:
                 app_s_key=session.keys.app_s_key.hex(),
                 f_cnt_up=session.f_cnt_up,
             )
+
+    def _switch_on(self, device: Device) -> None:
+        self.world.devices[device.config.dev_eui] = device
+        self.world.switch_on(device.config.dev_eui)
 
     def _until(self, end_us: int) -> None:
         world, server = self.world, self.server
@@ -232,20 +240,20 @@ class Universe:
     def _plan(self) -> None:
         """Draw what happens and when."""
         rng, begin, end = self.rng, self.now, self.faults_end_us
-        for dev_eui in self.world.devices:
-            at = begin + rng.randrange(2 * SECOND_US, 15 * SECOND_US)
+        for dev_eui in (device.config.dev_eui for device in self.devices):
+            at = begin + rng.randrange(9 * SECOND_US, 18 * SECOND_US)
             interval_us = rng.randrange(6, 25) * SECOND_US
             share = rng.choice((0.0, 0.3, 1.0))
             while at < end:
                 self.at(at, self._uplink, dev_eui, rng.random() < share)
                 at += round(interval_us * rng.uniform(0.5, 1.5))
         for _ in range(rng.randrange(2, 9)):
-            self.at(rng.randrange(begin, end), self._queue, rng.choice(list(self.world.devices)))
+            self.at(rng.randrange(begin, end), self._queue, rng.choice(self.devices).config.dev_eui)
         for name, action, most in FAULTS:
             if self.only is None or name in self.only:
                 # The last seconds before the peace are not the quiet ones.
                 for _ in range(rng.randrange(most + 1) if self.only is None else most):
-                    self.at(rng.randrange(begin + 8 * SECOND_US, end), self._do, name, action)
+                    self.at(rng.randrange(begin + 9 * SECOND_US, end), self._do, name, action)
 
     def _do(self, name: str, action: Callable[[Universe], None]) -> None:
         self.history.write(self.now, "fault", {"what": name})
@@ -362,7 +370,7 @@ class Universe:
 
     def forged_joins(self) -> None:
         """Join-requests of our devices that nobody with their key has signed, with nonces that they will need."""
-        device = self.rng.choice(list(self.world.devices.values()))
+        device = self.rng.choice(self.devices)
         gateway = self.rng.choice(list(self.world.gateways.values()))
         following = device._joiner.dev_nonce
         for nonce in (following, following + 1, 65_535):
@@ -381,18 +389,18 @@ class Universe:
                 self.server.guarded(self._receive, datagram, self._address(eui, False))
 
     def rejoin_storm(self) -> None:
-        for device in self.world.devices.values():
+        for device in self.devices:
             if self._is_otaa(device) and self.rng.random() < 0.8:
                 self.world.act(device, lambda now, device=device: device.restart(now, keep_session=False))  # type: ignore[misc]
 
     def rejoin(self) -> None:
-        for device in self.world.devices.values():
+        for device in self.devices:
             if device.config.lorawan_1_1 and device.session is not None:
                 kind = self.rng.randrange(3)
                 self.world.act(device, lambda now, device=device, kind=kind: device.rejoin(kind, now))  # type: ignore[misc]
 
     def device_restart(self) -> None:
-        device = self.rng.choice(list(self.world.devices.values()))
+        device = self.rng.choice(self.devices)
         keeps = device.config.counts_nonces or not self._is_otaa(device) or self.rng.random() < 0.5
         self.world.act(device, lambda now: device.restart(now, keep_session=keeps))
 
@@ -407,7 +415,7 @@ class Universe:
         self.server.disarm()
         epoch = self.server.join_server._store.epoch + 1
         self.server.put_back(self._backup, self._restores, epoch)
-        for device in self.world.devices.values():
+        for device in self.devices:
             # The sessions made since the backup are unknown now; an operator has such devices join again.
             if self._is_otaa(device):
                 self.world.act(device, lambda now, device=device: device.restart(now, keep_session=False))  # type: ignore[misc]

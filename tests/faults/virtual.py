@@ -114,6 +114,11 @@ class Server(Lab):
                 raise
             self._fault(f"the process ends: {error}")
             self._die()
+        except sqlite3.Error as error:
+            if self.disk.wreck is None and action != self.start:
+                raise
+            self._fault(f"the start fails: {error}")
+            self._die()
         return None
 
     def kill_now(self, power: bool) -> None:

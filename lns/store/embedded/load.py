@@ -18,14 +18,12 @@ from lns.gateways.gateway import Gateway
 from lns.radio import from_text
 from lns.session import Session
 from lns.state import NetworkState
+from lns.store.embedded.restored import cancel_items, restores, skip_counters, skip_numbers
 from lns.store.embedded.statements import MARKS, RESTORES
 from lns.uplink.gather import Gathered, Kind
 from lns.uplink.reception import from_detail
 from lorawan.errors import FrameError, StateError
 from lorawan.identifiers import DevAddr
-
-RESTORE_SKIP = 1024
-"""Downlink counters skipped after a restore: more than a server sends between two backups, less than MAX_FCNT_GAP."""
 
 
 def load(state: NetworkState, db: sqlite3.Connection, now: Now, restored: int = 0) -> list[Gathered]:
@@ -45,8 +43,12 @@ def load(state: NetworkState, db: sqlite3.Connection, now: Now, restored: int = 
         db.execute("SELECT frame_id, wall_us, mono_us, ways FROM airtime"), state.gateways, state.plan, now
     )
     _devices(state, db)
-    sessions = _sessions(state, db, _skip_after_restore(state, marks.get(RESTORES, 0), restored))
+    steps = restores(state, marks.get(RESTORES, 0), restored)
+    sessions = _sessions(state, db, steps)
     _queue(state, db, now)
+    if steps:
+        for device in state.devices.values():
+            cancel_items(state, device)
     _listeners(state, db)
     state.batch.operations.extend(
         ("frame_outcome", ("unknown: the server stopped before the gateway answered", *row))
@@ -55,7 +57,9 @@ def load(state: NetworkState, db: sqlite3.Connection, now: Now, restored: int = 
             (max(0, state.last_frame_id - 100_000),),
         )
     )
-    return _not_handed_over(state, db, sessions)
+    waiting = _not_handed_over(state, db, sessions)
+    skip_numbers(state, steps)
+    return waiting
 
 
 def _profiles(state: NetworkState, db: sqlite3.Connection) -> None:
@@ -88,7 +92,10 @@ def _stations(state: NetworkState, db: sqlite3.Connection) -> None:
     ):
         state.station_tokens.add(Token(hash, int.from_bytes(eui, "big"), purpose, sealed, created_at_us))
     for name, body, created_at_us in db.execute("SELECT name, body, created_at_us FROM firmware"):
-        state.firmware[name] = Firmware(name=name, created_at_us=created_at_us, **json.loads(body))
+        fields = json.loads(body)
+        state.firmware[name] = Firmware(
+            name=name, created_at_us=created_at_us, **(fields | {"gateways": tuple(fields["gateways"])})
+        )
 
 
 def apply_gateway(gateway: Gateway, body: dict[str, object]) -> None:
@@ -119,16 +126,7 @@ def _devices(state: NetworkState, db: sqlite3.Connection) -> None:
     state.last_device_id = max(in_log, *state.devices_by_id) if state.devices_by_id else in_log
 
 
-def _skip_after_restore(state: NetworkState, known: int, restored: int) -> int:
-    """How far downlink counters go ahead: one step for each restore that this file does not know of."""
-    if not restored:
-        return 0
-    number = max(restored, known + 1)
-    state.batch.operations.append(("set_mark", (RESTORES, number)))
-    return RESTORE_SKIP * (number - known)
-
-
-def _sessions(state: NetworkState, db: sqlite3.Connection, skip: int) -> dict[int, Session]:
+def _sessions(state: NetworkState, db: sqlite3.Connection, steps: int) -> dict[int, Session]:
     sessions = {}
     rows = db.execute(
         "SELECT id, device_id, dev_addr, lorawan_1_1, sealed_keys, activated_at_us, ended, confirmed, f_cnt_up,"
@@ -155,10 +153,7 @@ def _sessions(state: NetworkState, db: sqlite3.Connection, skip: int) -> dict[in
             _check_key(state, session)
         if row[6]:
             continue  # ended: kept only for frames that wait to be handed over
-        if skip:
-            session.n_f_cnt_down += skip
-            session.a_f_cnt_down += skip
-            state.dirty(session)
+        skip_counters(state, session, steps)
         state.sessions.add(session)
         if session.confirmed:
             device.session = session
