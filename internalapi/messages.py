@@ -139,6 +139,16 @@ class EventsResult(Struct):
 # ------------------------------------------------------------------------------------------------------- gateways
 
 
+class StationSetup(Struct):
+    """What a gateway is told if it is a Basics Station; unset fields: as ``[gateways.basicstation]`` says for all."""
+
+    region: str = ""
+    """Name of the region, which decides by whose rules the station sends."""
+    max_eirp_dbm: float | None = None
+    concentrator: str = ""
+    """``sx1301`` or ``sx1302``."""
+
+
 class GatewayWrite(Struct):
     gateway_eui: str
     name: str = ""
@@ -151,6 +161,15 @@ class GatewayWrite(Struct):
     """Serves only devices whose tag ``organisation`` says this; empty: all."""
     class_b: str = "off"
     """Who makes its beacons: ``off`` nobody, ``gateway`` its own forwarder, ``server`` we do (Semtech UDP with GPS)."""
+    max_duty_cycle: float | None = None
+    """The operator's own limit for all that it sends, as a share of an hour; None is none."""
+    forwarder: str = "auto"
+    """Generation of its packet forwarder: ``auto`` (learned from its behaviour), ``legacy`` (SX1301) or ``hal`` (SX1302)."""
+    tx_ack: str = "auto"
+    """Does its forwarder answer downlinks: ``auto`` and ``always`` say yes, ``never`` takes silence for "sent"."""
+    allowed_sources: list[str] = []
+    """Networks (CIDR) from which it may speak; empty: any."""
+    station: StationSetup = msgspec.field(default_factory=StationSetup)
 
 
 class SubBandUse(Struct):
@@ -161,6 +180,34 @@ class SubBandUse(Struct):
     duty_cycle: float
     used_ms: float
     budget_ms: float
+
+
+class GatewayClaim(Struct):
+    """Another source that speaks in a gateway's name."""
+
+    address: str
+    first_seen_us: int
+    last_seen_us: int
+    datagrams: int
+
+
+class StationState(Struct):
+    """A gateway that is connected as a Basics Station."""
+
+    version: str
+    package: str
+    model: str
+    features: list[str]
+    connected_at_us: int
+    address: str
+    tls: str
+    """TLS version, empty without."""
+    credential: str
+    """``token``, ``certificate`` or ``open``."""
+    last_timesync_us: int | None
+    """When it last asked for the time, which only stations with PPS do."""
+    region: str
+    """The region's name that it was told."""
 
 
 class GatewayRecord(Struct):
@@ -185,6 +232,65 @@ class GatewayRecord(Struct):
     sub_bands: list[SubBandUse]
     stat: dict[str, Any] = {}
     """The last ``stat`` object of the gateway, as it came."""
+    max_duty_cycle: float | None = None
+    airtime_ms: float = 0.0
+    """Airtime of the last hour on all frequencies; so long it heard nothing, too."""
+    forwarder: str = "auto"
+    forwarder_seen: str = ""
+    """The generation that its behaviour shows: ``legacy``, ``hal``, empty while nothing does."""
+    tx_ack: str = "auto"
+    silent_in_row: int = 0
+    """Downlinks without TX_ACK since the last one with."""
+    allowed_sources: list[str] = []
+    location_source: str = ""
+    """Which location counts: the ``operator``'s, else its own ``gps``; empty when there is none."""
+    protocol: str = ""
+    """How it is connected now: ``udp``, ``basicstation``, ``mqtt``; empty while no downlink can reach it."""
+    lead_ms: float | None = None
+    """A message must leave the server so long before its transmission."""
+    bad_crc: int = 0
+    """Frames with a wrong checksum since the start."""
+    disputed: int = 0
+    """Datagrams in its name from another source since the start."""
+    claim: GatewayClaim | None = None
+    """Who else speaks in its name."""
+    clock_restarts: int = 0
+    """How often its counter began anew since the server's start."""
+    class_b: str = "off"
+    station_setup: StationSetup = msgspec.field(default_factory=StationSetup)
+    station: StationState | None = None
+    """None while it is not connected as a Basics Station."""
+    station_tokens: int = 0
+    """How many tokens it may show."""
+
+
+class GatewayStatisticsRequest(Struct):
+    key: str
+    from_us: int
+    to_us: int
+
+
+class GatewayHour(Struct):
+    """What a gateway did in one hour of the wall clock."""
+
+    hour_us: int
+    """When it began."""
+    uplinks: int
+    bad_crc: int
+    online_s: int
+    rtt_least_ms: float | None
+    rtt_mean_ms: float | None
+    rtt_most_ms: float | None
+    ackr_percent: float | None
+    """Mean of what it told: the share of its datagrams that were answered."""
+    outcomes: dict[str, int]
+    """TX_ACK outcome → count, as in :class:`GatewayRecord`."""
+    airtime_ms: dict[str, float]
+    """Lower edge of the sub-band in Hz (``0``: none) → airtime."""
+
+
+class GatewayStatistics(Struct):
+    items: list[GatewayHour]
 
 
 class UnknownGateway(Struct):
@@ -193,6 +299,60 @@ class UnknownGateway(Struct):
     first_seen_us: int
     last_seen_us: int
     datagrams: int
+    protocol: str = "udp"
+
+
+class StationCredentialsRequest(Struct):
+    """New tokens for a Basics Station."""
+
+    gateway_eui: str
+    uri: str = ""
+    """``wss://host:port`` by which the station reaches this server; empty: ``[gateways.basicstation] uri``."""
+
+
+class StationCredentials(Struct):
+    """What goes into the files of a Basics Station. The tokens are shown this one time."""
+
+    lns_uri: str
+    """``tc.uri``"""
+    cups_uri: str
+    """``cups.uri``"""
+    trust: str
+    """``tc.trust`` and ``cups.trust``: PEM; empty without TLS."""
+    lns_token: str
+    """``tc.key`` is ``Authorization: Bearer `` and this."""
+    cups_token: str
+
+
+class Revoked(Struct):
+    tokens: int
+
+
+class FirmwareWrite(Struct):
+    """An update that CUPS hands out; its file lies in the folder ``firmware`` of the data folder."""
+
+    name: str
+    package: str
+    """What a station calls its version once it has run the update: who has it gets nothing."""
+    file: str
+    size: int
+    sha512: str
+    model: str = ""
+    """Only for stations that call themselves so; empty: any."""
+    gateways: list[str] = []
+    """Only for these; empty: all of the model."""
+    signature: str = ""
+    """Hex: ECDSA over P-256 of the file's SHA-512, in DER; empty: for stations that have no key."""
+    key_crc: int = 0
+    """CRC32 of the public key (64 bytes) that the signature belongs to."""
+
+
+class FirmwareRecord(FirmwareWrite):
+    created_at_us: int = 0
+
+
+class FirmwarePage(Struct):
+    items: list[FirmwareRecord]
 
 
 # ------------------------------------------------------------------------------------------------------- devices
@@ -566,6 +726,12 @@ METHODS: dict[str, tuple[type[Any], type[Any]]] = {
     "gateway_put": (GatewayWrite, PutResult),
     "gateway_delete": (Key, Ok),
     "gateways_unknown": (Empty, UnknownGateways),
+    "station_credentials_put": (StationCredentialsRequest, StationCredentials),
+    "station_credentials_delete": (Key, Revoked),
+    "firmware": (Empty, FirmwarePage),
+    "firmware_put": (FirmwareWrite, PutResult),
+    "firmware_delete": (Key, Ok),
+    "gateway_statistics": (GatewayStatisticsRequest, GatewayStatistics),
     "profiles": (Empty, ProfilePage),
     "profile_put": (ProfileWrite, PutResult),
     "profile_delete": (Key, Ok),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from lns.api import devices, frames, gateways, profiles, queue, sessions, status
+from lns.api import devices, frames, gateways, profiles, queue, sessions, stations, status
 from lns.network import Network
 
 HANDLERS: dict[str, Callable[[Network, Any], Awaitable[Any]]] = {
@@ -16,6 +16,12 @@ HANDLERS: dict[str, Callable[[Network, Any], Awaitable[Any]]] = {
     "gateway_put": gateways.gateway_put,
     "gateway_delete": gateways.gateway_delete,
     "gateways_unknown": gateways.gateways_unknown,
+    "station_credentials_put": stations.credentials_put,
+    "station_credentials_delete": stations.credentials_delete,
+    "firmware": stations.firmware,
+    "firmware_put": stations.firmware_put,
+    "firmware_delete": stations.firmware_delete,
+    "gateway_statistics": gateways.gateway_statistics,
     "profiles": profiles.profiles,
     "profile_put": profiles.profile_put,
     "profile_delete": profiles.profile_delete,

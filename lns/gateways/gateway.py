@@ -156,7 +156,7 @@ class Gateway:
         """The last ``stat`` that it told of itself."""
         self.ackr_percent: list[float] = []
         """Each ``stat`` tells which share of its datagrams was answered; those since the last statistics."""
-        self.station: dict[str, Any] = {}
+        self.station: dict[str, Any] = {"region": "", "max_eirp_dbm": None, "concentrator": ""}
         """What the operator set for it as a Basics Station; fields of internalapi StationSetup."""
         self.link: Any = None
         """Its connection as a Basics Station (``basicstation.link.Link``), None while there is none."""

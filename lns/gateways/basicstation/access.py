@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from lns.gateways.basicstation.credentials import Purpose, shown_token
-from lns.gateways.sources import SOURCES_LIMIT, Bucket
+from lns.gateways.sources import SOURCES_LIMIT, Bucket, is_within
 from lns.settings import BasicStationSettings, is_loopback
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ class Access:
             raise
 
     def _credential(self, eui: int, purpose: Purpose, shown: Shown) -> str:
+        gateway = self._state.gateways.get(eui)
+        if gateway is not None and not is_within(shown.host, gateway.source.allowed):
+            raise Refused(403, "this gateway may not speak from this address")
         if shown.authorization:
             token = self._state.station_tokens.find(shown_token(shown.authorization), purpose)
             if token is None:

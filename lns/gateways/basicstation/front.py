@@ -17,6 +17,7 @@ from lns.clock import Now
 from lns.gateways.basicstation import codec
 from lns.gateways.basicstation.link import Context, Link, Peer, Pending, Wire, windows_of
 from lns.gateways.basicstation.router_config import Options, RadioSetup, UnfitPlan, radio_setup
+from lns.gateways.clock import ConcentratorClock
 from lns.gateways.frames import AfterUplink, AtGpsTime, Immediately, RxFrame, TxFrame
 from lns.gateways.gateway import Gateway, GatewayRegistry
 from lorawan.errors import FrameError
@@ -195,10 +196,12 @@ class BasicStationFront:
     def _restarted(self, link: Link) -> None:
         """The concentrator's time begins anew: downlinks for the old one are the station's to drop, and ours to forget."""
         self._epoch += 1
+        restarts = link.gateway.clock.restarts + bool(link.sessions)
         link.epoch = self._epoch
         link.sessions.clear()
         link.pending.clear()
-        link.gateway.clock = type(link.gateway.clock)()
+        clock = link.gateway.clock = ConcentratorClock()
+        clock.restarts = restarts
 
     def _uplink(self, link: Link, message: codec.Uplink, now: Now) -> None:
         host, gateway, info = self._host, link.gateway, message.upinfo
