@@ -198,10 +198,13 @@ class NetworkSettings(_Section):
     rx1_delay_s: int = Field(default=1, ge=1, le=15)
     """RECEIVE_DELAY1 given in the join-accept; profiles may ask for more."""
     class_b_c_resp_timeout_s: int = Field(default=8, ge=1, le=3600)
-    """How long a device of class B or C has for the ACK of a confirmed downlink (CLASS_B_RESP_TIMEOUT, CLASS_C_RESP_TIMEOUT)."""
+    """How long a device of class B or C has for the ACK of a confirmed downlink (CLASS_B/C_RESP_TIMEOUT)."""
     rx_window: Literal["both", "rx1", "rx2"] = "both"
     """Which receive windows data downlinks use; one alone is for networks whose other window is not allowed or not heard."""
     frame_log_days: int = Field(default=30, ge=1)
+    """How long frames and events are kept."""
+    frame_log_max_mb: int = Field(default=20_000, ge=0)
+    """The most that they may take on the disk; beyond it the oldest go early. 0: no limit."""
     adr: Literal["default", "recommended", "off"] = "default"
     gateways: GatewaysSettings = GatewaysSettings()
     http: NetworkHttpSettings = NetworkHttpSettings()

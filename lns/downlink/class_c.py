@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lns.state import NetworkState
 
 RETRANSMIT_US = 3_000_000
-"""A device repeats an unanswered frame up to so long behind RX2 (RETRANSMIT_TIMEOUT, TS001-1.0.4 §7): it may not listen then."""
+"""A device repeats an unanswered frame up to so long behind RX2 (RETRANSMIT_TIMEOUT, TS001-1.0.4 §7)."""
 LOOK_AGAIN_US = 10_000_000
 """Nothing tells when a gateway comes back or airtime is free again: look now and then."""
 PHY_OVERHEAD = 13

@@ -15,8 +15,10 @@ from lns.clock import Now
 from lns.device import Device
 from lns.downlink.compose import log_downlink
 from lns.downlink.options import join_options
+from lns.downlink.ranking import ranked
 from lns.downlink.transmit import Transmission
 from lns.gateways.frames import RxFrame
+from lns.gateways.ledger import Priority
 from lns.lifecycle import open_session
 from lns.mac.desired import after_join, cflist
 from lns.session import RadioParameters
@@ -143,6 +145,8 @@ def answered(state: NetworkState, asked: JoinAsked, answer: JoinAns, now: Now) -
         return None
     if state.devices.get(device.dev_eui) is not device:
         return None
+    if device.pending is not None:
+        state.reach.missed(device.id)  # it asks again: the accept before this one was not heard
     session = open_session(state, device, asked.request.dev_addr, answer.session_keys, asked.radio, now.wall_us)
     state.counters["joins"] += 1
     if answer.detail:
@@ -152,7 +156,10 @@ def answered(state: NetworkState, asked: JoinAsked, answer: JoinAns, now: Now) -
     if not options:
         state.counters["no_downlink_option"] += 1
         return None
+    options, why = ranked(state, device.id, options, len(answer.phy_payload), 0, Priority.ANSWER, now)
     transmission = Transmission(device, state.next_frame_id(), answer.phy_payload, options, None, now)
+    if why:
+        transmission.mark(f"put behind: {why}", now)
     log_downlink(state, "join_accept", session, transmission, None, None, asked.frame_id)
     return transmission
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from tests.support.fake_gateway import FakeGateway, Sent
@@ -134,7 +136,7 @@ def test_one_after_another_and_never_two_on_the_air(lab: Lab) -> None:
     sent = spoken(lab, 30 * SECOND_US)
     assert [node.read(one.phy).data for one in sent] == [bytes((number,)) for number in range(4)]
     airtime_us = 1_155_072  # 14 bytes at SF12 without payload CRC
-    assert all(b.at_us - a.at_us >= airtime_us + 80_000 for a, b in zip(sent, sent[1:], strict=False))
+    assert all(b.at_us - a.at_us >= airtime_us + 80_000 for a, b in pairwise(sent))
 
 
 def test_inv_32_confirmed_item_is_given_up_after_its_attempts(lab: Lab) -> None:
@@ -146,7 +148,7 @@ def test_inv_32_confirmed_item_is_given_up_after_its_attempts(lab: Lab) -> None:
     sent = spoken(lab, 3600 * SECOND_US)
     assert [node.read(one.phy).f_cnt for one in sent] == [0, 1, 2]
     assert len({one.phy for one in sent}) == 3
-    gaps_s = [(b.at_us - a.at_us) / 1e6 for a, b in zip(sent, sent[1:], strict=False)]
+    gaps_s = [(b.at_us - a.at_us) / 1e6 for a, b in pairwise(sent)]
     assert 10 <= gaps_s[0] < 14 and 40 <= gaps_s[1] < 44
     item = lab.item(id)
     assert (item.state, item.attempts, item.attempts_made) == ("failed", 3, 3)
