@@ -210,6 +210,17 @@ class StationState(Struct):
     """The region's name that it was told."""
 
 
+class GatewayGps(Struct, frozen=True):
+    """GPS time of a gateway: without it no beacon and no downlink of class B goes through it."""
+
+    state: str
+    """``none`` (never told), ``locked``, ``stale``, ``lost``, ``wrong``."""
+    age_s: float | None
+    """How long ago the last believed time was told."""
+    off_ms: float | None
+    """How far it was ahead of the server's clock, delay included."""
+
+
 class GatewayRecord(Struct):
     gateway_eui: str
     name: str
@@ -257,6 +268,9 @@ class GatewayRecord(Struct):
     clock_restarts: int = 0
     """How often its counter began anew since the server's start."""
     class_b: str = "off"
+    gps: GatewayGps = GatewayGps("none", None, None)
+    beacons: dict[str, int] = {}
+    """Beacons made by the server, by outcome, since its start; ``NONE`` is success."""
     station_setup: StationSetup = msgspec.field(default_factory=StationSetup)
     station: StationState | None = None
     """None while it is not connected as a Basics Station."""
@@ -574,6 +588,22 @@ class AdrState(Struct):
     """The device refused or ignored several requests: it is left in peace for so many uplinks."""
 
 
+class ClassBState(Struct):
+    """A device of class B: does it have the beacon, and when does it listen?"""
+
+    locked: bool
+    """Its newest uplink said that it has the beacon."""
+    ping_slot_periodicity: int | None
+    """A ping slot every 2**n s; None: it has not told."""
+    ping_slot_frequency_hz: int
+    """0: as the region has it, which hops in some."""
+    ping_slot_dr: int | None
+    next_ping_slot_us: int | None
+    """UTC; None without beacon, or while no gateway has GPS time."""
+    gateways: int
+    """So many gateways could speak to it in a ping slot now."""
+
+
 class SessionRecord(Struct):
     """A session without its keys."""
 
@@ -597,6 +627,10 @@ class SessionRecord(Struct):
     adr_reason: str
     """The last change of ADR, in English."""
     adr: AdrState | None = None
+    device_class: str = "A"
+    """How the device listens now: B only with the beacon, C of a 1.1 device only when it has said so."""
+    class_b: ClassBState | None = None
+    """Of a device whose profile is of class B."""
 
 
 class QueueWrite(Struct):
@@ -659,15 +693,18 @@ class FramesRequest(Struct):
     dev_eui: str = ""
     gateway_eui: str = ""
     type: str = ""
-    """``up``, ``down``, ``join`` (requests and accepts), empty for all."""
+    """``up``, ``down``, ``join`` (requests and accepts), ``rejected``, empty for all."""
     since_us: int | None = None
     until_us: int | None = None
+    q: str = ""
+    """A device's name or DevEUI (or a part), a DevAddr, bytes of the frame or of its payload in hex, or words of what
+    became of it."""
 
 
 class FrameRecord(Struct, omit_defaults=True):
     id: int
     type: str
-    """``up``, ``down``, ``join_request``, ``join_accept``, ``rejoin_request``."""
+    """``up``, ``down``, ``join_request``, ``join_accept``, ``rejoin_request``, ``rejected``."""
     time_us: int
     phy: bytes
     dev_eui: str = ""
@@ -689,11 +726,16 @@ class FrameRecord(Struct, omit_defaults=True):
     """Downlink: the gateway it was given to."""
     reply_to: int = 0
     """Downlink: the uplink frame that it answers."""
+    silence: str = ""
+    """Uplink: why no downlink answers it."""
+    downlink_id: int = 0
+    """Uplink: the frame that answers it."""
 
 
 class FramePage(Struct):
     items: list[FrameRecord]
     next_before: int | None = None
+    """Cursor; a page may be shorter than asked for and still have one, when much was looked through."""
 
 
 # ------------------------------------------------------------------------------------------------------- state
@@ -701,6 +743,23 @@ class FramePage(Struct):
 
 class Empty(Struct):
     pass
+
+
+class FrameLogStatus(Struct):
+    """What the frame log takes on the disk, and what it will take."""
+
+    frames: int
+    bytes: int
+    """Packed months and the journal."""
+    bytes_per_frame: float
+    oldest_us: int | None
+    frames_per_day: float
+    """Of the last week, or since the log began."""
+    bytes_when_full: int
+    """When its term is over and it grows no more, at this rate; or its limit, when that is less."""
+    disk_free_bytes: int
+    days_left: float | None
+    """Until the disk is full at this rate; None when the log stops growing before."""
 
 
 class NetworkStatus(Struct):
@@ -716,6 +775,7 @@ class NetworkStatus(Struct):
     """``ok`` or, while frames are not acknowledged, what is wrong (``disk full: …``)."""
     counters: dict[str, int]
     """Totals since the start: datagrams, frames, accepted, duplicates, late, mic_failed, replayed, joins, downlinks …"""
+    frame_log: FrameLogStatus | None = None
 
 
 METHODS: dict[str, tuple[type[Any], type[Any]]] = {

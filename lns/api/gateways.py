@@ -208,7 +208,19 @@ def _record(network: Network, gateway: Gateway, now: Now) -> m.GatewayRecord:
         claim=None if claim is None else m.GatewayClaim(claim.address, claim.first_us, claim.last_us, claim.datagrams),
         clock_restarts=gateway.clock.restarts,
         class_b=gateway.class_b,
+        gps=_gps(gateway, now),
+        beacons=dict(gateway.beacons),
         station_setup=m.StationSetup(**gateway.station),
         station=stations.station_of(gateway),
         station_tokens=stations.tokens_of(network, gateway.eui),
+    )
+
+
+def _gps(gateway: Gateway, now: Now) -> m.GatewayGps:
+    gps = gateway.gps
+    age_us = gps.age_us(now.mono_us)
+    return m.GatewayGps(
+        gps.state(now.mono_us).value,
+        None if age_us is None else age_us / 1e6,
+        None if gps.off_us is None else gps.off_us / 1000,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from internalapi import messages as m
 from lns.api import adr, parse
+from lns.api.class_b import class_b_of, listens_as
 from lns.api.devices import known
 from lns.api.errors import invalid, not_found
 from lns.clock import system_now
@@ -44,6 +45,8 @@ async def session(network: Network, request: m.Key) -> m.SessionRecord:
         nb_trans=session.nb_trans,
         adr_reason=adr.words(session),
         adr=adr.state_of(network.state, session),
+        device_class=listens_as(session),
+        class_b=class_b_of(network.state, session, system_now()),
     )
 
 

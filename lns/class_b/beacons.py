@@ -141,8 +141,9 @@ def beacon(state: NetworkState, gateway: Gateway, beacon_us: int) -> tuple[bytes
     plan, time_s = state.plan, beacon_us // 1_000_000
     dr = plan.class_b.beacon_dr
     assert dr is not None
-    if gateway.latitude is not None and gateway.longitude is not None:
-        place = gateway_position(gateway.latitude, gateway.longitude)
+    position = gateway.position
+    if position is not None:
+        place = gateway_position(position.latitude, position.longitude)
     else:
         place = gateway_identity(state.net_id, gateway.eui)
     payload = Beacon(time_s % (1 << 32), place, PREC_1_MS, plan.data_rate(dr, downlink=True).sf)
