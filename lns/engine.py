@@ -20,6 +20,7 @@ from lns.downlink.unprompted import Unprompted
 from lns.gateways.frames import RxFrame
 from lns.gateways.gateway import Address
 from lns.gateways.gwmp.front import GwmpFront
+from lns.gateways.keeper import Keeper
 from lns.keys import KeyRing
 from lns.settings import NetworkSettings
 from lns.state import NetworkState
@@ -54,6 +55,7 @@ class Engine:
         self.unprompted = Unprompted(self.state, self._start_when_durable)
         self.beacons = Beacons(self.state)
         self._transmitter = Transmitter(self.state, self.unprompted.finished)
+        self.keeper = Keeper(self.state)
         self.registry = self.state.gateways
         self.counters = self.state.counters
 

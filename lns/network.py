@@ -22,8 +22,10 @@ from lns.keys import KeyRing
 from lns.ports import JoinServerPort, KeyStorePort
 from lns.settings import NetworkSettings
 from lns.store.batch import Batch
+from lns.store.embedded.framelog import FrameLog
 from lns.store.embedded.journal import Journal
 from lns.store.embedded.load import load
+from lns.store.embedded.packer import pack_settled
 from lns.uplink.join import JoinAsked
 from lns.writer import Writer
 from lorawan.backend import JoinAns, ResultCode
@@ -33,7 +35,11 @@ COMMIT_EVERY_S = 0.008
 WAKE_EVERY_S = 0.002
 """Under load the engine's timer fires no more often than this: windows that end together are closed together."""
 DAY_US = 86_400_000_000
-PRUNE_CHUNK = 2000
+PACK_EVERY_S = 5.0
+CALM_FRAMES = 5_000
+"""As many frames between two looks are load: settled frames then wait in the journal."""
+MAX_BACKLOG = 2_000_000
+"""Frames that may wait there."""
 
 DURABLE_WITHIN_S = 5.0
 
@@ -85,6 +91,7 @@ class Network:
         self.frames_arrived = asyncio.Event()
         self.queue_lock = asyncio.Lock()
         """One queue item is added at a time: an Idempotency-Key is looked up and used in one step."""
+        self._frames_before = 0
         self.consumed_event_id = 0
         """The application has taken events up to this one."""
 
@@ -100,7 +107,7 @@ class Network:
         now = system_now()
         self.started_us = now.wall_us
         reader = self._journal.reader()
-        waiting = load(self.state, reader, now, self._restored)
+        waiting = load(self.state, reader, now, self._restored, self._journal.log)
         reader.close()
         for gathered in waiting:
             self.guarded(self.engine.recover, gathered, now)
@@ -255,6 +262,10 @@ class Network:
             if not waiter.done() and (self.storage != "ok" or self.failed.done()):
                 raise NotDurable(f"not on the disk yet: {self.storage}; it is written as soon as that is mended")
 
+    @property
+    def frame_log(self) -> FrameLog:
+        return self._journal.log
+
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run a query on the journal in the reader's thread."""
 
@@ -276,33 +287,25 @@ class Network:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def prune(self, now: Now) -> int:
-        """Delete what is older than the frame log's term, in small pieces. Events that nobody has taken stay."""
-        before_us = now.wall_us - self.settings.frame_log_days * DAY_US
-        total = 0
-        while True:
-            handed_over, consumed = self.state.handed_over_id, self.consumed_event_id
-
-            def measure(
-                db: sqlite3.Connection, handed_over: int = handed_over, consumed: int = consumed
-            ) -> tuple[int, int]:
-                kept = db.execute(
-                    "SELECT id FROM frame WHERE time_us >= ? ORDER BY id LIMIT 1", (before_us,)
-                ).fetchone()
-                first_kept = kept[0] if kept is not None else handed_over + 1
-                event = db.execute(
-                    "SELECT id FROM event WHERE frame_id >= ? ORDER BY id LIMIT 1", (first_kept,)
-                ).fetchone()
-                old = db.execute(
-                    "SELECT count(*) FROM (SELECT 1 FROM frame WHERE id < ? LIMIT ?)",
-                    (min(first_kept, handed_over + 1), PRUNE_CHUNK),
-                ).fetchone()[0]
-                return old, event[0] if event is not None else consumed + 1
-
-            old, first_event_kept = await self.read(measure)
-            if not old:
-                return total
-            total += old
-            self.state.batch.operations.append(("prune_frames", (handed_over, before_us, PRUNE_CHUNK)))
-            self.state.batch.operations.append(("prune_events", (consumed, first_event_kept, PRUNE_CHUNK)))
+    async def pack(self, now: Now) -> None:
+        """Move settled frames into the frame log, while that holds nobody up."""
+        frames, self._frames_before = (
+            self.engine.counters["frames"] - self._frames_before,
+            self.engine.counters["frames"],
+        )
+        backlog = self.state.last_frame_id - self.frame_log.last_frame_id
+        if frames > CALM_FRAMES and backlog < MAX_BACKLOG:
+            return
+        while self.storage == "ok" and await self.read(
+            lambda db: pack_settled(db, self.frame_log, self.state.handed_over_id, now.wall_us)
+        ):
+            self.state.batch.operations.append(("frames_packed", (self.frame_log.last_frame_id,)))
+            self.state.batch.operations.append(("events_packed", (self.frame_log.last_event_id,)))
             await self.durable()
+
+    async def prune(self, now: Now) -> int:
+        """Drop what is older than the frame log's term or beyond its size. Events that nobody has taken stay."""
+        before_us = now.wall_us - self.settings.frame_log_days * DAY_US
+        max_bytes = self.settings.frame_log_max_mb * 1_000_000 or None
+        consumed = self.consumed_event_id
+        return await self.read(lambda db: self.frame_log.purge(before_us, consumed, max_bytes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import structlog
 
 from lns.api.http import serve_http, serve_internal
 from lns.clock import system_now
-from lns.network import Network, NotDurable
+from lns.network import PACK_EVERY_S, Network, NotDurable
 from lns.ports import JoinServerPort, KeyStorePort
 from lns.settings import NetworkSettings
 from lns.udp import UdpServer
@@ -65,6 +66,7 @@ async def running(
             await stations.start()
             stack.push_async_callback(stations.stop)
         network.spawn(_housekeeping(network))
+        network.spawn(_packing(network))
         log.info(
             "network server is ready",
             udp=f"{udp.address[0]}:{udp.address[1]}" if udp is not None else "off",
@@ -105,10 +107,26 @@ async def _housekeeping(network: Network) -> None:
         now = system_now()
         for gateway in network.state.gateways:
             network.engine.gwmp.forget_stale(gateway, now)
+        network.guarded(network.engine.keeper.tend, now)
+        network.pump()
         since_prune += STALE_EVERY_S
         if since_prune >= PRUNE_EVERY_S and network.storage == "ok":
             since_prune = 0.0
             with contextlib.suppress(NotDurable):
                 deleted = await network.prune(now)
                 if deleted:
-                    log.info("old frames deleted", frames=deleted, older_than_days=network.settings.frame_log_days)
+                    log.info(
+                        "old blocks of frames deleted", blocks=deleted, older_than_days=network.settings.frame_log_days
+                    )
+
+
+async def _packing(network: Network) -> None:
+    """Move settled frames into the frame log, again and again."""
+    while True:
+        await asyncio.sleep(PACK_EVERY_S)
+        try:
+            await network.pack(system_now())
+        except NotDurable:
+            pass  # told already
+        except sqlite3.Error as error:
+            log.warning("settled frames stay in the journal for now", why=str(error))

@@ -46,7 +46,7 @@ class ManyRows:
         row = f"({', '.join('?' * columns)})"
         self._texts = [(size, template.replace("{rows}", ", ".join([row] * size))) for size in self.SIZES]
 
-    def run(self, db: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+    def run(self, db: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> int:
         """Run it over all rows. Returns how many rows of the table changed."""
         at = changed = 0
         for size, text in self._texts:
