@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lns.mac import link_adr
 from lns.mac.context import Block, MacContext
 from lns.mac.desired import desired
-from lns.mac.negotiate import after_all, note_sent, or_else
+from lns.mac.negotiate import after_all, note_sent, windows
 from lns.mac.room import with_room
 from lns.mac.table import ASKERS, HANDLERS, NOTERS
 from lns.mac.versions import version_of
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lns.session import Session
     from lns.state import NetworkState
 
-__all__ = ["ask", "expected_channel", "handle", "or_else", "sent"]
+__all__ = ["ask", "expected_channel", "handle", "sent", "windows"]
 
 
 def handle(data: bytes, context: MacContext) -> None:

@@ -3,7 +3,7 @@
 The server asks for the difference between what the device has acknowledged and what it should have. A request that was sent
 is kept with the session until its answer comes, in the same batch as the downlink's counter: so an answer, most of which name
 no value, is understood after a crash too. Without an answer the same request is repeated at growing distances; the device may
-have obeyed it, and until the answer comes the windows of both cases are used (:func:`or_else`). A refusal is noted, asked a
+have obeyed it, and until the answer comes the windows of both cases are used (:func:`windows`). A refusal is noted, asked a
 few times more, and then left in peace for days.
 
 A device repeats the answers about its windows until it hears a downlink. They are told from answers to a new request of the
@@ -35,7 +35,9 @@ MAX_REFUSALS = 3
 """Refusals of one request in a row after which the device is left as it is for :data:`PEACE_US`."""
 PEACE_US = 7 * 86_400_000_000
 MAX_BLOCK = 15
-"""Bytes of one block: what FOpts hold."""
+"""Bytes of one block beside an application item: what FOpts hold."""
+MAX_BLOCK_ALONE = 45
+"""Bytes of one block that may travel on port 0: what a frame at DR0 holds."""
 SILENT_AFTER = 8
 """Tries without an answer after which the device's owner is told."""
 STICKY_AT_ONCE = 3
@@ -85,12 +87,21 @@ def _tell_silence(cid: int, block: Block, context: MacContext) -> None:
     )  # fmt: skip
 
 
-def or_else(state: NetworkState, session: Session) -> RadioParameters | None:
-    """What the device uses if it has obeyed all that is under way; None when nothing is."""
+def windows(state: NetworkState, session: Session) -> tuple[RadioParameters, RadioParameters | None]:
+    """By which parameters the device listens, likelier ones first; None: there is no doubt.
+
+    A device that had obeyed would repeat its answer (since 1.0.2), so the acknowledged parameters are likelier. After some
+    tries without an answer they take turns: the device may be one that does not repeat.
+    """
     radio = session.radio
     if not radio.asked:
-        return None
-    return after_all(radio, state.plan)
+        return radio, None
+    other = after_all(radio, state.plan)
+    mac = session.device.mac
+    asking = mac.asking.values() if mac is not None and mac.asking is not None else ()
+    tries = max((one.tries for one in asking), default=0)
+    patience = 2 if version_of(session) in STICKY else 1
+    return (other, radio) if tries > patience and (tries - patience) % 2 else (radio, other)
 
 
 @lru_cache(maxsize=4096)
@@ -136,7 +147,7 @@ def _again(waiting: Sequence[Command], context: MacContext) -> Iterator[Block]:
             groups.setdefault("windows" if setting.moves_windows else command.cid, []).append(command)
     for group in groups.values():
         if all(_may_ask(command, context) for command in group):
-            yield tuple(group)
+            yield _first(group, context)
 
 
 def _new(wanted: Sequence[tuple[Setting, tuple[Command, ...]]], busy: set[int], context: MacContext) -> Iterator[Block]:
@@ -146,9 +157,9 @@ def _new(wanted: Sequence[tuple[Setting, tuple[Command, ...]]], busy: set[int], 
         if setting.moves_windows:
             windows += fresh
         elif fresh:
-            yield _first(fresh)
+            yield _first(fresh, context)
     if windows and not busy & WINDOW_CIDS:
-        yield _first(windows)
+        yield _first(windows, context)
 
 
 def _may_ask(request: Command, context: MacContext) -> bool:
@@ -163,10 +174,10 @@ def _may_ask(request: Command, context: MacContext) -> bool:
     return mac.is_due(request.cid, context.gathered.f_cnt, context.now.mono_us)
 
 
-def _first(requests: Sequence[Command]) -> Block:
-    """As many from the front as go into FOpts together."""
+def _first(requests: Sequence[Command], context: MacContext) -> Block:
+    """As many from the front as go into one frame together."""
     taken: list[Command] = []
-    room = MAX_BLOCK
+    room = MAX_BLOCK if context.device.queue else MAX_BLOCK_ALONE
     for request in requests:
         room -= len(request.encode())
         if room < 0 and taken:

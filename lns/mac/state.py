@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lorawan.commands import Command
 
-DISTANCES = (2, 2, 3, 3, 4, 5, 6, 8, 12, 16, 24, 32, 64)
+DISTANCES = (1, 2, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 64)
 """Uplinks from one try to the next while no answer comes."""
 AT_LEAST_EVERY_US = 86_400_000_000
 """A device that sends once a day is asked once a day, whatever the distance."""

@@ -126,7 +126,7 @@ def _answer(
     def options() -> list[Option]:
         if path:
             return relay.options(state, path)
-        found = data_options(state, gathered.copies, gathered.dr, session.radio, mac.or_else(state, session))
+        found = data_options(state, gathered.copies, gathered.dr, *mac.windows(state, session))
         return [one for one in found if one.window == "RX1"] if context is not None and context.only_rx1 else found
 
     transmission = compose(
