@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lns.gateways.basicstation import codec
@@ -49,17 +49,20 @@ def data_frames(draw: st.DrawFn) -> bytes:
     ).encode()
 
 
+@settings(max_examples=60)
 @given(data_frames())
 def test_data_frames_are_rebuilt_byte_for_byte(phy: bytes) -> None:
     assert rebuilt(phy) == phy
 
 
+@settings(max_examples=60)
 @given(EUIS, EUIS, st.integers(0, 0xFFFF), MICS)
 def test_join_requests_are_rebuilt_byte_for_byte(join_eui: int, dev_eui: int, nonce: int, mic: bytes) -> None:
     phy = JoinRequest(EUI64(join_eui), EUI64(dev_eui), nonce, mic).encode()
     assert rebuilt(phy) == phy
 
 
+@settings(max_examples=60)
 @given(st.binary(max_size=254))
 def test_proprietary_frames_are_rebuilt_byte_for_byte(body: bytes) -> None:
     phy = b"\xe0" + body
@@ -108,6 +111,7 @@ def test_a_frame_that_cannot_be_is_refused(change: dict[str, Any]) -> None:
         codec.phy(read)
 
 
+@settings(max_examples=60)
 @given(st.text() | st.binary())
 def test_garbage_gives_one_kind_of_error(garbage: str | bytes) -> None:
     for read in (codec.parse, codec.discovery):
@@ -115,17 +119,20 @@ def test_garbage_gives_one_kind_of_error(garbage: str | bytes) -> None:
             read(garbage)
 
 
+NAMES = (
+    "msgtype MHdr DevAddr FCtrl FCnt FOpts FPort FRMPayload MIC DevEui JoinEui DevNonce DR Freq RefTime upinfo pdu diid"
+    " txtime features station router"
+)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda x: st.lists(x) | st.dictionaries(st.text(), x),
 )
 
 
+@settings(max_examples=60)
 @given(
     st.dictionaries(
-        st.sampled_from(
-            ("msgtype", "MHdr", "DevAddr", "FCtrl", "FCnt", "FOpts", "FPort", "FRMPayload", "MIC", "DevEui", "JoinEui")
-            + ("DevNonce", "DR", "Freq", "RefTime", "upinfo", "pdu", "diid", "txtime", "features", "station", "router")
-        ),
+        st.sampled_from(NAMES.split()),
         JSON | st.sampled_from(("updf", "jreq", "propdf", "version", "dntxed", "timesync", "rejoin")),
     )
 )
@@ -146,6 +153,7 @@ def test_a_message_of_more_than_64_kib_and_a_deep_one_are_refused() -> None:
         codec.parse('{"msgtype":"version","features":' + "[" * 20_000 + "]" * 20_000 + "}")
 
 
+@settings(max_examples=60)
 @given(EUIS)
 def test_every_form_of_an_eui_is_read(eui: int) -> None:
     assert parse_eui(dashed(eui)) == parse_eui(id6(eui)) == parse_eui(f"{eui:016x}") == parse_eui(eui) == eui
@@ -159,7 +167,9 @@ def test_short_forms_of_id6(text: str, eui: int) -> None:
     assert parse_eui(text) == eui
 
 
-@pytest.mark.parametrize("text", ["", "1:2:3", "1:2:3:4:5", "::1::", "1:2:3:fffff", "12", "g" * 16, None, True, -1, 1 << 64, 1.5])
+@pytest.mark.parametrize(
+    "text", ["", "1:2:3", "1:2:3:4:5", "::1::", "1:2:3:fffff", "12", "g" * 16, None, True, -1, 1 << 64, 1.5]
+)
 def test_what_is_no_eui(text: Any) -> None:
     with pytest.raises(FrameError):
         parse_eui(text)
@@ -174,7 +184,9 @@ def test_answers_as_stations_read_them() -> None:
     }
     assert json.loads(codec.router_info(1, "", "no"))["error"] == "no"
     made = codec.downlink(0xA1, 0, 7, b"\xab\x01", 200, 12.5)
-    assert json.loads(codec.after_uplink(made, 1, codec.Window(5, 868_900_000), codec.Window(0, 869_100_000), 99, 3)) == {
+    assert json.loads(
+        codec.after_uplink(made, 1, codec.Window(5, 868_900_000), codec.Window(0, 869_100_000), 99, 3)
+    ) == {
         "msgtype": "dnmsg",
         "DevEui": "00-00-00-00-00-00-00-A1",
         "dC": 0,

@@ -36,6 +36,8 @@ class LabStation:
         self.pings: list[bytes] = []
         self.answers_pings = True
         self.reports = True
+        self.before: list[Aired] = []
+        """What was on the air before the last restart."""
         self._due: list[tuple[int, int, Any]] = []
         self._order = 0
 
@@ -59,6 +61,9 @@ class LabStation:
 
     def restart(self, session: int) -> None:
         """The station's process starts anew: another concentrator session, its clock from zero, nothing queued."""
+        if self.state.radio is not None:
+            self.before += [one for one in self.state.radio.air if one.start_us <= self.us]
+            self.state.radio = None
         self.boot_us = self.lab.mono_us
         self.state.session = session
         self._due.clear()
