@@ -18,6 +18,8 @@ from internalapi import messages as m
 from internalapi.client import ApiError
 from lns.clock import Now, system_now
 from lns.downlink.listener import class_of
+from lns.mac.link_adr import keep, memory_of
+from lns.radio import ExtraChannel, enabled_channels
 from lorawan.backend import JoinReq
 from lorawan.class_b import BEACON_PERIOD_US, ping_slots_us
 from lorawan.gps import utc_to_gps_us
@@ -504,3 +506,75 @@ async def when_its_time_comes(on: World) -> Down:
         engine.handle_timer(Now(timer_us, now.wall_us + timer_us - now.mono_us))
         on.network.pump()
     raise AssertionError("nothing was sent")
+
+
+# ------------------------------------------------------------------------------------------------------ ADR and MAC
+
+
+@plays("adr-up", "adr-chmask", "adr-chmask+adr")
+async def link_adr(folder: Path, row: Row) -> None:
+    """The vectors' sessions hold NbTrans 0, "as it is"; where ADR itself asks, it is 1 there and here."""
+    before = row["preconditions"]
+    async with world(folder, GATEWAY, region="EU868") as on:
+        session = await activate(on, before)
+        session.nb_trans = 0 if row["id"] == "adr-chmask" else 1
+        extra = before.get("enabled_uplink_channels", ())[3:]
+        channels = tuple(ExtraChannel(867_100_000 + 200_000 * n, 0, 5) for n in range(len(extra)))
+        session.radio = on.network.state.radio(session.radio._replace(channels=channels))
+        await hear(on, row["input"])
+        await check_windows(on, row["expected"]["downlinks"])
+        wanted = row["expected"].get("session_after", {}).get("enabled_uplink_channels")
+        if wanted:
+            plan = on.network.state.plan
+            assert sorted(enabled_channels(plan, session.radio)) == wanted, "nothing changes before the answer"
+
+
+@plays("adr-ans")
+async def link_adr_answer(folder: Path, row: Row) -> None:
+    async with world(folder, GATEWAY, region="EU868") as on:
+        session = await activate(on, row["preconditions"])
+        memory = memory_of(session)
+        memory.asked(dr=0, tx_power=3, nb_trans=1)
+        keep(session, memory)
+        await hear(on, row["input"])
+        assert await on.gateway.downlinks(refuse=True) == []
+        after = row["expected"]["session_after"]
+        assert (session.dr, session.tx_power, session.nb_trans) == (
+            after["dr"],
+            after["tx_power_index"],
+            after["nb_trans"],
+        )
+        assert sorted(enabled_channels(on.network.state.plan, session.radio)) == after["enabled_uplink_channels"]
+
+
+@plays("adr-backoff")
+async def device_backs_off(folder: Path, row: Row) -> None:
+    """The device has lowered its data rate by itself, so it has raised its power before (TS001-1.0.4 §4.3.1.1)."""
+    async with world(folder, GATEWAY, region="EU868") as on:
+        session = await activate(on, row["preconditions"])
+        session.tx_power = 3
+        memory = memory_of(session)
+        memory.heard(9, 0, 5, 3.3, 3, False, 0)
+        keep(session, memory)
+        await hear(on, row["input"])
+        await on.gateway.downlinks(refuse=True)
+        after = row["expected"]["session_after"]
+        assert (session.dr, session.tx_power) == (after["dr"], after["tx_power_index"])
+
+
+@plays("mac10-resetind")
+async def reset(folder: Path, row: Row) -> None:
+    async with world(folder, GATEWAY, region="EU868") as on:
+        session = await activate(on, {"session": "S11"})
+        session.tx_power, session.nb_trans = 3, 2
+        key = bytes.fromhex(S10["nwk_s_key"])
+        node = Node(
+            int(S10["dev_addr"], 16), SessionKeys(key, key, key, bytes.fromhex(S10["app_s_key"]), lorawan_1_1=True), 8
+        )
+        phy = node.up(b"", None, f_opts=bytes.fromhex(row["input"]["mac_up_hex"]), tx_dr=0, tx_ch=0)
+        await on.gateway.hear(phy, TMST, freq=868.1, datr="SF12BW125", lsnr=0, rssi=0)
+        (down,) = await on.gateway.downlinks(refuse=False)
+        assert node.read(down.phy).f_opts.hex() == row["expected"]["mac_down_hex"]
+        after = row["expected"]["session_after"]
+        assert (session.tx_power, session.nb_trans) == (after["tx_power_index"], after["nb_trans"])
+        assert session.radio.channels == ()
