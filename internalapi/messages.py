@@ -169,7 +169,8 @@ class GatewayWrite(Struct):
     """Does its forwarder answer downlinks: ``auto`` and ``always`` say yes, ``never`` takes silence for "sent"."""
     allowed_sources: list[str] = []
     """Networks (CIDR) from which it may speak; empty: any."""
-    station: StationSetup = msgspec.field(default_factory=StationSetup)
+    station: StationSetup | UnsetType = UNSET
+    """Not given: as it was."""
 
 
 class SubBandUse(Struct):
