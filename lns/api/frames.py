@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,18 +18,24 @@ from lns.device import Device
 from lns.network import Network
 from lns.session import Session
 from lns.state import unpack
+from lns.store.embedded.blocks import KeptFrame
+from lns.store.embedded.search import Found, Search, find
+from lns.uplink import way
 from lorawan.commands import describe, parse_commands
 from lorawan.errors import FrameError
 from lorawan.hot import data_header, data_payload
 
 MAX_WAIT_S = 60.0
+NO_DEVICE = 0xFFFF_FFFF
+MAX_DEVICES = 10_000
 TYPES = {
-    "up": ("up", "late"),
-    "down": ("down", "join_accept"),
-    "join": ("join_request", "join_accept", "rejoin_request"),
-    "join_request": ("join_request",),
-    "join_accept": ("join_accept",),
-    "rejoin_request": ("rejoin_request",),
+    "up": frozenset(["up", "late"]),
+    "down": frozenset(["down", "join_accept"]),
+    "join": frozenset(["join_request", "join_accept", "rejoin_request"]),
+    "join_request": frozenset(["join_request"]),
+    "join_accept": frozenset(["join_accept"]),
+    "rejoin_request": frozenset(["rejoin_request"]),
+    "rejected": frozenset(["rejected"]),
 }
 _event = m.decoder(m.Event)
 
@@ -39,7 +47,14 @@ async def events(network: Network, request: m.EventsRequest) -> Any:
         network.consumed_event_id = max(network.consumed_event_id, after)
 
     def query(db: sqlite3.Connection) -> list[msgspec.Raw]:
-        rows = db.execute("SELECT body FROM event WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        log = network.frame_log
+        if after < log.last_event_id:
+            bodies = log.events(after, limit)
+            if bodies:
+                return bodies
+        rows = db.execute(
+            "SELECT body FROM event WHERE id > ? ORDER BY id LIMIT ?", (max(after, log.last_event_id), limit)
+        )
         return [msgspec.Raw(body) for (body,) in rows]
 
     arrived = network.events_arrived
@@ -53,93 +68,119 @@ async def events(network: Network, request: m.EventsRequest) -> Any:
 
 async def frames(network: Network, request: m.FramesRequest) -> m.FramePage:
     limit = parse.limit(request.limit)
-    where, parameters = _filter(network, request)
-    order = "ASC" if request.after is not None else "DESC"
-    sql = (
-        "SELECT f.id, f.kind, f.time_us, f.device_id, f.session_id, f.dev_addr, f.f_cnt, f.f_port, f.confirmed,"
-        " f.frequency_hz, f.datr, f.phy, f.detail, f.gateway, f.reply_to, f.outcome"
-        f" FROM frame f{' INDEXED BY frame_by_device' if request.dev_eui else ''} WHERE {where} ORDER BY f.id {order} LIMIT ?"
-    )
+    before = parse.row_id(request.before, "before") if request.before is not None else None
+    after = parse.row_id(request.after, "after") if request.after is not None else None
+    search = _search(network, request)
 
-    def query(db: sqlite3.Connection) -> list[tuple[tuple[Any, ...], m.Event | None]]:
-        rows = db.execute(sql, (*parameters, limit)).fetchall()
-        return [(row, _event_of(db, row)) for row in rows]
+    def query(db: sqlite3.Connection) -> Found:
+        words = request.q.strip()
+        wanted = replace(search, **_text(db, words)) if words else search
+        return find(db, network.frame_log, wanted, before, after, limit)
 
     arrived = network.frames_arrived
     found = await network.read(query)
-    if not found and request.wait_s > 0 and request.after is not None:
+    if not found.items and request.wait_s > 0 and after is not None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(arrived.wait(), min(request.wait_s, MAX_WAIT_S))
         found = await network.read(query)
-    items = [_record(network, row, event) for row, event in found]
-    more = request.after is None and len(items) == limit
-    return m.FramePage(items, items[-1].id if more else None)
+    items = [_record(network, frame, _event.decode(body) if body is not None else None) for frame, body in found.items]
+    return m.FramePage(items, found.next if after is None else None)
 
 
-def _filter(network: Network, request: m.FramesRequest) -> tuple[str, list[Any]]:
-    clauses: list[str] = ["1"]
-    parameters: list[Any] = []
-
-    def add(clause: str, *values: Any) -> None:
-        clauses.append(clause)
-        parameters.extend(values)
-
-    if request.after is not None:
-        add("f.id > ?", parse.row_id(request.after, "after"))
-    if request.before is not None:
-        add("f.id < ?", parse.row_id(request.before, "before"))
+def _search(network: Network, request: m.FramesRequest) -> Search:
+    device_ids = kinds = None
     if request.dev_eui:
         device = network.state.devices.get(parse.eui(request.dev_eui, "dev_eui"))
-        add("f.device_id = ?", device.id if device is not None else -1)
-    if request.gateway_eui:
-        add("f.gateway = ?", str(parse.eui(request.gateway_eui, "gateway_eui")))
+        device_ids = frozenset([device.id if device is not None else NO_DEVICE])
     if request.type:
         kinds = TYPES.get(request.type)
         if kinds is None:
             raise invalid(f"type: one of {', '.join(TYPES)}", "type")
-        add(f"f.kind IN ({', '.join('?' * len(kinds))})", *kinds)
-    if request.since_us is not None:
-        add("f.time_us >= ?", parse.row_id(request.since_us, "since_us"))
-    if request.until_us is not None:
-        add("f.time_us < ?", parse.row_id(request.until_us, "until_us"))
-    return " AND ".join(clauses), parameters
+    return Search(
+        device_ids,
+        str(parse.eui(request.gateway_eui, "gateway_eui")) if request.gateway_eui else "",
+        kinds,
+        parse.row_id(request.since_us, "since_us") if request.since_us is not None else None,
+        parse.row_id(request.until_us, "until_us") if request.until_us is not None else None,
+    )
 
 
-def _event_of(db: sqlite3.Connection, row: tuple[Any, ...]) -> m.Event | None:
-    """The event that an uplink became: it carries all receptions."""
-    if row[1] not in ("up", "late"):
-        return None
-    found = db.execute("SELECT body FROM event WHERE frame_id = ? LIMIT 1", (row[0],)).fetchone()
-    return _event.decode(found[0]) if found is not None else None
+def _text(db: sqlite3.Connection, words: str) -> dict[str, Any]:
+    """A search for words: devices that are called so, or a DevAddr, or bytes, or what became of a frame."""
+    words = words.lower()
+    devices = frozenset(
+        id
+        for (id,) in db.execute(
+            "SELECT id FROM device WHERE instr(lower(name), ?1) OR instr(lower(hex(dev_eui)), ?1) LIMIT ?2",
+            (words, MAX_DEVICES),
+        )
+    )
+    if devices:
+        return {"device_ids": devices}
+    try:
+        data = bytes.fromhex(words)
+    except ValueError:
+        data = b""
+    dev_addr = int.from_bytes(data, "big") if len(data) == 4 else None
+
+    def takes(frame: KeptFrame, event: Callable[[], msgspec.Raw | None]) -> bool:
+        if words in frame.outcome.lower() or (dev_addr is not None and frame.dev_addr == dev_addr):
+            return True
+        passed = way.from_bytes(frame.way)
+        if passed is not None and words in passed.silence.lower():
+            return True
+        if not data:
+            return False
+        if data in frame.phy:
+            return True
+        body = event()
+        return body is not None and data in _event.decode(body).data
+
+    return {"takes": takes}
 
 
-def _record(network: Network, row: tuple[Any, ...], event: m.Event | None) -> m.FrameRecord:
-    (
-        id, kind, time_us, device_id, session_id, dev_addr, f_cnt, f_port, confirmed, frequency_hz, datr, phy, detail,
-        gateway, reply_to, outcome,
-    ) = row  # fmt: skip
-    device = network.state.devices_by_id.get(device_id)
-    uplink = kind in ("up", "late")
+def _record(network: Network, frame: KeptFrame, event: m.Event | None) -> m.FrameRecord:
+    device = network.state.devices_by_id.get(frame.device_id)
+    uplink = frame.kind in TYPES["up"]
+    passed = way.from_bytes(frame.way)
     return m.FrameRecord(
-        id=id,
-        type="up" if uplink else kind,
-        time_us=time_us,
-        phy=phy,
+        id=frame.id,
+        type="up" if uplink else frame.kind,
+        time_us=frame.time_us,
+        phy=frame.phy,
         dev_eui=device.dev_eui_text if device is not None else "",
         device_name=device.name if device is not None else "",
-        dev_addr=f"{dev_addr:08x}" if dev_addr is not None else "",
-        f_cnt=f_cnt,
-        f_port=f_port,
-        confirmed=bool(confirmed),
-        frequency_hz=frequency_hz,
-        datr=datr,
+        dev_addr=f"{frame.dev_addr:08x}" if frame.dev_addr is not None else "",
+        f_cnt=frame.f_cnt,
+        f_port=frame.f_port,
+        confirmed=bool(frame.confirmed),
+        frequency_hz=frame.frequency_hz,
+        datr=frame.datr,
         receptions=event.receptions if event is not None else (),
-        mac_commands=_mac_commands(network, device, session_id, phy, f_cnt, uplink) if uplink or kind == "down" else (),
-        outcome=outcome or ("handed_over" if event is not None else "accepted"),
-        timeline=tuple((step, us) for step, us in unpack(detail)) if detail and kind in TYPES["down"] else (),
-        gateway_eui=gateway,
-        reply_to=reply_to,
+        mac_commands=_mac_commands(network, device, frame.session_id, frame.phy, frame.f_cnt or 0, uplink)
+        if uplink or frame.kind == "down"
+        else (),
+        outcome=frame.outcome or ("handed_over" if event is not None else "accepted"),
+        timeline=_timeline(frame, event, passed),
+        gateway_eui=frame.gateway,
+        reply_to=frame.reply_to,
+        silence=passed.silence if passed is not None else "",
+        downlink_id=passed.downlink_id if passed is not None else 0,
     )
+
+
+def _timeline(frame: KeptFrame, event: m.Event | None, passed: way.Way | None) -> tuple[tuple[str, int], ...]:
+    """The steps of a frame's way and when they were, microseconds after its own time."""
+    if frame.kind in TYPES["down"]:
+        return tuple((step, us) for step, us in unpack(frame.detail)) if frame.detail else ()
+    steps = []
+    if event is not None:
+        steps += [(f"heard by {one.gateway_eui}", one.received_at_us - frame.time_us) for one in event.receptions]
+    if passed is not None:
+        if passed.durable_us is not None:
+            steps.append(("accepted", passed.durable_us))
+        steps.append(("handed over", passed.handed_over_us))
+    return tuple(sorted(steps, key=lambda step: step[1]))
 
 
 def _mac_commands(

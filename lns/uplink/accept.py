@@ -20,10 +20,15 @@ from lns.session import Session
 from lns.state import NetworkState
 from lns.uplink.gather import Gathered, Gatherer, Kind
 from lns.uplink.reception import time_of, to_detail
+from lns.uplink.refused import log_refused
 from lorawan.counters import MAX_F_CNT, full_f_cnt, late_f_cnt, within_gap
 from lorawan.errors import FrameError
 from lorawan.hot import data_header
 
+REFUSALS = {
+    "mic_failed": "no session of this DevAddr makes this MIC: another network's device, lost keys, or too far a counter",
+    "disabled": "the device is disabled",
+}
 CONFIRMED_UP = 4
 F_CTRL_ACK = 0x20
 REPEAT_AFTER_US = 800_000
@@ -72,10 +77,12 @@ def accept(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) -> No
         if late is not None and late != f_cnt and _mic_holds(state, session, message, mic, f_ctrl, late, dr, rx):
             if session.was_taken(late):
                 counters["replayed"] += 1
+                log_refused(state, rx, "rejected", "a replay: this FCntUp was taken before", session, late, dev_addr)
             else:
                 _take(state, gatherer, Kind.LATE, session, rx, m_hdr, f_ctrl, late, dr, now)
             return
     counters[refusal] += 1
+    log_refused(state, rx, "rejected", REFUSALS[refusal], sessions[0] if len(sessions) == 1 else None, None, dev_addr)
 
 
 def _mic_holds(
@@ -176,6 +183,7 @@ def _again(
     if rx.phy[mic] != session.last_mic[mic]:
         # Two different frames under one counter: the device has lost its counter or its mind.
         state.counters["counter_reused"] += 1
+        log_refused(state, rx, "rejected", "another frame under the newest FCntUp", session, f_cnt, session.dev_addr)
         events.emit_log(
             state, session.device, rx.wall_us, "WARNING", "UPLINK_F_CNT_RETRANSMISSION",
             f"another frame with FCntUp {f_cnt}, which was already used; the first one is kept",

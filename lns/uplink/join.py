@@ -26,6 +26,7 @@ from lns.state import NetworkState
 from lns.uplink import relay
 from lns.uplink.gather import Gathered, Gatherer, Kind
 from lns.uplink.reception import to_detail
+from lns.uplink.refused import log_refused
 from lorawan.backend import JoinAns, JoinReq, ResultCode
 from lorawan.errors import FrameError
 from lorawan.frames import JoinRequest, RejoinRequest0_2, RejoinRequest1, parse
@@ -63,6 +64,8 @@ def accept_join(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) 
     dr = state.plan.dr_of(rx.datr, rx.codr)
     if device is None or dr is None:
         state.counters["join_unknown_device" if device is None else "unknown_data_rate"] += 1
+        if device is None:
+            log_refused(state, rx, "join_request", f"no device has the DevEUI {request.dev_eui:016x}")
         return
     if not rx.gateway.serves(device.tags):
         state.counters["private_gateway"] += 1

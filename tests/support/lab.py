@@ -29,6 +29,7 @@ from lns.keys import KeyRing
 from lns.ports import RootKeys
 from lns.settings import NetworkSettings
 from lns.state import NetworkState
+from lns.store.embedded.framelog import FrameLog
 from lns.store.embedded.journal import Journal, SealedBatch, StoreError
 from lns.store.embedded.load import load
 from lorawan.backend import JoinAns, JoinReq
@@ -104,7 +105,7 @@ class Lab:
         self.journal = Journal(Path(self.settings.data_dir) / "network.db")
         self.engine = Engine(self.settings, KeyRing(KEK), self._send, random.Random(self.lives))
         with contextlib.closing(self.journal.reader()) as reader:
-            waiting = load(self.state, reader, self.now, restored)
+            waiting = load(self.state, reader, self.now, restored, self.journal.log)
         for gathered in waiting:
             self.engine.recover(gathered, self.now)
         self.state.batch.operations.append(("prune_sessions", (self.state.handed_over_id,)))
@@ -138,6 +139,10 @@ class Lab:
     @property
     def state(self) -> NetworkState:
         return self.engine.state
+
+    @property
+    def frame_log(self) -> FrameLog:
+        return self.journal.log
 
     @property
     def storage(self) -> str:
@@ -178,6 +183,7 @@ class Lab:
                 return False
             self._step("committed")
         self._stuck = None
+        batch.durable_us = self.mono_us
         for datagram, address in batch.acks:
             self._send(datagram, address)
         if not batch.writes_nothing:

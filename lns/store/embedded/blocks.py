@@ -130,6 +130,11 @@ def frames_of(packed: bytes, places: Sequence[int] | None = None) -> list[KeptFr
     return [_frame(raw[place]) for place in places]
 
 
+def receptions_of(body: bytes | msgspec.Raw) -> tuple[_Heard, ...]:
+    """Gateways that heard an uplink, from its event's body."""
+    return _receptions(body).receptions
+
+
 def events_of(packed: bytes) -> Iterator[tuple[int, msgspec.Raw]]:
     """(id, body) of the events of a block."""
     return iter(_events(zlib.decompress(packed)))

@@ -6,12 +6,12 @@ import contextlib
 import sqlite3
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from lns.keys import KeyRing
 from lns.radio import to_text
 from lns.store.batch import Batch
 from lns.store.embedded import statements
+from lns.store.embedded.framelog import FrameLog
 from lorawan.errors import FrameError, StateError
 
 SCHEMA_VERSION = 2
@@ -88,6 +88,8 @@ class Journal:
             raise StoreError(f"{path} cannot be opened as the network's journal: {error}", fatal=True) from error
 
     def _open(self) -> None:
+        self.log = FrameLog(self.path.parent)
+        """Frames and events that have left this file."""
         self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=64)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")

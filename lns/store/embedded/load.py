@@ -18,6 +18,7 @@ from lns.gateways.gateway import Gateway
 from lns.radio import from_text
 from lns.session import Session
 from lns.state import NetworkState
+from lns.store.embedded.framelog import FrameLog
 from lns.store.embedded.restored import cancel_items, restores, skip_counters, skip_numbers
 from lns.store.embedded.statements import MARKS, RESTORES
 from lns.uplink.gather import Gathered, Kind
@@ -26,7 +27,9 @@ from lorawan.errors import FrameError, StateError
 from lorawan.identifiers import DevAddr
 
 
-def load(state: NetworkState, db: sqlite3.Connection, now: Now, restored: int = 0) -> list[Gathered]:
+def load(
+    state: NetworkState, db: sqlite3.Connection, now: Now, restored: int = 0, log: FrameLog | None = None
+) -> list[Gathered]:
     """Fill ``state``. Returns the frames that were accepted and not handed over before the last stop.
 
     ``restored``: the file comes from a backup, so downlinks after it may have used counters that it does not know. It is
@@ -36,6 +39,8 @@ def load(state: NetworkState, db: sqlite3.Connection, now: Now, restored: int = 
     state.last_frame_id, state.last_event_id, state.last_session_id, state.handed_over_id = (
         marks.get(name, 0) for name in MARKS
     )
+    if log is not None:
+        _after_log(state, log)
     _profiles(state, db)
     _gateways(state, db)
     _stations(state, db)
@@ -60,6 +65,17 @@ def load(state: NetworkState, db: sqlite3.Connection, now: Now, restored: int = 
     waiting = _not_handed_over(state, db, sessions)
     skip_numbers(state, steps)
     return waiting
+
+
+def _after_log(state: NetworkState, log: FrameLog) -> None:
+    """What lies in the frame log has left the journal, also when the process died before the journal forgot it, and when
+    the journal comes from a backup that is older than the log."""
+    state.last_frame_id = max(state.last_frame_id, log.last_frame_id)
+    state.last_event_id = max(state.last_event_id, log.last_event_id)
+    state.handed_over_id = max(state.handed_over_id, log.last_frame_id)
+    state.last_device_id = log.max_device_id
+    state.batch.operations.append(("frames_packed", (log.last_frame_id,)))
+    state.batch.operations.append(("events_packed", (log.last_event_id,)))
 
 
 def _profiles(state: NetworkState, db: sqlite3.Connection) -> None:
@@ -123,7 +139,7 @@ def _devices(state: NetworkState, db: sqlite3.Connection) -> None:
         state.devices[device.dev_eui] = device
     # A deleted device's frames stay in the log: its number is nobody else's.
     (in_log,) = db.execute("SELECT coalesce(max(device_id), 0) FROM frame").fetchone()
-    state.last_device_id = max(in_log, *state.devices_by_id) if state.devices_by_id else in_log
+    state.last_device_id = max(state.last_device_id, in_log, *state.devices_by_id)
 
 
 def _sessions(state: NetworkState, db: sqlite3.Connection, steps: int) -> dict[int, Session]:
