@@ -26,10 +26,12 @@ class AdrReason(msgspec.Struct, frozen=True, gc=False):
     """Measured standard deviation of the SNR."""
     spare_db: float = 0.0
     """SNR above the demodulation floor of the present data rate."""
-    needed_db: float = 0.0
-    """How much of that the algorithm wants."""
+    margin_db: float = 0.0
+    """How much of that the recommended algorithm keeps."""
     loss: float = 0.0
-    """Share of frames lost, without those that gateways could not hear because they were off."""
+    """Share of frames lost under the present setting, without those that gateways missed because they were off."""
+    expected: float = 0.0
+    """Share that the default algorithm expects to be lost if nothing changes."""
 
     @property
     def changes(self) -> bool:
@@ -68,9 +70,14 @@ def in_english(reason: AdrReason) -> str:
     text = f"{', '.join(changed)} because {why}" if changed else f"DR{reason.dr_to} stays: {why}"
     if reason.code in ("few", "static", "off"):
         return text
+    if reason.code in ("steps", "stays") and reason.margin_db:
+        return (
+            f"{text}; the best SNR of {reason.frames} frames, {reason.snr_db:+.1f} dB, is {reason.spare_db:+.1f} dB over the "
+            f"floor with a margin of {reason.margin_db:g} dB; loss {reason.loss:.0%}"
+        )
     return (
-        f"{text}; SNR {reason.snr_db:+.1f} dB (spread {reason.spread_db:.1f} dB) of {reason.frames} frames is "
-        f"{reason.spare_db:+.1f} dB over the floor, {reason.needed_db:.1f} dB wanted; loss {reason.loss:.0%}"
+        f"{text}; the mean SNR of {reason.frames} frames, {reason.snr_db:+.1f} dB, is {reason.spare_db:+.1f} dB over the floor "
+        f"and varies by {reason.spread_db:.1f} dB; loss {reason.loss:.0%}, expected {reason.expected:.0%}"
     )
 
 

@@ -56,7 +56,7 @@ def recommended(samples: Sequence[Sample], current: Current, limits: Limits) -> 
         frames=len(alike),
         snr_db=best,
         spare_db=spare,
-        needed_db=limits.margin_db,
+        margin_db=limits.margin_db,
         loss=loss,
     )
 

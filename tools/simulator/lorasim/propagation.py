@@ -1,0 +1,154 @@
+"""How much of a signal arrives: distance, walls, shadows that come and go, and fading.
+
+Everything is drawn from random generators that are handed in, and may be asked for any later time: the two processes in
+time (shadowing and fading) are exact between two questions, however far apart, so nothing runs in steps.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+
+THERMAL_NOISE_DBM_HZ = -174.0
+NOISE_FIGURE_DB = 6.0
+
+
+@dataclass(slots=True, frozen=True)
+class PathLoss:
+    """Log-distance path loss.
+
+    The defaults are the fit to LoRa measurements at 868 MHz around Oulu of Petäjäjärvi et al., "On the coverage of LPWANs:
+    range evaluation and channel attenuation model for LoRa technology" (ITST 2015).
+    """
+
+    at_1_km_db: float = 128.95
+    exponent: float = 2.32
+
+    def db(self, distance_m: float) -> float:
+        return self.at_1_km_db + 10 * self.exponent * math.log10(max(distance_m, 1.0) / 1000)
+
+
+def noise_dbm(bandwidth_hz: int = 125_000, noise_figure_db: float = NOISE_FIGURE_DB) -> float:
+    """Noise in a receiver's bandwidth: -117 dBm at 125 kHz."""
+    return THERMAL_NOISE_DBM_HZ + 10 * math.log10(bandwidth_hz) + noise_figure_db
+
+
+class Shadowing:
+    """Log-normal shadowing that wanders: a Gaussian process in dB whose memory fades over ``correlation_s``."""
+
+    __slots__ = ("_at_s", "_db", "_rng", "correlation_s", "sigma_db")
+
+    def __init__(self, sigma_db: float, correlation_s: float, rng: random.Random) -> None:
+        self.sigma_db = sigma_db
+        self.correlation_s = correlation_s
+        self._rng = rng
+        self._at_s = 0.0
+        self._db = rng.gauss(0, sigma_db)
+
+    def db(self, at_s: float) -> float:
+        """At a time not before that of the last call."""
+        if self.sigma_db:
+            kept = math.exp((self._at_s - at_s) / self.correlation_s)
+            self._db = kept * self._db + math.sqrt(1 - kept * kept) * self._rng.gauss(0, self.sigma_db)
+            self._at_s = at_s
+        return self._db
+
+
+class Fading:
+    """Rician fading with mean power 1: a steady part and a scattered one, ``k`` the ratio of their powers (0: Rayleigh).
+
+    The scattered part is a complex Gaussian process whose memory fades over ``coherence_s``.
+    """
+
+    __slots__ = ("_at_s", "_i", "_q", "_rng", "_scatter", "_steady", "coherence_s")
+
+    def __init__(self, k: float, coherence_s: float, rng: random.Random) -> None:
+        self.coherence_s = coherence_s
+        self._rng = rng
+        self._steady = math.sqrt(k / (k + 1))
+        self._scatter = math.sqrt(0.5 / (k + 1))
+        self._at_s = 0.0
+        self._i, self._q = rng.gauss(0, self._scatter), rng.gauss(0, self._scatter)
+
+    def db(self, at_s: float) -> float:
+        """Gain at a time not before that of the last call."""
+        kept = math.exp((self._at_s - at_s) / self.coherence_s)
+        new = math.sqrt(1 - kept * kept)
+        gauss, scatter = self._rng.gauss, self._scatter
+        self._i = kept * self._i + new * gauss(0, scatter)
+        self._q = kept * self._q + new * gauss(0, scatter)
+        self._at_s = at_s
+        return 10 * math.log10(max(1e-12, (self._i + self._steady) ** 2 + self._q**2))
+
+
+class Blockage:
+    """Something that stands in the way from time to time, such as a car over a manhole."""
+
+    __slots__ = ("_blocked", "_rng", "_until_s", "blocked_s", "db_when_blocked", "free_s")
+
+    def __init__(self, db: float, free_s: float, blocked_s: float, rng: random.Random) -> None:
+        self.db_when_blocked = db
+        self.free_s, self.blocked_s = free_s, blocked_s
+        self._rng = rng
+        self._blocked = False
+        self._until_s = rng.expovariate(1 / free_s) if db else math.inf
+
+    def db(self, at_s: float) -> float:
+        """Loss at a time not before that of the last call."""
+        while at_s >= self._until_s:
+            self._blocked = not self._blocked
+            self._until_s += self._rng.expovariate(1 / (self.blocked_s if self._blocked else self.free_s))
+        return self.db_when_blocked if self._blocked else 0.0
+
+
+@dataclass(slots=True, frozen=True)
+class Surroundings:
+    """What a kind of device has around it."""
+
+    name: str
+    walls_db: tuple[float, float] = (0.0, 0.0)
+    """Between which the loss of its walls lies."""
+    shadow_sigma_db: float = 0.0
+    shadow_correlation_s: float = 86_400.0
+    rice_k: float = 10.0
+    coherence_s: float = 60.0
+    blockage_db: float = 0.0
+    free_s: float = 172_800.0
+    blocked_s: float = 21_600.0
+
+
+STATIC = Surroundings("static", (0.0, 10.0), 1.0, 86_400.0, rice_k=10.0, coherence_s=60.0)
+"""A meter in a flat or on a pole: a little life around it."""
+FADING = Surroundings("fading", (0.0, 10.0), 3.0, 21_600.0, rice_k=0.0, coherence_s=1.0)
+"""No line of sight, traffic all around: Rayleigh fading."""
+MOVING = Surroundings("moving", (0.0, 5.0), 7.0, 7_200.0, rice_k=1.0, coherence_s=0.05)
+"""On a vehicle or in a pocket: another street every hour or two."""
+BASEMENT = Surroundings("basement", (15.0, 25.0), 2.0, 43_200.0, rice_k=4.0, coherence_s=30.0, blockage_db=10.0)
+"""Under a ceiling or a lid, now and then with a car on it."""
+KINDS = (STATIC, FADING, MOVING, BASEMENT)
+
+
+class Path:
+    """The radio path between one device and one gateway, the same in both directions."""
+
+    __slots__ = ("_blockage", "_fading", "_shadowing", "mean_gain_db")
+
+    def __init__(self, mean_gain_db: float, surroundings: Surroundings, rng: random.Random, blockage: Blockage) -> None:
+        self.mean_gain_db = mean_gain_db
+        self._shadowing = Shadowing(surroundings.shadow_sigma_db, surroundings.shadow_correlation_s, rng)
+        self._fading = Fading(surroundings.rice_k, surroundings.coherence_s, rng)
+        self._blockage = blockage
+
+    def gain_db(self, at_s: float) -> float:
+        """At a time not before that of the last call."""
+        return self.mean_gain_db + self._shadowing.db(at_s) + self._fading.db(at_s) - self._blockage.db(at_s)
+
+
+def paths_of(
+    distances_m: list[float], surroundings: Surroundings, rng: random.Random, loss: PathLoss = PathLoss()
+) -> list[Path]:
+    """The paths of one device to all gateways. Its walls and what blocks it are the same for all."""
+    walls_db = rng.uniform(*surroundings.walls_db)
+    blockage = Blockage(surroundings.blockage_db, surroundings.free_s, surroundings.blocked_s, rng)
+    return [Path(-loss.db(distance_m) - walls_db, surroundings, rng, blockage) for distance_m in distances_m]
