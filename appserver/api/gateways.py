@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -30,6 +30,8 @@ class GatewayBody(Input):
     location: Location | None = None
     antenna_gain_dbi: float = Field(0.0, ge=-20, le=40, allow_inf_nan=False)
     tags: Tags = Field(default_factory=dict)
+    class_b: Literal["off", "gateway", "server"] = "off"
+    """Who makes its beacons: nobody, its own forwarder, or the server (Semtech UDP with GPS)."""
 
 
 class NewGateway(GatewayBody):
@@ -54,6 +56,14 @@ class SubBand(Output):
     budget_ms: float
 
 
+class Gps(Output):
+    """GPS time of a gateway (``none``, ``locked``, ``stale``, ``lost``, ``wrong``), how old it is, how far from the server's."""
+
+    state: str
+    age_s: float | None
+    off_ms: float | None
+
+
 class Gateway(Output):
     """A gateway and its state."""
 
@@ -72,6 +82,9 @@ class Gateway(Output):
     tx_outcomes: dict[str, int]
     sub_bands: list[SubBand]
     stat: dict[str, Any]
+    class_b: str
+    gps: Gps
+    beacons: dict[str, int]
 
 
 class Unknown(Output):
@@ -120,6 +133,9 @@ def gateway_view(record: m.GatewayRecord) -> Gateway:
             for band in record.sub_bands
         ],
         stat=record.stat,
+        class_b=record.class_b,
+        gps=Gps.model_construct(**{name: getattr(record.gps, name) for name in Gps.model_fields}),
+        beacons=record.beacons,
     )
 
 
@@ -145,6 +161,7 @@ async def write_gateway(call: Call, eui: str, body: GatewayBody) -> None:
         altitude_m=place.altitude_m if place else None,
         antenna_gain_dbi=body.antenna_gain_dbi,
         tags=body.tags,
+        class_b=body.class_b,
     )
 
 

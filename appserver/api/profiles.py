@@ -31,6 +31,8 @@ class ProfileBody(Input):
     rx1_delay_s: int = Field(1, ge=1, le=15)
     dev_status_interval_s: int = Field(86400, ge=0, le=366 * 86400)
     confirmed_attempts: int = Field(3, ge=1, le=10)
+    ping_slot_periodicity: int | None = Field(None, ge=0, le=7)
+    """Class B: a ping slot every 2**n seconds, for devices that do not tell it themselves."""
 
 
 class NewProfile(ProfileBody):
@@ -60,6 +62,7 @@ class Profile(Output):
     rx1_delay_s: int
     dev_status_interval_s: int
     confirmed_attempts: int
+    ping_slot_periodicity: int | None
     built_in: bool
 
 
@@ -79,6 +82,7 @@ FIELDS = [
     "rx1_delay_s",
     "dev_status_interval_s",
     "confirmed_attempts",
+    "ping_slot_periodicity",
 ]
 
 

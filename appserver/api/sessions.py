@@ -19,6 +19,17 @@ Counter = Annotated[int, Field(ge=0, le=2**32 - 1)]
 IdempotencyKey = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
 
 
+class ClassB(Output):
+    """Of a device whose profile is of class B: the beacon lock and its ping slots."""
+
+    locked: bool
+    ping_slot_periodicity: int | None
+    ping_slot_frequency_hz: int
+    ping_slot_dr: int | None
+    next_ping_slot_at: Time | None
+    gateways: int
+
+
 class Session(Output):
     """A session without its keys: counters and the state of the MAC layer."""
 
@@ -39,6 +50,8 @@ class Session(Output):
     tx_power_index: int
     nb_trans: int
     adr_reason: str
+    device_class: str
+    class_b: ClassB | None
 
 
 class NewSession(Input):
@@ -67,13 +80,23 @@ class NewSession(Input):
 
 def session_view(record: m.SessionRecord) -> Session:
     """The API's form of a session."""
-    names = [name for name in Session.model_fields if name in m.SessionRecord.__struct_fields__]
+    names = [name for name in Session.model_fields if name in m.SessionRecord.__struct_fields__ and name != "class_b"]
     return Session.model_construct(
         **{name: getattr(record, name) for name in names},
+        class_b=_class_b_view(record.class_b),
         activated_at=time_of(record.activated_at_us),
         fcnt_up=record.f_cnt_up,
         fcnt_down=record.f_cnt_down,
         afcnt_down=record.a_f_cnt_down,
+    )
+
+
+def _class_b_view(state: m.ClassBState | None) -> ClassB | None:
+    if state is None:
+        return None
+    names = [name for name in ClassB.model_fields if name in m.ClassBState.__struct_fields__]
+    return ClassB.model_construct(
+        **{name: getattr(state, name) for name in names}, next_ping_slot_at=time_of(state.next_ping_slot_us)
     )
 
 

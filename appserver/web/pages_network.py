@@ -80,18 +80,25 @@ class _GatewayForm(GatewayBody):
     altitude_m: float | None = Field(None, ge=-1000, le=20000, allow_inf_nan=False)
 
 
-_GATEWAY_FIELDS = ("gateway_eui", "name", "latitude", "longitude", "altitude_m", "antenna_gain_dbi")
+_GATEWAY_NUMBERS = ("latitude", "longitude", "altitude_m", "antenna_gain_dbi")
+_GATEWAY_FIELDS = ("gateway_eui", "name", *_GATEWAY_NUMBERS, "class_b")
 
 
 def _gateway_body(fields: dict[str, str]) -> tuple[str | None, GatewayBody]:
-    numbers = {name: fields.get(name, "").replace(",", ".") for name in _GATEWAY_FIELDS[2:]}
-    form = check(_GatewayForm, {"gateway_eui": fields.get("gateway_eui"), "name": fields.get("name")} | numbers)
+    numbers = {name: fields.get(name, "").replace(",", ".") for name in _GATEWAY_NUMBERS}
+    words = {
+        "gateway_eui": fields.get("gateway_eui"),
+        "name": fields.get("name"),
+        "class_b": fields.get("class_b") or "off",
+    }
+    form = check(_GatewayForm, words | numbers)
     location = None
     if (form.latitude is None) != (form.longitude is None):
         raise invalid("longitude", N_("give both latitude and longitude, or neither"), "form")
     if form.latitude is not None and form.longitude is not None:
         location = Location(latitude=form.latitude, longitude=form.longitude, altitude_m=form.altitude_m)
-    return form.gateway_eui, GatewayBody(name=form.name, location=location, antenna_gain_dbi=form.antenna_gain_dbi)
+    body = GatewayBody(name=form.name, location=location, antenna_gain_dbi=form.antenna_gain_dbi, class_b=form.class_b)
+    return form.gateway_eui, body
 
 
 def _typed(value: Any) -> str:

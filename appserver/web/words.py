@@ -90,6 +90,13 @@ OUTCOMES = {
     "unknown": N_("unknown"),
     "refused": N_("refused"),
 }
+GPS_STATES = {
+    "none": N_("none"),
+    "locked": N_("locked"),
+    "stale": N_("not told for long"),
+    "lost": N_("lost"),
+    "wrong": N_("wrong"),
+}
 JOB_STATES = {"queued": N_("waiting"), "running": N_("running"), "done": N_("done"), "failed": N_("failed")}
 
 TABLES = {
@@ -105,6 +112,7 @@ TABLES = {
     "frame_type": FRAME_TYPES,
     "queue_state": QUEUE_STATES,
     "job_state": JOB_STATES,
+    "gps_state": GPS_STATES,
 }
 
 
