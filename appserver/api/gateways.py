@@ -57,7 +57,7 @@ class SubBand(Output):
 
 
 class Gps(Output):
-    """GPS time of a gateway (``none``, ``locked``, ``stale``, ``lost``, ``wrong``), how old it is, how far from the server's."""
+    """GPS time of a gateway: ``none``, ``locked``, ``stale``, ``lost`` or ``wrong``; its age, and how far from ours."""
 
     state: str
     age_s: float | None
