@@ -139,16 +139,6 @@ class EventsResult(Struct):
 # ------------------------------------------------------------------------------------------------------- gateways
 
 
-class StationSetup(Struct):
-    """What a gateway is told if it is a Basics Station; unset fields: as ``[gateways.basicstation]`` says for all."""
-
-    region: str = ""
-    """Name of the region, which decides by whose rules the station sends."""
-    max_eirp_dbm: float | None = None
-    concentrator: str = ""
-    """``sx1301`` or ``sx1302``."""
-
-
 class GatewayWrite(Struct):
     gateway_eui: str
     name: str = ""
@@ -169,8 +159,6 @@ class GatewayWrite(Struct):
     """Does its forwarder answer downlinks: ``auto`` and ``always`` say yes, ``never`` takes silence for "sent"."""
     allowed_sources: list[str] = []
     """Networks (CIDR) from which it may speak; empty: any."""
-    station: StationSetup | UnsetType = UNSET
-    """Not given: as it was."""
 
 
 class SubBandUse(Struct):
@@ -190,6 +178,20 @@ class GatewayClaim(Struct):
     first_seen_us: int
     last_seen_us: int
     datagrams: int
+
+
+class StationSetup(Struct):
+    """What a gateway is told if it is a Basics Station; unset fields: as ``[gateways.basicstation]`` says for all."""
+
+    region: str = ""
+    """Name of the region, which decides by whose rules the station sends."""
+    max_eirp_dbm: float | None = None
+    concentrator: str = ""
+    """``sx1301`` or ``sx1302``."""
+
+
+class StationSetupWrite(StationSetup, kw_only=True):
+    gateway_eui: str
 
 
 class StationState(Struct):
@@ -787,6 +789,7 @@ METHODS: dict[str, tuple[type[Any], type[Any]]] = {
     "gateway_put": (GatewayWrite, PutResult),
     "gateway_delete": (Key, Ok),
     "gateways_unknown": (Empty, UnknownGateways),
+    "station_setup_put": (StationSetupWrite, PutResult),
     "station_credentials_put": (StationCredentialsRequest, StationCredentials),
     "station_credentials_delete": (Key, Revoked),
     "firmware": (Empty, FirmwarePage),

@@ -61,8 +61,6 @@ async def gateway_put(network: Network, request: m.GatewayWrite) -> m.PutResult:
     for field, choices in CHOICES.items():
         if getattr(request, field) not in choices:
             raise invalid(f"{field}: one of {', '.join(choices)}", field)
-    if request.station is not msgspec.UNSET:
-        stations.check_setup(request.station)
     if request.max_duty_cycle is not None and not 0 <= request.max_duty_cycle <= 1:
         raise invalid("max_duty_cycle: a share between 0 and 1", "max_duty_cycle")
     try:
@@ -78,10 +76,10 @@ async def gateway_put(network: Network, request: m.GatewayWrite) -> m.PutResult:
         gateway.created_at_us = now.wall_us
     body = msgspec.to_builtins(request)
     del body["gateway_eui"]
-    body.setdefault("station", gateway.station)
+    body["station"] = gateway.station
     before = {name: getattr(gateway, name) for name in body}
     apply_gateway(gateway, body)
-    if gateway.link is not None and any(before[name] != body[name] for name in ("station", "class_b")):
+    if gateway.link is not None and before["class_b"] != body["class_b"]:
         gateway.link.wire.close("its settings were changed")  # it comes again at once and is told the new ones
     network.engine.beacons.rearm()
     state.batch.operations.append(

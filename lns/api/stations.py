@@ -21,14 +21,33 @@ MOST_FIRMWARE = 100
 HEX = frozenset("0123456789abcdef")
 
 
-def check_setup(setup: m.StationSetup) -> None:
-    """Raises Refused."""
-    if len(setup.region) > 16 or not setup.region.isascii():
-        raise invalid("station.region: a name such as AU915, at most 16 characters", "station.region")
-    if setup.max_eirp_dbm is not None and not -10 <= setup.max_eirp_dbm <= 36:
-        raise invalid("station.max_eirp_dbm: between -10 and 36", "station.max_eirp_dbm")
-    if setup.concentrator not in ("", *HALF_WIDTH_HZ):
-        raise invalid(f"station.concentrator: one of {', '.join(HALF_WIDTH_HZ)}", "station.concentrator")
+async def setup_put(network: Network, request: m.StationSetupWrite) -> m.PutResult:
+    """What one station is told. A connected one is closed, comes again at once and is told the new."""
+    gateway = _known(network, request.gateway_eui)
+    if len(request.region) > 16 or not request.region.isascii():
+        raise invalid("region: a name such as AU915, at most 16 characters", "region")
+    if request.max_eirp_dbm is not None and not -10 <= request.max_eirp_dbm <= 36:
+        raise invalid("max_eirp_dbm: between -10 and 36", "max_eirp_dbm")
+    if request.concentrator not in ("", *HALF_WIDTH_HZ):
+        raise invalid(f"concentrator: one of {', '.join(HALF_WIDTH_HZ)}", "concentrator")
+    setup = {name: getattr(request, name) for name in m.StationSetup.__struct_fields__}
+    if setup == gateway.station:
+        return m.PutResult(unchanged=1)
+    gateway.station = setup
+    body = {name: getattr(gateway, name) for name in m.GatewayWrite.__struct_fields__ if name != "gateway_eui"}
+    row = (int(gateway.eui).to_bytes(8, "big"), msgspec.json.encode(body | {"station": setup}).decode())
+    network.state.batch.operations.append(("gateway_put", (*row, gateway.created_at_us)))
+    if gateway.link is not None:
+        gateway.link.wire.close("its settings were changed")
+    await network.durable()
+    return m.PutResult(changed=1)
+
+
+def _known(network: Network, text: str) -> Gateway:
+    gateway = network.state.gateways.get(parse.eui(text, "gateway_eui"))
+    if gateway is None:
+        raise not_found("gateway", text)
+    return gateway
 
 
 def station_of(gateway: Gateway) -> m.StationState | None:
@@ -56,9 +75,7 @@ def tokens_of(network: Network, eui: int) -> int:
 
 async def credentials_put(network: Network, request: m.StationCredentialsRequest) -> m.StationCredentials:
     """Make new tokens. The old ones go on until the new ones are first used, so that CUPS can bring these."""
-    eui = parse.eui(request.gateway_eui, "gateway_eui")
-    if network.state.gateways.get(eui) is None:
-        raise not_found("gateway", request.gateway_eui)
+    eui = _known(network, request.gateway_eui).eui
     settings = network.settings.gateways.basicstation
     uri = _uri(settings, request.uri)
     try:
@@ -103,11 +120,7 @@ def _new_token(network: Network, eui: int, purpose: Purpose) -> str:
 
 async def credentials_delete(network: Network, request: m.Key) -> m.Revoked:
     """End all tokens of a gateway, and its connection if it has shown one."""
-    eui = parse.eui(request.key, "gateway_eui")
-    gateway = network.state.gateways.get(eui)
-    if gateway is None:
-        raise not_found("gateway", request.key)
-    ended = revoke(network, eui)
+    ended = revoke(network, _known(network, request.key).eui)
     await network.durable()
     return m.Revoked(ended)
 

@@ -16,6 +16,7 @@ HANDLERS: dict[str, Callable[[Network, Any], Awaitable[Any]]] = {
     "gateway_put": gateways.gateway_put,
     "gateway_delete": gateways.gateway_delete,
     "gateways_unknown": gateways.gateways_unknown,
+    "station_setup_put": stations.setup_put,
     "station_credentials_put": stations.credentials_put,
     "station_credentials_delete": stations.credentials_delete,
     "firmware": stations.firmware,

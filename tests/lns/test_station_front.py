@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from lorasim.crypto import SessionKeys
 
-from internalapi import messages as m
 from lns.gateways.basicstation.front import BasicStationFront
 from lns.gateways.basicstation.link import Peer
 from lns.gateways.frames import AtGpsTime, TxFrame
@@ -154,7 +153,8 @@ def test_the_name_ru864_and_the_eu_duty_cycle_cost_the_downlinks_that_au915_does
 
 def test_the_region_and_power_of_one_gateway_are_its_own(lab: Lab, front: BasicStationFront) -> None:
     station = new_station(lab, front)
-    lab.call("gateway_put", gateway_eui=EUI, station=m.StationSetup("EU868", 10, "sx1302"))
+    lab.call("station_setup_put", gateway_eui=EUI, region="EU868", max_eirp_dbm=10, concentrator="sx1302")
+    lab.call("gateway_put", gateway_eui=EUI, name="renamed")
     station.connect()
     assert station.state.radio is not None
     assert station.state.radio.config["region"] == "EU868" and station.state.radio.config["max_eirp"] == 10

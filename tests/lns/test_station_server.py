@@ -17,7 +17,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-from internalapi import messages as m
 from internalapi.client import ApiError, NetworkClient
 from lns.network import Network
 from lns.settings import BasicStationSettings
@@ -345,7 +344,7 @@ async def test_changed_settings_and_a_removed_gateway_end_the_connection(tmp_pat
             await client.gateway_put(gateway_eui=EUI, name="new name")
             await asyncio.sleep(0.1)
             assert not one.closed.is_set()
-            await client.gateway_put(gateway_eui=EUI, station=m.StationSetup(region="EU868"))
+            await client.station_setup_put(gateway_eui=EUI, region="EU868")
             await asyncio.wait_for(one.closed.wait(), 5)
             await one.connect()
             assert one.radio is not None and one.radio.region == "EU868"
@@ -354,7 +353,7 @@ async def test_changed_settings_and_a_removed_gateway_end_the_connection(tmp_pat
             await client.gateway_delete(key=EUI)
             await asyncio.wait_for(one.closed.wait(), 5)
         with pytest.raises(ApiError):
-            await client.gateway_put(gateway_eui=EUI, station=m.StationSetup(concentrator="sx1257"))
+            await client.station_setup_put(gateway_eui=OTHER, region="EU868")
 
 
 # -------------------------------------------------------------------------------------------------------------- TLS
