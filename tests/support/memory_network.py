@@ -75,7 +75,8 @@ class MemoryNetwork:
     def do_gateway_put(self, r: m.GatewayWrite) -> m.PutResult:
         old = self.gateway_table.get(r.gateway_eui)
         self.unknown.pop(r.gateway_eui, None)
-        fields = msgspec.structs.asdict(r)
+        written = msgspec.structs.asdict(r)
+        fields = {name: written[name] for name in written if name in m.GatewayRecord.__struct_fields__}
         if old is not None:
             self.gateway_table[r.gateway_eui] = msgspec.structs.replace(old, **fields)
             return m.PutResult(changed=1)
