@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from meterwan.commands import device, gateway, lab, metering, people, profile, storage, system
+from meterwan.commands import device, gateway, lab, metering, people, profile, station, storage, system
 from meterwan.errors import Failure
 
 app = typer.Typer(
@@ -51,6 +51,10 @@ for command in (
     metering.report,
 ):
     app.command()(command)
+
+for command in (station.credentials, station.station):
+    gateway.app.command()(command)
+gateway.app.add_typer(station.firmware, name="firmware")
 
 for name, commands in (
     ("gateway", gateway.app),
