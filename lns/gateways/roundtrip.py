@@ -18,6 +18,8 @@ SLACK_US = 20_000
 LATE_US = 40_000
 """A first TOO_LATE raises the lead by this; another in a row doubles it."""
 MOST_LATE_US = 400_000
+HOPELESS_US = 4_000_000
+"""Longer ones count as this: no window waits for them, and they are forgotten sooner."""
 STALE_US = 60_000_000
 """Without a measurement for so long, what is known is believed less and less: a gateway must not stay excluded."""
 
@@ -50,7 +52,7 @@ class RoundTrip:
 
     def measure(self, rtt_us: int, now_us: int) -> None:
         """Take one."""
-        self._samples.append(rtt_us)
+        self._samples.append(min(rtt_us, HOPELESS_US))
         self._at_us = now_us
         if self.smoothed_us is None:
             self.smoothed_us, self.deviation_us = rtt_us, 0
