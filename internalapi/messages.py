@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from internalapi.adr import AdrReason
+from internalapi.mac import MacReport
 
 
 class Problem(Struct, frozen=True):
@@ -575,12 +576,19 @@ class SessionWrite(Struct):
     """In place of ``app_s_key``: payloads stay encrypted between the device and the application."""
 
 
+class AdrDecision(Struct):
+    time_us: int
+    reason: AdrReason
+
+
 class AdrState(Struct):
     """ADR of a session."""
 
     algorithm: str
     last: AdrReason | None = None
     """The last change asked for."""
+    decisions: list[AdrDecision] = []
+    """The last changes, newest first."""
     present: AdrReason | None = None
     """What it would decide now; None when it is off or has heard nothing yet."""
     waiting: bool = False
@@ -634,6 +642,8 @@ class SessionRecord(Struct):
     """How the device listens now: B only with the beacon, C of a 1.1 device only when it has said so."""
     class_b: ClassBState | None = None
     """Of a device whose profile is of class B."""
+    mac: MacReport | None = None
+    """What the device uses, what it should use, and what stands between."""
 
 
 class QueueWrite(Struct):

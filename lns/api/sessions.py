@@ -10,6 +10,7 @@ from lns.api.errors import invalid, not_found
 from lns.clock import system_now
 from lns.lifecycle import end_session, open_session
 from lns.mac.desired import after_join
+from lns.mac.report import report
 from lns.network import Network
 from lns.radio import at_boot
 from lorawan.counters import LATE_WINDOW
@@ -44,9 +45,10 @@ async def session(network: Network, request: m.Key) -> m.SessionRecord:
         tx_power_index=session.tx_power,
         nb_trans=session.nb_trans,
         adr_reason=adr.words(session),
-        adr=adr.state_of(network.state, session),
+        adr=await adr.state_of(network, session),
         device_class=listens_as(session),
         class_b=class_b_of(network.state, session, system_now()),
+        mac=report(network.state, session),
     )
 
 

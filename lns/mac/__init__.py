@@ -47,7 +47,7 @@ def handle(data: bytes, context: MacContext) -> None:
         else:
             counters["unsupported_mac_commands"] += len(commands)
             context.mac.unsupported += len(commands)
-    if context.device.mac is not None and not context.must_answer:
+    if context.device.mac is not None and not context.repeats:
         context.device.mac.sticky = 0
     link_adr.after_uplink(context)
 

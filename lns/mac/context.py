@@ -44,6 +44,8 @@ class MacContext:
     """What else the server asks; it takes the room that is left."""
     answered: set[int] = field(default_factory=set)
     """CIDs that this uplink answered."""
+    repeats: bool = False
+    """It carries an answer that the device repeats until it hears a downlink."""
     must_answer: bool = False
     """Some downlink must go, be it an empty one: the device repeats an answer until it hears one."""
     adr_asked: tuple[int, int, int] | None = None

@@ -21,6 +21,8 @@ from lorawan.airtime import lora_airtime_us
 from lorawan.commands import LinkADRAns, LinkADRReq, NewChannelReq
 from regional import Plan
 
+DECISIONS_KEPT = 10
+"""Of each device, for people."""
 ORDINARY_FRAME_BYTES = 28
 """PHYPayload that data rates are compared by: a meter's reading with its frame."""
 
@@ -129,6 +131,9 @@ def note_sent(block: Block, context: MacContext) -> None:
         keep(session, memory)
     if context.adr_reason is not None:
         session.adr_reason = reasons.pack(context.adr_reason)
+        id, operations = context.device.id, context.state.batch.operations
+        operations.append(("adr_decision_add", (id, context.gathered.wall_us, session.adr_reason)))
+        operations.append(("adr_decision_trim", (id, id, DECISIONS_KEPT)))
         _say(context, "INFO", reasons.in_english(context.adr_reason), {"reason": session.adr_reason})
     if _after(block, context) != enabled_channels(context.state.plan, session.radio):
         negotiate.note_sent(block, context)

@@ -41,7 +41,7 @@ MAX_BLOCK_ALONE = 45
 SILENT_AFTER = 8
 """Tries without an answer after which the device's owner is told."""
 STICKY_AT_ONCE = 3
-"""Repeated answers in a row that get a downlink of their own; then only every eighth does: nobody seems to hear it."""
+"""Repeated answers in a row that get a downlink of their own; then only every fourth does: nobody seems to hear it."""
 
 
 # --------------------------------------------------------------------------------------------------- what is under way
@@ -224,8 +224,9 @@ def _refused_parts(answer: Any) -> tuple[str, ...]:
 def _let_go(context: MacContext) -> None:
     """The device repeats this answer until it hears any downlink of class A."""
     mac = context.mac
+    context.repeats = True
     mac.sticky += 1
-    if mac.sticky <= STICKY_AT_ONCE or mac.sticky % 8 == 0:
+    if mac.sticky <= STICKY_AT_ONCE or mac.sticky % 4 == 0:
         context.must_answer = True
 
 

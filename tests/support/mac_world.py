@@ -10,17 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lorasim import crypto
 from lorasim.device import Device, DeviceConfig
 from lorasim.mac import MacState
 from lorasim.manners import Manners
 from lorasim.outbox import Message
 from lorasim.radio import Downlink, Note, Uplink, airtime_us
+
+import regional
 from lorawan.commands import Command
 from tests.support.fake_gateway import FakeGateway, Sent
 from tests.support.lab import SECOND_US, WINDOW_US, Lab
-
-import regional
 
 
 @dataclass
