@@ -205,6 +205,7 @@ class NetworkSettings(_Section):
     """How long frames and events are kept."""
     frame_log_max_mb: int = Field(default=20_000, ge=0)
     """The most that they may take on the disk; beyond it the oldest go early. 0: no limit."""
-    adr: Literal["default", "recommended", "off"] = "default"
+    adr: Literal["default", "recommended", "static", "off"] = "default"
+    """ADR algorithm of the profiles that leave it to the network; ``static`` takes the profile's own values."""
     gateways: GatewaysSettings = GatewaysSettings()
     http: NetworkHttpSettings = NetworkHttpSettings()

@@ -25,8 +25,18 @@ class ProfileBody(Input):
     region: str = Field("RU864", pattern=r"^[A-Z0-9_-]{2,20}$")
     device_class: DeviceClass = Field("A", alias="class")
     codec: str = Field("", pattern=r"^[a-z0-9_.-]{0,63}$")
-    adr: Literal["default", "recommended", "off"] = "default"
+    adr: Literal["default", "recommended", "static", "off"] = "default"
     adr_margin_db: float = Field(10.0, ge=0, le=40, allow_inf_nan=False)
+    adr_min_dr: int = Field(0, ge=0, le=14)
+    adr_max_dr: int | None = Field(None, ge=0, le=14)
+    adr_min_tx_power: int = Field(0, ge=0, le=14)
+    """TXPower index: 0 is the most power."""
+    adr_max_tx_power: int | None = Field(None, ge=0, le=14)
+    adr_max_nb_trans: int = Field(3, ge=1, le=15)
+    adr_static_dr: int = Field(0, ge=0, le=14)
+    """What ``static`` asks for."""
+    adr_static_tx_power: int = Field(0, ge=0, le=14)
+    adr_static_nb_trans: int = Field(1, ge=1, le=15)
     expected_interval_s: int = Field(86400, ge=10, le=31 * 86400)
     rx1_delay_s: int = Field(1, ge=1, le=15)
     dev_status_interval_s: int = Field(86400, ge=0, le=366 * 86400)
@@ -58,6 +68,14 @@ class Profile(Output):
     codec: str
     adr: str
     adr_margin_db: float
+    adr_min_dr: int
+    adr_max_dr: int | None
+    adr_min_tx_power: int
+    adr_max_tx_power: int | None
+    adr_max_nb_trans: int
+    adr_static_dr: int
+    adr_static_tx_power: int
+    adr_static_nb_trans: int
     expected_interval_s: int
     rx1_delay_s: int
     dev_status_interval_s: int
@@ -78,6 +96,14 @@ FIELDS = [
     "codec",
     "adr",
     "adr_margin_db",
+    "adr_min_dr",
+    "adr_max_dr",
+    "adr_min_tx_power",
+    "adr_max_tx_power",
+    "adr_max_nb_trans",
+    "adr_static_dr",
+    "adr_static_tx_power",
+    "adr_static_nb_trans",
     "expected_interval_s",
     "rx1_delay_s",
     "dev_status_interval_s",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from pydantic import Field, StringConstraints, model_validator
 
 from appserver.api.devices import DevicePath, find_device
 from appserver.api.fields import Base64, DevAddrHex, Input, Key128, Output, Page, Time, microseconds_of, time_of
 from appserver.api.problems import Problem, invalid, not_found
 from appserver.api.router import Api, Call
+from internalapi import adr
 from internalapi import messages as m
 from internalapi.client import ApiError
 
@@ -28,6 +30,43 @@ class ClassB(Output):
     ping_slot_dr: int | None
     next_ping_slot_at: Time | None
     gateways: int
+
+
+class AdrReason(Output):
+    """One decision of ADR: a code and its numbers."""
+
+    code: str
+    text: str
+    """The same in English."""
+    dr_from: int
+    dr_to: int
+    tx_power_from: int
+    tx_power_to: int
+    nb_trans_from: int
+    nb_trans_to: int
+    frames: int
+    snr_db: float
+    spread_db: float
+    spare_db: float
+    margin_db: float
+    loss: float
+    expected: float
+
+
+class AdrDecision(Output):
+    time: Time
+    reason: AdrReason
+
+
+class Adr(Output):
+    """ADR of a session: the algorithm, its last changes, and what it thinks of the link now."""
+
+    algorithm: str
+    decisions: list[AdrDecision]
+    present: AdrReason | None
+    waiting: bool
+    uncertain: bool
+    pause: int
 
 
 class Session(Output):
@@ -50,6 +89,7 @@ class Session(Output):
     tx_power_index: int
     nb_trans: int
     adr_reason: str
+    adr: Adr | None
     device_class: str
     class_b: ClassB | None
 
@@ -80,15 +120,40 @@ class NewSession(Input):
 
 def session_view(record: m.SessionRecord) -> Session:
     """The API's form of a session."""
-    names = [name for name in Session.model_fields if name in m.SessionRecord.__struct_fields__ and name != "class_b"]
+    names = [
+        name
+        for name in Session.model_fields
+        if name in m.SessionRecord.__struct_fields__ and name not in ("class_b", "adr")
+    ]
     return Session.model_construct(
         **{name: getattr(record, name) for name in names},
         class_b=_class_b_view(record.class_b),
+        adr=_adr_view(record.adr),
         activated_at=time_of(record.activated_at_us),
         fcnt_up=record.f_cnt_up,
         fcnt_down=record.f_cnt_down,
         afcnt_down=record.a_f_cnt_down,
     )
+
+
+def _adr_view(state: m.AdrState | None) -> Adr | None:
+    if state is None:
+        return None
+    return Adr.model_construct(
+        algorithm=state.algorithm,
+        decisions=[
+            AdrDecision.model_construct(time=time_of(one.time_us), reason=_reason_view(one.reason))
+            for one in state.decisions
+        ],
+        present=_reason_view(state.present) if state.present is not None else None,
+        waiting=state.waiting,
+        uncertain=state.uncertain,
+        pause=state.pause,
+    )
+
+
+def _reason_view(reason: adr.AdrReason) -> AdrReason:
+    return AdrReason.model_construct(**msgspec.structs.asdict(reason), text=adr.in_english(reason))
 
 
 def _class_b_view(state: m.ClassBState | None) -> ClassB | None:

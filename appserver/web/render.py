@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from appserver.auth.identity import Identity, identity_of, signed_in
 from appserver.auth.roles import Role
 from appserver.services import SERVICES
-from appserver.web import formats, i18n, sentences, words
+from appserver.web import adr, formats, i18n, sentences, words
 
 FILTERS = """
     number volume percent unit moment minute clock iso day isoday day_short month month_name ago eui frequency
@@ -45,6 +45,8 @@ def environment() -> Environment:
         env.filters[name] = getattr(formats, name)
     for name in words.TABLES:
         env.filters[name] = partial(words.word, name)
+    for say in (adr.adr_algorithm, adr.adr_reason, adr.adr_numbers):
+        env.filters[say.__name__] = say
     env.filters["outcome"] = words.outcome
     env.filters["tr"] = sentences.said
     env.globals["static"] = static_url

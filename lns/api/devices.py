@@ -208,8 +208,12 @@ async def device_delete(network: Network, request: m.Key) -> m.Ok:
         end_session(state, session)
     del state.devices[device.dev_eui]
     del state.devices_by_id[device.id]
+    state.batch.operations.append(("device_adr_delete", (device.id,)))
     state.batch.operations.append(("device_queue_delete", (device.dev_eui.to_bytes(8, "big"),)))
     state.batch.operations.append(("listener_delete", (device.id,)))
+    for group in state.groups.values():
+        group.members.discard(device.dev_eui)
+    state.batch.operations.append(("memberships_delete", (device.dev_eui.to_bytes(8, "big"),)))
     state.batch.operations.append(("device_delete", (device.id,)))
     await network.durable()
     await network.key_store.delete_keys(device.dev_eui)

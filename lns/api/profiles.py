@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from internalapi import messages as m
-from lns.adr import ALGORITHMS
+from lns.api import adr
 from lns.api.errors import Refused, invalid, not_found
 from lns.device import Profile
 from lns.downlink.queue import MAX_ATTEMPTS
@@ -35,8 +35,7 @@ async def profile_put(network: Network, request: m.ProfileWrite) -> m.PutResult:
         raise invalid("device_class: A, B or C", "device_class")
     if not 1 <= request.confirmed_attempts <= MAX_ATTEMPTS:
         raise invalid(f"confirmed_attempts: 1 to {MAX_ATTEMPTS}", "confirmed_attempts")
-    if request.adr != "default" and request.adr not in ALGORITHMS:
-        raise invalid(f"adr: one of default, {', '.join(ALGORITHMS)}", "adr")
+    adr.check(request, network.state.plan)
     if not 1 <= request.rx1_delay_s <= 15:
         raise invalid("rx1_delay_s: 1 to 15 seconds", "rx1_delay_s")
     if not 0 <= request.adr_margin_db <= 50:

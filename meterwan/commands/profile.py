@@ -41,7 +41,8 @@ def add(
     region: Annotated[str, typer.Option(help="Region plan; the server's by default.")] = "",
     device_class: Annotated[str, typer.Option("--class", help="A, B or C.")] = "A",
     codec: Annotated[str, typer.Option(help="Name of the payload codec.")] = "",
-    adr: Annotated[str, typer.Option(help="default, recommended or off.")] = "default",
+    adr: Annotated[str, typer.Option(help="default, recommended, static or off.")] = "default",
+    adr_margin: Annotated[float, typer.Option(min=0, max=40, help="dB; more for basements.")] = 10.0,
     expected_interval: Annotated[int, typer.Option(min=60, help="Seconds between frames, at most.")] = 86400,
     config: Config = None,
     set_: Set = None,
@@ -58,6 +59,7 @@ def add(
             device_class=device_class,
             codec=codec,
             adr=adr,
+            adr_margin_db=adr_margin,
             expected_interval_s=expected_interval,
         )
     say(f"profile {name}: {'added' if result.created else 'changed' if result.changed else 'as it was'}")

@@ -109,10 +109,9 @@ class FrameLog:
         Events behind ``consumed_event_id`` stay whatever the limits: the application has not taken them yet.
         """
         dropped = 0
-        total = self.usage().bytes if max_bytes is not None else 0
-        for path in self.months():
-            excess = max(0, total - max_bytes) if max_bytes is not None else 0
-            size = path.stat().st_size
+        excess = max(0, self.usage().bytes - max_bytes) if max_bytes is not None else 0
+        months = self.months()
+        for path in months:
             with _opened(path, write=True) as db:
                 rows = db.execute(
                     "SELECT first_frame, length(frames) + length(events) + length(devices), last_us, last_event"
@@ -124,20 +123,12 @@ class FrameLog:
                         break
                     victims.append((first_frame,))
                     excess -= length
-                if victims and len(victims) < len(rows):
-                    with db:
-                        db.execute("BEGIN IMMEDIATE")
-                        db.executemany("DELETE FROM block WHERE first_frame = ?", victims)
-                        db.executemany("DELETE FROM content WHERE first_frame = ?", victims)
-                    db.execute("PRAGMA incremental_vacuum").fetchall()
-                    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            is_newest = path == self.months()[-1]
-            if rows and len(victims) == len(rows) and not is_newest:
+                is_over = len(victims) == len(rows) and path != months[-1]
+                if victims and not is_over:
+                    _delete(db, victims)
+            if is_over:
                 for suffix in ("", "-wal", "-shm"):
                     path.with_name(path.name + suffix).unlink(missing_ok=True)
-                total -= size
-            elif victims:
-                total -= max(0, size - path.stat().st_size)
             dropped += len(victims)
             if len(victims) < len(rows):
                 break
@@ -240,6 +231,16 @@ _EVENTS_FROM = (
 def month_of(time_us: int) -> str:
     """The month of a moment, as the files are called: 2026-11 (UTC)."""
     return f"{datetime.fromtimestamp(time_us / 1e6, UTC):%Y-%m}"
+
+
+def _delete(db: sqlite3.Connection, first_frames: list[tuple[int]]) -> None:
+    """Delete blocks and give their room back to the disk."""
+    db.execute("BEGIN IMMEDIATE")
+    db.executemany("DELETE FROM block WHERE first_frame = ?", first_frames)
+    db.executemany("DELETE FROM content WHERE first_frame = ?", first_frames)
+    db.execute("COMMIT")
+    db.execute("PRAGMA incremental_vacuum").fetchall()
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _or(value: int | None, otherwise: int) -> int:

@@ -4,6 +4,13 @@
 
 ALTER TABLE session ADD COLUMN adr BLOB NOT NULL DEFAULT x'';  -- lns.adr.memory.Memory
 
+CREATE TABLE adr_decision (  -- the last changes asked of a device, few for each
+    device_id INTEGER NOT NULL,
+    time_us   INTEGER NOT NULL,
+    reason    TEXT NOT NULL,  -- internalapi.adr.AdrReason, packed
+    PRIMARY KEY (device_id, time_us)
+) WITHOUT ROWID;
+
 -- ------------------------------------------------------------------------------ queue, classes B and C, multicast
 
 ALTER TABLE queue_item ADD COLUMN attempts      INTEGER NOT NULL DEFAULT 3;
@@ -12,6 +19,40 @@ ALTER TABLE queue_item ADD COLUMN session_id    INTEGER NOT NULL DEFAULT 0;  -- 
 ALTER TABLE queue_item ADD COLUMN attempts_made INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue_item ADD COLUMN not_before_us INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queue_item ADD COLUMN encrypted_f_cnt INTEGER;  -- data is encrypted for this FCntDown; NULL: by the server
+
+CREATE TABLE multicast_group (
+    id               TEXT PRIMARY KEY,
+    name             TEXT NOT NULL,
+    mc_addr          INTEGER NOT NULL,
+    sealed_keys      BLOB NOT NULL,
+    device_class     TEXT NOT NULL,
+    dr               INTEGER NOT NULL,
+    frequency_hz     INTEGER NOT NULL,
+    ping_periodicity INTEGER NOT NULL,
+    f_cnt_down       INTEGER NOT NULL,  -- next to use
+    gateways         TEXT NOT NULL,     -- JSON list of EUIs; empty: the fewest that reach all members
+    created_at_us    INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE multicast_member (
+    group_id TEXT NOT NULL,
+    dev_eui  BLOB NOT NULL,
+    PRIMARY KEY (group_id, dev_eui)
+) WITHOUT ROWID;
+CREATE TABLE multicast_item (
+    seq             INTEGER PRIMARY KEY,
+    id              TEXT NOT NULL UNIQUE,
+    group_id        TEXT NOT NULL,
+    f_port          INTEGER NOT NULL,
+    data            BLOB NOT NULL,
+    state           TEXT NOT NULL,
+    reason          TEXT NOT NULL,
+    created_at_us   INTEGER NOT NULL,
+    expires_at_us   INTEGER,
+    f_cnt_down      INTEGER,
+    idempotency_key TEXT
+);
+CREATE INDEX multicast_item_by_group ON multicast_item (group_id, seq);
+CREATE UNIQUE INDEX multicast_item_by_key ON multicast_item (group_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 CREATE TABLE listener (  -- devices of the classes B and C
     device_id INTEGER PRIMARY KEY,

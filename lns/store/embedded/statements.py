@@ -88,6 +88,22 @@ OPERATIONS: dict[str, str] = {
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "item_state": "UPDATE queue_item SET state = ?, reason = ?, f_cnt_down = ?, session_id = ?, attempts_made = ?,"
     " not_before_us = ? WHERE id = ?",
+    "group_put": "INSERT INTO multicast_group (id, name, mc_addr, sealed_keys, device_class, dr, frequency_hz,"
+    " ping_periodicity, f_cnt_down, gateways, created_at_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (id) DO UPDATE SET name = excluded.name, mc_addr = excluded.mc_addr,"
+    " sealed_keys = excluded.sealed_keys, device_class = excluded.device_class, dr = excluded.dr,"
+    " frequency_hz = excluded.frequency_hz, ping_periodicity = excluded.ping_periodicity,"
+    " f_cnt_down = excluded.f_cnt_down, gateways = excluded.gateways",
+    "group_counter": "UPDATE multicast_group SET f_cnt_down = ? WHERE id = ?",
+    "group_delete": "DELETE FROM multicast_group WHERE id = ?",
+    "group_members_delete": "DELETE FROM multicast_member WHERE group_id = ?",
+    "group_items_delete": "DELETE FROM multicast_item WHERE group_id = ?",
+    "member_add": "INSERT INTO multicast_member (group_id, dev_eui) VALUES (?, ?) ON CONFLICT DO NOTHING",
+    "member_delete": "DELETE FROM multicast_member WHERE group_id = ? AND dev_eui = ?",
+    "memberships_delete": "DELETE FROM multicast_member WHERE dev_eui = ?",
+    "group_item_add": "INSERT INTO multicast_item (seq, id, group_id, f_port, data, state, reason, created_at_us,"
+    " expires_at_us, idempotency_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "group_item_state": "UPDATE multicast_item SET state = ?, reason = ?, f_cnt_down = ? WHERE id = ?",
     "listener_put": "INSERT INTO listener (device_id, gateways) VALUES (?, ?)"
     " ON CONFLICT (device_id) DO UPDATE SET gateways = excluded.gateways",
     "listener_delete": "DELETE FROM listener WHERE device_id = ?",
@@ -124,6 +140,10 @@ OPERATIONS: dict[str, str] = {
     "firmware_put": "INSERT INTO firmware (name, body, created_at_us) VALUES (?, ?, ?)"
     " ON CONFLICT (name) DO UPDATE SET body = excluded.body, created_at_us = excluded.created_at_us",
     "firmware_delete": "DELETE FROM firmware WHERE name = ?",
+    "adr_decision_add": "INSERT OR REPLACE INTO adr_decision (device_id, time_us, reason) VALUES (?, ?, ?)",
+    "adr_decision_trim": "DELETE FROM adr_decision WHERE device_id = ? AND time_us <="
+    " (SELECT time_us FROM adr_decision WHERE device_id = ? ORDER BY time_us DESC LIMIT 1 OFFSET ?)",
+    "device_adr_delete": "DELETE FROM adr_decision WHERE device_id = ?",
     "audit": "INSERT INTO audit (time_us, who, what) VALUES (?, ?, ?)",
     "frames_packed": "DELETE FROM frame WHERE id <= ?",
     "events_packed": "DELETE FROM event WHERE id <= ?",
