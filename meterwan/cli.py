@@ -52,8 +52,8 @@ for command in (
 ):
     app.command()(command)
 
-for command in (station.credentials, station.station):
-    gateway.app.command()(command)
+gateway.app.command()(station.credentials)
+gateway.app.command()(station.station)
 gateway.app.add_typer(station.firmware, name="firmware")
 
 for name, commands in (
