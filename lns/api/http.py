@@ -146,5 +146,10 @@ class _Collector:
             sum(gateway.is_online(now) for gateway in state.gateways),
         )
         yield GaugeMetricFamily(
+            "meterwan_gateways_with_gps_time",
+            "Gateways that can send at a GPS time.",
+            sum(gateway.gps.is_locked(now.mono_us) for gateway in state.gateways),
+        )
+        yield GaugeMetricFamily(
             "meterwan_storage_ok", "1 while frames are made durable and acknowledged.", self._network.storage == "ok"
         )

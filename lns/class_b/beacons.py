@@ -96,6 +96,7 @@ class Beacons:
         """The gateway's word on a beacon; ``SILENT`` is not told and leaves it booked, for it may be sent."""
         gateway = shot.gateway
         gateway.beacons[error or "NONE"] += 1
+        self._state.counters["beacons_refused" if error else "beacons"] += 1
         if error:
             gateway.schedule.release(shot.start_us, shot.airtime_us)
             gateway.ledger.cancel(self._state.plan.sub_band(shot.frequency_hz), shot.booking)
