@@ -8,7 +8,7 @@ and a device refuses a counter out of its order.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from lns.downlink.listener import class_of, gateways_to
 from lns.downlink.offer import Offer
@@ -16,11 +16,13 @@ from lns.downlink.options import MAX_GATEWAYS, WINDOW_GAP_US, Option, airtime_us
 from lns.downlink.queue import ItemState
 from lns.gateways.frames import AtGpsTime
 from lns.gateways.gps import best_clock
+from lns.gateways.ledger import Priority
 from lorawan.class_b import BEACON_PERIOD_US, beacon_start_us, disturbs_beacon, ping_slots_us
 
 if TYPE_CHECKING:
     from lns.clock import Now
     from lns.gateways.gateway import Gateway
+    from lns.multicast.group import Group
     from lns.radio import RadioParameters
     from lns.session import Session
     from lns.state import NetworkState
@@ -37,6 +39,18 @@ PHY_OVERHEAD: Final = 28
 """MHDR, FHDR with 15 bytes of FOpts, FPort, MIC."""
 
 
+class Channel(NamedTuple):
+    """Where somebody listens in ping slots."""
+
+    dev_addr: int
+    periodicity: int
+    dr: int
+    frequency_hz: int
+    """0: the region's, which hops in some."""
+    limit: int
+    """The longest MACPayload."""
+
+
 def options(state: NetworkState, session: Session, now: Now) -> Offer:
     """Gateways for the device's next ping slot, the best heard first; or when to ask again."""
     device, radio = session.device, session.radio
@@ -45,57 +59,74 @@ def options(state: NetworkState, session: Session, now: Now) -> Offer:
     periodicity = periodicity_of(session)
     if periodicity is None:
         return Offer([], None, "the device has not told its ping slots (PingSlotInfoReq)")
-    gateways = speakers(state, session, now)
-    if not gateways:
-        return Offer([], now.mono_us + NO_GATEWAY_AGAIN_US, "no gateway that reaches the device has GPS time")
     dr = ping_slot_dr(state.plan, radio)
     if dr is None:
         return Offer([], None, f"{state.plan.name} has no ping slots")
-    longest = max((len(item.data) for item in device.queue or () if item.state is ItemState.QUEUED), default=0)
+    gateways = speakers(state, session, now)
+    if not gateways:
+        return Offer([], now.mono_us + NO_GATEWAY_AGAIN_US, "no gateway that reaches the device has GPS time")
     limit = state.plan.max_mac_payload(dr, dwell=radio.downlink_dwell, downlink=True)
-    airtime = airtime_us(state.plan, dr, min(limit + 5, longest + PHY_OVERHEAD))
-
+    channel = Channel(session.dev_addr, periodicity, dr, radio.ping_slot_frequency_hz, limit)
+    longest = max((len(item.data) for item in device.queue or () if item.state is ItemState.QUEUED), default=0)
     earliest_us = now.mono_us + min(lead_us(gateway) for gateway in gateways)
-    listener = device.listener
-    if listener is not None and listener.uplink_us is not None:
+    if device.listener is not None and device.listener.uplink_us is not None:
         # During its receive windows a device of class B follows class A.
-        quiet_us = listener.uplink_us + radio.rx1_delay_s * 1_000_000 + WINDOW_GAP_US + RX2_OPEN_US
-        earliest_us = max(earliest_us, quiet_us)
-    clock = gateways[0].gps
-    slot_us = next(
-        slot
-        for slot in slots_from(clock.gps_us(earliest_us), session.dev_addr, periodicity)
-        if not disturbs_beacon(slot, airtime)
-    )
+        window_us = radio.rx1_delay_s * 1_000_000 + WINDOW_GAP_US + RX2_OPEN_US
+        earliest_us = max(earliest_us, device.listener.uplink_us + window_us)
+    size = min(limit + 5, longest + PHY_OVERHEAD)
+    return in_slot(state, gateways, channel, size, earliest_us, Priority.APPLICATION, now)
+
+
+def group_options(state: NetworkState, group: Group, gateways: list[Gateway], size: int, now: Now) -> Offer:
+    """All gateways of a multicast group in the group's next ping slot; or when to ask again.
+
+    They send the same bytes at the same time: GPS keeps them within a fraction of a symbol, and a member that several
+    of them reach hears one frame.
+    """
+    able = [gateway for gateway in gateways if gateway.gps.is_locked(now.mono_us)]
+    if not able:
+        return Offer([], now.mono_us + NO_GATEWAY_AGAIN_US, "no gateway of the group has GPS time")
+    if not group.frequency_hz and not state.plan.class_b.ping_slot_frequencies_hz:
+        return Offer([], now.mono_us + NO_GATEWAY_AGAIN_US, f"{state.plan.name} has no ping slots: name a frequency")
+    limit = state.plan.max_mac_payload(group.dr, downlink=True)
+    channel = Channel(group.mc_addr, group.ping_periodicity, group.dr, group.frequency_hz, limit)
+    earliest_us = now.mono_us + max(lead_us(gateway) for gateway in able)
+    return in_slot(state, able, channel, size, earliest_us, Priority.BULK, now)
+
+
+def in_slot(
+    state: NetworkState,
+    gateways: list[Gateway],
+    channel: Channel,
+    size: int,
+    earliest_us: int,
+    priority: Priority,
+    now: Now,
+) -> Offer:
+    """An option for each of ``gateways`` that has room for ``size`` bytes in the first slot from ``earliest_us`` on.
+
+    While that slot is far there are none yet: the frame would get its counter too early.
+    """
+    plan, clock = state.plan, gateways[0].gps
+    airtime = airtime_us(plan, channel.dr, size)
+    slots = slots_from(clock.gps_us(earliest_us), channel.dev_addr, channel.periodicity)
+    slot_us = next(slot for slot in slots if not disturbs_beacon(slot, airtime))
     decide_us = clock.mono_us(slot_us) - max(lead_us(gateway) for gateway in gateways) - SPARE_US
     if now.mono_us < decide_us:
         return Offer([], decide_us, "the next ping slot is yet to come")
-    ways = slot_options(state, gateways, slot_us, session.dev_addr, radio, airtime, limit)
-    if not ways:
-        return Offer([], clock.mono_us(slot_us), "the gateways transmit something else in the ping slot")
-    return Offer(ways)
-
-
-def slot_options(
-    state: NetworkState,
-    gateways: list[Gateway],
-    slot_us: int,
-    dev_addr: int,
-    radio: RadioParameters,
-    airtime: int,
-    limit: int,
-) -> list[Option]:
-    """One option a gateway that is free at this GPS time."""
-    plan = state.plan
-    dr = ping_slot_dr(plan, radio)
-    assert dr is not None
-    frequency_hz = radio.ping_slot_frequency_hz or plan.ping_slot_frequency_hz(dev_addr, slot_us // 1_000_000)
-    ways = []
+    frequency_hz = channel.frequency_hz or plan.ping_slot_frequency_hz(channel.dev_addr, slot_us // 1_000_000)
+    band, ways = plan.sub_band(frequency_hz), []
     for gateway in gateways:
         start_us = gateway.gps.mono_us(slot_us)
-        if gateway.schedule.is_free(start_us, airtime):
-            ways.append(Option("ping slot", gateway, AtGpsTime(slot_us), start_us, frequency_hz, dr, limit))
-    return ways
+        rich = gateway.ledger.left_us(band, now.mono_us, priority) >= airtime
+        if rich and gateway.schedule.is_free(start_us, airtime):
+            timing = AtGpsTime(slot_us)
+            ways.append(Option("ping slot", gateway, timing, start_us, frequency_hz, channel.dr, channel.limit))
+    if ways:
+        return Offer(ways)
+    return Offer(
+        [], clock.mono_us(slot_us), "the gateways transmit something else in the ping slot, or have no airtime"
+    )
 
 
 def speakers(state: NetworkState, session: Session, now: Now) -> list[Gateway]:
