@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from pydantic import Field, StringConstraints, model_validator
@@ -14,6 +14,7 @@ from appserver.api.router import Api, Call
 from internalapi import adr
 from internalapi import messages as m
 from internalapi.client import ApiError
+from internalapi.mac import MacReport as MacRecord
 
 api = Api("Devices")
 
@@ -69,6 +70,71 @@ class Adr(Output):
     pause: int
 
 
+class MacChannel(Output):
+    """An uplink channel of a device."""
+
+    index: int
+    frequency_hz: int
+    min_dr: int
+    max_dr: int
+    downlink_frequency_hz: int
+    enabled: bool
+
+
+class MacParameters(Output):
+    """Everything that MAC commands set."""
+
+    rx1_delay_s: int
+    rx1_dr_offset: int
+    rx2_dr: int
+    rx2_frequency_hz: int
+    channels: list[MacChannel]
+    max_duty_cycle: int
+    uplink_dwell_time: bool
+    downlink_dwell_time: bool
+    max_eirp_dbm: float
+    adr_ack_limit: int
+    adr_ack_delay: int
+    rejoin_time_s: int | None
+    rejoin_count: int | None
+    ping_slot_frequency_hz: int
+    ping_slot_dr: int | None
+    ping_slot_period_s: int | None
+    beacon_frequency_hz: int
+
+
+class MacRequest(Output):
+    """A request that was sent and not answered yet."""
+
+    request: str
+    answer: str
+    text: str
+    tries: int
+
+
+class MacRefusal(Output):
+    """A request that the device refused; it is not asked again before ``until``."""
+
+    request: str
+    parts: list[str]
+    text: str
+    count: int
+    until: Time | None
+
+
+class MacReport(Output):
+    """What the device uses, what it should use, and what stands between."""
+
+    state: Literal["in_step", "waiting", "to_ask", "refused"]
+    text: str
+    current: MacParameters
+    desired: MacParameters
+    under_way: list[MacRequest]
+    to_ask: list[str]
+    refusals: list[MacRefusal]
+    unsupported: int
+
+
 class Session(Output):
     """A session without its keys: counters and the state of the MAC layer."""
 
@@ -92,6 +158,7 @@ class Session(Output):
     adr: Adr | None
     device_class: str
     class_b: ClassB | None
+    mac: MacReport | None
 
 
 class NewSession(Input):
@@ -118,16 +185,16 @@ class NewSession(Input):
         return self
 
 
+NESTED = ("class_b", "adr", "mac")
+
+
 def session_view(record: m.SessionRecord) -> Session:
     """The API's form of a session."""
-    names = [
-        name
-        for name in Session.model_fields
-        if name in m.SessionRecord.__struct_fields__ and name not in ("class_b", "adr")
-    ]
+    names = [name for name in Session.model_fields if name in m.SessionRecord.__struct_fields__ and name not in NESTED]
     return Session.model_construct(
         **{name: getattr(record, name) for name in names},
         class_b=_class_b_view(record.class_b),
+        mac=_mac_view(record.mac),
         adr=_adr_view(record.adr),
         activated_at=time_of(record.activated_at_us),
         fcnt_up=record.f_cnt_up,
@@ -154,6 +221,15 @@ def _adr_view(state: m.AdrState | None) -> Adr | None:
 
 def _reason_view(reason: adr.AdrReason) -> AdrReason:
     return AdrReason.model_construct(**msgspec.structs.asdict(reason), text=adr.in_english(reason))
+
+
+def _mac_view(report: MacRecord | None) -> MacReport | None:
+    if report is None:
+        return None
+    values = msgspec.to_builtins(report)
+    for refusal in values["refusals"]:
+        refusal["until"] = time_of(refusal.pop("until_us"))
+    return MacReport.model_validate(values)
 
 
 def _class_b_view(state: m.ClassBState | None) -> ClassB | None:

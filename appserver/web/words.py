@@ -97,6 +97,12 @@ GPS_STATES = {
     "lost": N_("lost"),
     "wrong": N_("wrong"),
 }
+MAC_STATES = {
+    "in_step": N_("in step"),
+    "waiting": N_("waits for the answer"),
+    "to_ask": N_("has something to ask"),
+    "refused": N_("the device refused"),
+}
 JOB_STATES = {"queued": N_("waiting"), "running": N_("running"), "done": N_("done"), "failed": N_("failed")}
 
 TABLES = {
@@ -111,6 +117,7 @@ TABLES = {
     "register": REGISTERS,
     "frame_type": FRAME_TYPES,
     "queue_state": QUEUE_STATES,
+    "mac_state": MAC_STATES,
     "job_state": JOB_STATES,
     "gps_state": GPS_STATES,
 }

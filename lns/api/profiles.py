@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from internalapi import messages as m
-from lns.api import adr
+from lns.api import adr, profile_radio
 from lns.api.errors import Refused, invalid, not_found
 from lns.device import Profile
 from lns.downlink.queue import MAX_ATTEMPTS
@@ -46,6 +46,7 @@ async def profile_put(network: Network, request: m.ProfileWrite) -> m.PutResult:
         raise invalid("dev_status_interval_s: zero (never) or more seconds", "dev_status_interval_s")
     if request.ping_slot_periodicity is not None and not 0 <= request.ping_slot_periodicity <= 7:
         raise invalid("ping_slot_periodicity: 0 to 7, a ping slot every 2**n seconds", "ping_slot_periodicity")
+    profile_radio.check(network.state.plan, request)
     before = network.state.profiles.get(request.name)
     if before is not None and before.built_in:
         raise Refused("conflict", f"profile {request.name} is built in: make one of another name")
@@ -68,7 +69,9 @@ async def profile_delete(network: Network, request: m.Key) -> m.Ok:
     profile = network.state.profiles.get(request.key)
     if profile is None:
         raise not_found("profile", request.key)
-    users = sum(device.profile is profile for device in network.state.devices.values())
+    users = await network.read(
+        lambda db: db.execute("SELECT count(*) FROM device WHERE profile = ?", (request.key,)).fetchone()[0]
+    )
     if profile.built_in or users:
         why = "is built in" if profile.built_in else f"is used by {users} devices"
         raise Refused("conflict", f"profile {request.key} {why}")

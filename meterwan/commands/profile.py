@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
 
+from internalapi import messages as m
 from meterwan.commands.common import Config, Json, Network, Set, as_dict, group, print_record, print_rows, say, settings
 from meterwan.errors import Failure
 
 app = group("Device profiles: list, show, add, remove.")
+
+RADIO = (
+    "rx1_delay_s",
+    "rx1_dr_offset",
+    "rx2_dr",
+    "rx2_frequency_hz",
+    "max_duty_cycle",
+    "uplink_dwell_time",
+    "downlink_dwell_time",
+    "max_eirp_dbm",
+    "adr_ack_limit_exp",
+    "adr_ack_delay_exp",
+    "rejoin_time_n",
+    "rejoin_count_n",
+    "ping_slot_frequency_hz",
+    "ping_slot_dr",
+    "beacon_frequency_hz",
+)
+CHANNEL = re.compile(r"(\d{8,10})(?::(\d{1,2})-(\d{1,2}))?(?:@(\d{8,10}))?")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Stable identifier, e.g. karat-926lw.")]
 
@@ -44,6 +65,14 @@ def add(
     adr: Annotated[str, typer.Option(help="default, recommended, static or off.")] = "default",
     adr_margin: Annotated[float, typer.Option(min=0, max=40, help="dB; more for basements.")] = 10.0,
     expected_interval: Annotated[int, typer.Option(min=60, help="Seconds between frames, at most.")] = 86400,
+    radio: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="A radio parameter to ask of devices, e.g. rx2_dr=3; again for more."),
+    ] = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HZ[:MIN-MAX][@HZ]", help="An extra channel, its data rates and RX1; again for more."),
+    ] = None,
     config: Config = None,
     set_: Set = None,
 ) -> None:
@@ -61,8 +90,35 @@ def add(
             adr=adr,
             adr_margin_db=adr_margin,
             expected_interval_s=expected_interval,
+            **_radio(radio or []),
+            **({"channels": [_channel(text) for text in channel]} if channel else {}),
         )
     say(f"profile {name}: {'added' if result.created else 'changed' if result.changed else 'as it was'}")
+
+
+WORDS = {"true": True, "yes": True, "false": False, "no": False}
+
+
+def _radio(pairs: list[str]) -> dict[str, int | bool]:
+    """``rx2_dr=3`` as a field of the profile. Raises Failure that lists the fields."""
+    fields: dict[str, int | bool] = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        if key not in RADIO:
+            raise Failure(f"--radio {pair}: there is no such parameter; there are {', '.join(RADIO)}")
+        if not value.isdigit() and value not in WORDS:
+            raise Failure(f"--radio {pair}: a whole number, or true or false")
+        fields[key] = WORDS[value] if value in WORDS else int(value)
+    return fields
+
+
+def _channel(text: str) -> m.ChannelWrite:
+    """``864100000:0-5@869100000`` as a channel."""
+    found = CHANNEL.fullmatch(text)
+    if found is None:
+        raise Failure(f"--channel {text}: HZ, HZ:MIN-MAX or HZ:MIN-MAX@HZ, e.g. 864100000:0-5@869100000")
+    hz, low, high, down = (None if part is None else int(part) for part in found.groups())
+    return m.ChannelWrite(hz or 0, low, high, down)
 
 
 @app.command()
