@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from lns.keys import SEALED_BYTES
@@ -134,16 +134,54 @@ class SessionTable:
 
     def __init__(self) -> None:
         self._by_dev_addr: dict[int, tuple[Session, ...]] = {}
+        self._stored: dict[int, int | tuple[int, ...]] = {}
+        """DevAddr → the devices (their numbers) whose sessions are in the store only."""
         self._count = 0
+        self.load: Callable[[int], object] = lambda device_id: None
+        """Reads a device and its sessions from the store into memory."""
+
+    def know_stored(self, dev_addrs: Iterable[tuple[int, int]]) -> None:
+        """The store has sessions: (DevAddr, device) of each."""
+        stored = self._stored
+        for dev_addr, device_id in dev_addrs:
+            if dev_addr in stored:
+                others = stored[dev_addr]
+                stored[dev_addr] = (*(others if isinstance(others, tuple) else (others,)), device_id)
+            else:
+                stored[dev_addr] = device_id
+            self._count += 1
+
+    def enter(self, session: Session) -> None:
+        """A session of the store is in memory from now on."""
+        others = self._stored.pop(session.dev_addr, ())
+        if isinstance(others, tuple):
+            rest = list(others)
+            if session.device.id in rest:
+                rest.remove(session.device.id)
+            if rest:
+                self._stored[session.dev_addr] = tuple(rest)
+        elif others != session.device.id:
+            self._stored[session.dev_addr] = others
+        self._by_dev_addr[session.dev_addr] = (*self._by_dev_addr.get(session.dev_addr, ()), session)
+
+    def _load(self, dev_addr: int) -> None:
+        others = self._stored[dev_addr]
+        for device_id in set(others) if isinstance(others, tuple) else (others,):
+            self.load(device_id)
+        self._stored.pop(dev_addr, None)
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Session]:
+        for dev_addr in list(self._stored):
+            self._load(dev_addr)
         for sessions in self._by_dev_addr.values():
             yield from sessions
 
     def get(self, dev_addr: int) -> tuple[Session, ...]:
+        if dev_addr in self._stored:
+            self._load(dev_addr)
         return self._by_dev_addr.get(dev_addr, ())
 
     def add(self, session: Session) -> None:

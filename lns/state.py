@@ -10,6 +10,7 @@ import msgspec
 
 from internalapi.messages import Event
 from lns.device import Device, Profile
+from lns.devices import DevicesById, DeviceTable
 from lns.downlink.reach import Reach
 from lns.gateways.airtime import AirtimeBook
 from lns.gateways.basicstation.credentials import Tokens
@@ -18,6 +19,7 @@ from lns.gateways.frames import RxFrame
 from lns.gateways.gateway import GatewayRegistry
 from lns.gateways.sources import Bucket
 from lns.keys import KeyRing
+from lns.multicast.group import Group
 from lns.session import CipherCache, RadioParameters, Session, SessionTable
 from lns.settings import NetworkSettings
 from lns.store.batch import Batch
@@ -53,9 +55,11 @@ class NetworkState:
         self.keys = keys
         self.counters: Counter[str] = Counter()
         self.profiles: dict[str, Profile] = {}
-        self.devices: dict[int, Device] = {}
+        self.devices = DeviceTable()
         """By DevEUI."""
-        self.devices_by_id: dict[int, Device] = {}
+        self.devices_by_id = DevicesById()
+        self.groups: dict[str, Group] = {}
+        """Multicast groups by their id."""
         self.sessions = SessionTable()
         self.ciphers = CipherCache(lambda session: keys.unseal(session.sealed_keys, session.lorawan_1_1))
         self.gateways = GatewayRegistry(lambda: self.plan.sub_bands)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from heapq import nsmallest
+import sqlite3
+from collections.abc import Callable, Sequence
 
 import structlog
 from msgspec import UNSET
@@ -32,21 +32,27 @@ async def devices(network: Network, request: m.DevicesRequest) -> m.DevicePage:
     limit = parse.limit(request.limit)
     q = request.q.lower().strip()
     cursor = int(parse.eui(request.cursor, "cursor")) if request.cursor else -1
-    every: Iterable[Device] = network.state.devices.values()
+    found: list[Device | None]
     if request.dev_euis is not None:
-        wanted = {parse.eui(text, "dev_euis") for text in request.dev_euis}
-        every = (network.state.devices[eui] for eui in wanted if eui in network.state.devices)
-    found = nsmallest(
-        limit + 1,
-        (
-            device
-            for device in every
-            if device.dev_eui > cursor and (not q or q in device.name.lower() or q in device.dev_eui_text)
-        ),
-        key=lambda device: device.dev_eui,
-    )
-    page = found[:limit]
+        wanted = sorted({int(parse.eui(text, "dev_euis")) for text in request.dev_euis})
+        found = [network.state.devices.get(eui) for eui in wanted if eui > cursor]
+        found = [one for one in found if one is not None and (not q or q in one.name.lower() or q in one.dev_eui_text)]
+    else:
+        found = [
+            network.state.devices.get(eui) for eui in await network.read(lambda db: _euis(db, cursor, q, limit + 1))
+        ]
+    page = [one for one in found if one is not None][:limit]
     return m.DevicePage([_record(device) for device in page], page[-1].dev_eui_text if len(found) > limit else None)
+
+
+def _euis(db: sqlite3.Connection, after: int, q: str, limit: int) -> list[int]:
+    """DevEUIs by rising value, of all devices or of those whose name or DevEUI has ``q`` in it."""
+    rows = db.execute(
+        "SELECT dev_eui FROM device WHERE dev_eui > ?1 AND (?2 = '' OR instr(fold(name), ?2)"
+        " OR instr(lower(hex(dev_eui)), ?2)) ORDER BY dev_eui LIMIT ?3",
+        (after.to_bytes(8, "big") if after >= 0 else b"", q, limit),
+    )
+    return [int.from_bytes(dev_eui, "big") for (dev_eui,) in rows]
 
 
 async def device(network: Network, request: m.Key) -> m.DeviceRecord:
@@ -220,13 +226,18 @@ async def device_delete(network: Network, request: m.Key) -> m.Ok:
     return m.Ok()
 
 
+def _euis_of_profile(db: sqlite3.Connection, profile: str) -> list[int]:
+    rows = db.execute("SELECT dev_eui FROM device WHERE profile = ?", (profile,))
+    return [int.from_bytes(dev_eui, "big") for (dev_eui,) in rows]
+
+
 async def nonces_forget(network: Network, request: m.NoncesForget) -> m.Forgotten:
     if bool(request.dev_euis) == bool(request.profile):
         raise invalid("name either dev_euis or a profile", "dev_euis")
     if request.profile:
         if request.profile not in network.state.profiles:
             raise not_found("profile", request.profile)
-        euis = [one.dev_eui for one in network.state.devices.values() if one.profile.name == request.profile]
+        euis = await network.read(lambda db: _euis_of_profile(db, request.profile))
     else:
         euis = [known(network, text).dev_eui for text in request.dev_euis]
     forgotten = await network.key_store.forget_nonces(euis, "internal API")

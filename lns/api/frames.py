@@ -48,14 +48,12 @@ async def events(network: Network, request: m.EventsRequest) -> Any:
 
     def query(db: sqlite3.Connection) -> list[msgspec.Raw]:
         log = network.frame_log
-        if after < log.last_event_id:
-            bodies = log.events(after, limit)
-            if bodies:
-                return bodies
+        packed = log.events(after, limit) if after < log.last_event_id else []
         rows = db.execute(
-            "SELECT body FROM event WHERE id > ? ORDER BY id LIMIT ?", (max(after, log.last_event_id), limit)
+            "SELECT body FROM event WHERE id > ? ORDER BY id LIMIT ?",
+            (max(after, log.last_event_id), limit - len(packed)),
         )
-        return [msgspec.Raw(body) for (body,) in rows]
+        return packed + [msgspec.Raw(body) for (body,) in rows]
 
     arrived = network.events_arrived
     bodies = await network.read(query)
@@ -111,7 +109,7 @@ def _text(db: sqlite3.Connection, words: str) -> dict[str, Any]:
     devices = frozenset(
         id
         for (id,) in db.execute(
-            "SELECT id FROM device WHERE instr(lower(name), ?1) OR instr(lower(hex(dev_eui)), ?1) LIMIT ?2",
+            "SELECT id FROM device WHERE instr(fold(name), ?1) OR instr(lower(hex(dev_eui)), ?1) LIMIT ?2",
             (words, MAX_DEVICES),
         )
     )

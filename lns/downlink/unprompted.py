@@ -60,6 +60,8 @@ class Unprompted:
     def finished(self, transmission: Transmission, now: Now) -> None:
         """A downlink has come to its outcome: perhaps there is more to say to its device."""
         device = transmission.device
+        if device is None:
+            return
         if transmission.state is not TxState.FAILED:
             self._pauses.pop(device.id, None)
             self.wake(device)
@@ -72,7 +74,7 @@ class Unprompted:
         """When the first device wants to be looked at, monotonic microseconds. At the start all that have something waiting."""
         if self._is_new:
             self._is_new = False
-            for device in self._state.devices.values():
+            for device in self._state.devices.loaded():
                 if device.queue is not None:
                     self.wake(device)
         heap = self._heap

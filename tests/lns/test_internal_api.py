@@ -379,7 +379,7 @@ def test_frames(lab: Lab) -> None:
     assert found(type="up") == [ids[2], ids[0]]
     assert found(type="down") == [ids[1]]
     assert found(type="join") == []
-    assert found(gateway_eui=gateways[1].eui) == []
+    assert found(gateway_eui=gateways[1].eui) == [ids[0]]
     assert found(since_us=start_us + SECOND_US) == [ids[2]]
     assert found(until_us=start_us + SECOND_US) == [ids[1], ids[0]]
     assert found(limit=1) == [ids[2]]

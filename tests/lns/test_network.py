@@ -170,11 +170,19 @@ async def test_old_frames_are_deleted_and_untaken_events_stay(tmp_path: Path) ->
         await until(all_there)
         now = system_now()
         tomorrow = Now(now.mono_us, now.wall_us + 2 * 86_400_000_000)
-        assert await network.prune(now) == 0
+        await network.pack(now)
+        assert network.frame_log.usage().frames == 0, "fresh frames may still change"
+        await network.pack(tomorrow)
+        assert network.frame_log.usage().frames == 9, "the newest stays in the journal"
+        assert len((await client.frames()).items) == 10
         await client.events(after=4, acknowledge=True)
-        assert await network.prune(tomorrow) == 10
-        assert (await client.frames()).items == []
-        assert [event.data for event in (await client.events()).events] == [bytes((number,)) for number in range(4, 10)]
+        assert await network.prune(tomorrow) == 0, "events 5 to 9 are not taken yet"
+        assert [event.data for event in (await client.events(after=4)).events] == [bytes((n,)) for n in range(4, 10)]
+        await client.events(after=9, acknowledge=True)
+        assert await network.prune(now) == 0
+        assert await network.prune(tomorrow) == 1
+        assert [event.data for event in (await client.events()).events] == [b"\x09"]
+        assert len((await client.frames()).items) == 1
         forwarder.send(0, rxpk(node.up(b"new")))
 
         async def one_more() -> bool:

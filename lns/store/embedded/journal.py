@@ -27,7 +27,11 @@ def restores_of(path: Path) -> int:
     return int(found[0]) if found is not None else 0
 
 
-_SEALED = (("session", "sealed_keys", "sessions"), ("station_token", "sealed", "tokens of stations"))
+_SEALED = (
+    ("session", "sealed_keys", "sessions"),
+    ("multicast_group", "sealed_keys", "multicast groups"),
+    ("station_token", "sealed", "tokens of stations"),
+)
 """Columns under the key-encryption key: (table, column, of what, for people)."""
 
 
@@ -146,6 +150,7 @@ class Journal:
         """A further connection that only reads; it sees whole batches."""
         db = sqlite3.connect(f"file:{_uri(self.path)}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
         db.execute("PRAGMA busy_timeout = 5000")
+        db.create_function("fold", 1, str.lower, deterministic=True)  # lower() of SQLite knows no Russian
         return db
 
     def rekey(self, old: bytes, new: bytes) -> int:

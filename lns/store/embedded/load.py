@@ -5,26 +5,26 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import deque
+from urllib.parse import quote
 
 import msgspec
 
 from lns.clock import Now
-from lns.device import BUILT_IN_PROFILES, Device, Profile
+from lns.device import BUILT_IN_PROFILES, Profile
 from lns.downlink.listener import Listener
 from lns.downlink.queue import Item, ItemState
 from lns.gateways.basicstation.credentials import Token
 from lns.gateways.basicstation.firmware import Firmware
 from lns.gateways.gateway import Gateway
-from lns.radio import from_text
-from lns.session import Session
 from lns.state import NetworkState
 from lns.store.embedded.framelog import FrameLog
-from lns.store.embedded.restored import cancel_items, restores, skip_counters, skip_numbers
+from lns.store.embedded.load_multicast import load_groups
+from lns.store.embedded.restored import cancel_items, restores, skip_numbers
+from lns.store.embedded.source import JournalSource
 from lns.store.embedded.statements import MARKS, RESTORES
 from lns.uplink.gather import Gathered, Kind
 from lns.uplink.reception import from_detail
 from lorawan.errors import FrameError, StateError
-from lorawan.identifiers import DevAddr
 
 
 def load(
@@ -47,14 +47,14 @@ def load(
     state.airtime.restore(
         db.execute("SELECT frame_id, wall_us, mono_us, ways FROM airtime"), state.gateways, state.plan, now
     )
-    _devices(state, db)
     steps = restores(state, marks.get(RESTORES, 0), restored)
-    sessions = _sessions(state, db, steps)
+    source = _devices(state, db, steps)
     _queue(state, db, now)
     if steps:
         for device in state.devices.values():
             cancel_items(state, device)
     _listeners(state, db)
+    load_groups(state, db, steps)
     state.batch.operations.extend(
         ("frame_outcome", ("unknown: the server stopped before the gateway answered", *row))
         for row in db.execute(
@@ -62,7 +62,7 @@ def load(
             (max(0, state.last_frame_id - 100_000),),
         )
     )
-    waiting = _not_handed_over(state, db, sessions)
+    waiting = _not_handed_over(state, db, source)
     skip_numbers(state, steps)
     return waiting
 
@@ -120,70 +120,36 @@ def apply_gateway(gateway: Gateway, body: dict[str, object]) -> None:
         setattr(gateway, name, value)
 
 
-def _devices(state: NetworkState, db: sqlite3.Connection) -> None:
-    rows = db.execute(
-        "SELECT id, dev_eui, join_eui, name, profile, activation, tags, disabled, created_at_us, battery, margin_db,"
-        " status_us FROM device"
+def _devices(state: NetworkState, db: sqlite3.Connection, steps: int) -> JournalSource:
+    """Only who there is; a device and its sessions are read when they are first needed."""
+    own = sqlite3.connect(
+        f"file:{quote(db.execute('PRAGMA database_list').fetchone()[2])}?mode=ro",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=16,
     )
-    for row in rows:
-        id, dev_eui, join_eui, name, profile, activation, tags, disabled, created, battery, margin, status = row
-        device = Device(
-            id, int.from_bytes(dev_eui, "big"), int.from_bytes(join_eui, "big"), name, state.profiles[profile]
-        )
-        device.activation = activation
-        device.tags = json.loads(tags) or None if tags != "{}" else None
-        device.disabled = bool(disabled)
-        device.created_at_us = created
-        device.battery, device.margin_db, device.status_us = battery, margin, status
-        state.devices_by_id[id] = device
-        state.devices[device.dev_eui] = device
+    own.execute("PRAGMA cache_size = -32768")
+    source = JournalSource(state, own, steps)
+    state.devices.source = state.devices_by_id.source = source
+    state.sessions.load = state.devices_by_id.get
+    count, last_id = db.execute("SELECT count(*), coalesce(max(id), 0) FROM device").fetchone()
+    state.devices.count_stored(count)
+    state.sessions.know_stored(db.execute("SELECT dev_addr, device_id FROM session WHERE ended = 0"))
     # A deleted device's frames stay in the log: its number is nobody else's.
     (in_log,) = db.execute("SELECT coalesce(max(device_id), 0) FROM frame").fetchone()
-    state.last_device_id = max(state.last_device_id, in_log, *state.devices_by_id)
+    state.last_device_id = max(state.last_device_id, in_log, last_id)
+    _check_key(state, db)
+    return source
 
 
-def _sessions(state: NetworkState, db: sqlite3.Connection, steps: int) -> dict[int, Session]:
-    sessions = {}
-    rows = db.execute(
-        "SELECT id, device_id, dev_addr, lorawan_1_1, sealed_keys, activated_at_us, ended, confirmed, f_cnt_up,"
-        " replay_window, last_mic, last_frame_id, n_f_cnt_down, a_f_cnt_down, conf_f_cnt_down, radio, dr, tx_power,"
-        " nb_trans, adr_reason, last_seen_us, rssi_dbm, snr_db, gateways, adr FROM session ORDER BY id"
-    )
-    for row in rows:
-        device = state.devices_by_id.get(row[1])
-        if device is None:
-            continue
-        session = Session(
-            row[0], device, DevAddr(row[2]), bool(row[3]), row[4], row[5], state.radio(from_text(row[15], state.plan))
-        )
-        session.confirmed = bool(row[7])
-        session.f_cnt_up = row[8]
-        session.window = int.from_bytes(row[9], "little")
-        session.last_mic, session.last_frame_id = row[10], row[11]
-        session.n_f_cnt_down, session.a_f_cnt_down, session.conf_f_cnt_down = row[12], row[13], row[14]
-        session.dr, session.tx_power, session.nb_trans, session.adr_reason = row[16], row[17], row[18], row[19]
-        session.last_seen_us, session.rssi_dbm, session.snr_db, session.gateways = row[20], row[21], row[22], row[23]
-        session.adr = row[24]
-        sessions[session.id] = session
-        if len(sessions) == 1:
-            _check_key(state, session)
-        if row[6]:
-            continue  # ended: kept only for frames that wait to be handed over
-        skip_counters(state, session, steps)
-        state.sessions.add(session)
-        if session.confirmed:
-            device.session = session
-        else:
-            if device.pending is not None:
-                device.superseded = (*device.superseded, device.pending)
-            device.pending = session
-    return sessions
-
-
-def _check_key(state: NetworkState, session: Session) -> None:
+def _check_key(state: NetworkState, db: sqlite3.Connection) -> None:
     """One session shows whether the key-encryption key is the right one. Raises StateError."""
+    row = db.execute("SELECT sealed_keys, lorawan_1_1 FROM session LIMIT 1").fetchone()
+    if row is None:
+        return
     try:
-        state.keys.unseal(session.sealed_keys, session.lorawan_1_1)
+        state.keys.unseal(row[0], bool(row[1]))
     except FrameError as error:
         raise StateError(
             f"the key-encryption key does not open the session keys in network.db ({error}): "
@@ -226,7 +192,7 @@ def _queue(state: NetworkState, db: sqlite3.Connection, now: Now) -> None:
     state.last_item_seq = db.execute("SELECT coalesce(max(seq), 0) FROM queue_item").fetchone()[0]
 
 
-def _not_handed_over(state: NetworkState, db: sqlite3.Connection, sessions: dict[int, Session]) -> list[Gathered]:
+def _not_handed_over(state: NetworkState, db: sqlite3.Connection, source: JournalSource) -> list[Gathered]:
     """Frames behind the mark, oldest first: the mark moves in the order of acceptance."""
     waiting = []
     rows = db.execute(
@@ -235,7 +201,7 @@ def _not_handed_over(state: NetworkState, db: sqlite3.Connection, sessions: dict
         (state.handed_over_id,),
     )
     for id, kind, time_us, session_id, f_cnt, frequency_hz, datr, phy, detail in rows:
-        session = sessions.get(session_id)
+        session = source.session(session_id)
         if session is None:
             continue
         rx = from_detail(detail, phy, frequency_hz, int(datr) if datr.isdigit() else datr, time_us, state.gateways)

@@ -111,4 +111,5 @@ CREATE TABLE firmware (
 -- -------------------------------------------------------------------------------------------------- frame log
 
 ALTER TABLE event ADD COLUMN way BLOB NOT NULL DEFAULT x'';  -- of an uplink: lns.uplink.way
+CREATE INDEX session_by_device ON session (device_id, dev_addr) WHERE ended = 0;
 DROP INDEX frame_by_device;  -- old frames are packed in files of their own, and the few here are read as a whole
