@@ -682,6 +682,91 @@ class QueuePage(Struct):
     items: list[QueueItem]
 
 
+class GroupWrite(Struct):
+    """A multicast group as it is made (empty ``id``) or changed; keys left UNSET keep their value."""
+
+    name: str
+    mc_addr: str
+    id: str = ""
+    device_class: str = "C"
+    """``B`` or ``C``."""
+    dr: int = 0
+    frequency_hz: int = 0
+    """0 in class B: the region's ping slot frequency."""
+    ping_periodicity: int = 7
+    """Class B: a ping slot every 2**n s."""
+    mc_nwk_s_key: str | UnsetType = UNSET
+    mc_app_s_key: str | UnsetType = UNSET
+    f_cnt_down: int | UnsetType = UNSET
+    """Next FCntDown; lower than before only together with new keys."""
+    gateways: list[str] = []
+    """EUIs of the gateways that send; empty: the fewest that reach all members."""
+
+
+class GroupRecord(Struct):
+    """A multicast group; its keys are never told."""
+
+    id: str
+    name: str
+    mc_addr: str
+    device_class: str
+    dr: int
+    frequency_hz: int
+    ping_periodicity: int
+    f_cnt_down: int
+    gateways: list[str]
+    created_at_us: int
+    members: int
+    queued: int
+    """Items that wait or are being sent."""
+    gateways_now: list[str]
+    """Those that would send now: the chosen or fewest ones with a path to them."""
+    unreached: int
+    """Members that none of these is known to reach."""
+
+
+class GroupPage(Struct):
+    items: list[GroupRecord]
+    next_cursor: str | None = None
+
+
+class GroupMembers(Struct):
+    """Members to add to a group and to take from it, by DevEUI."""
+
+    group: str
+    add: list[str] = []
+    remove: list[str] = []
+
+
+class GroupMemberList(Struct):
+    dev_euis: list[str]
+
+
+class GroupQueueWrite(Struct):
+    group: str
+    f_port: int
+    data: bytes
+    expires_at_us: int | None = None
+    idempotency_key: str = ""
+
+
+class GroupItem(Struct):
+    id: str
+    group: str
+    f_port: int
+    data: bytes
+    state: str
+    """``queued``, ``scheduled``, ``sent``, ``unknown``, ``failed``, ``expired``, ``cancelled``."""
+    reason: str
+    created_at_us: int
+    expires_at_us: int | None
+    f_cnt_down: int | None
+
+
+class GroupQueuePage(Struct):
+    items: list[GroupItem]
+
+
 class NoncesForget(Struct):
     """Forget used DevNonces of these devices, or of all devices of a profile."""
 
@@ -816,6 +901,15 @@ METHODS: dict[str, tuple[type[Any], type[Any]]] = {
     "session": (Key, SessionRecord),
     "session_put": (SessionWrite, Ok),
     "session_delete": (Key, Ok),
+    "groups": (ListRequest, GroupPage),
+    "group": (Key, GroupRecord),
+    "group_put": (GroupWrite, GroupRecord),
+    "group_delete": (Key, Ok),
+    "group_members": (Key, GroupMemberList),
+    "group_members_put": (GroupMembers, GroupRecord),
+    "group_queue": (Key, GroupQueuePage),
+    "group_queue_put": (GroupQueueWrite, GroupItem),
+    "group_queue_delete": (Key, Ok),
     "queue": (Key, QueuePage),
     "queue_put": (QueueWrite, QueueItem),
     "queue_delete": (Key, Ok),

@@ -22,6 +22,7 @@ from lns.gateways.gateway import Address
 from lns.gateways.gwmp.front import GwmpFront
 from lns.gateways.keeper import Keeper
 from lns.keys import KeyRing
+from lns.multicast.sender import MulticastSender
 from lns.settings import NetworkSettings
 from lns.state import NetworkState
 from lns.store.batch import Batch
@@ -54,7 +55,8 @@ class Engine:
         )
         self.unprompted = Unprompted(self.state, self._start_when_durable)
         self.beacons = Beacons(self.state)
-        self._transmitter = Transmitter(self.state, self.unprompted.finished)
+        self.multicast = MulticastSender(self.state, self._start_when_durable)
+        self._transmitter = Transmitter(self.state, self._finished)
         self.keeper = Keeper(self.state)
         self.registry = self.state.gateways
         self.counters = self.state.counters
@@ -75,7 +77,7 @@ class Engine:
 
     def timer(self) -> int | None:
         """When :meth:`handle_timer` wants to be called, monotonic microseconds; None when nothing waits."""
-        clients = (self._gatherer, self._transmitter, self.unprompted, self.beacons)
+        clients = (self._gatherer, self._transmitter, self.unprompted, self.multicast, self.beacons)
         return min((time for one in clients if (time := one.timer_us()) is not None), default=None)
 
     def handle_timer(self, now: Now) -> None:
@@ -84,6 +86,7 @@ class Engine:
             self._close(gathered, now)
         self._transmitter.handle_timer(now)
         self.unprompted.handle_timer(now)
+        self.multicast.handle_timer(now)
         self.beacons.handle_timer(now)
 
     def queue_changed(self, device: Device) -> None:
@@ -179,6 +182,13 @@ class Engine:
             gathered = self._gatherer.get(rx.phy)
             if rx.via is not None and (gathered is None or rx is not gathered.copies[0]):
                 self._start_when_durable(rx.via.own_answer(now))
+
+    def _finished(self, transmission: Transmission, now: Now) -> None:
+        """A downlink has come to its outcome."""
+        if transmission.device is None:
+            self.multicast.finished(transmission, now)
+        else:
+            self.unprompted.finished(transmission, now)
 
     def _start_when_durable(self, transmission: Transmission | None) -> None:
         if transmission is not None:

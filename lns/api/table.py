@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from lns.api import devices, frames, gateways, profiles, queue, sessions, stations, status
+from lns.api import devices, frames, gateways, multicast, profiles, queue, sessions, stations, status
 from lns.network import Network
 
 HANDLERS: dict[str, Callable[[Network, Any], Awaitable[Any]]] = {
@@ -33,6 +33,15 @@ HANDLERS: dict[str, Callable[[Network, Any], Awaitable[Any]]] = {
     "session": sessions.session,
     "session_put": sessions.session_put,
     "session_delete": sessions.session_delete,
+    "groups": multicast.groups,
+    "group": multicast.group,
+    "group_put": multicast.group_put,
+    "group_delete": multicast.group_delete,
+    "group_members": multicast.group_members,
+    "group_members_put": multicast.group_members_put,
+    "group_queue": multicast.group_queue,
+    "group_queue_put": multicast.group_queue_put,
+    "group_queue_delete": multicast.group_queue_delete,
     "queue": queue.queue,
     "queue_put": queue.queue_put,
     "queue_delete": queue.queue_delete,

@@ -14,6 +14,7 @@ from lns.gateways.ledger import Priority
 if TYPE_CHECKING:
     from lns.clock import Now
     from lns.gateways.gateway import Gateway
+    from lns.multicast.group import Group
     from lns.session import Session
     from lns.state import NetworkState
 
@@ -72,3 +73,9 @@ def at_once(
     if free_us:
         return Offer([], min(free_us), "the gateways that reach the device are transmitting")
     return Offer([], now.mono_us + LOOK_AGAIN_US, f"the duty-cycle budget of {poor} gateways is used up")
+
+
+def group_options(state: NetworkState, group: Group, gateways: list[Gateway], size: int, now: Now) -> Offer:
+    """Each of ``gateways`` that can send a frame of ``size`` bytes to a multicast group now; or when to ask again."""
+    limit = state.plan.max_mac_payload(group.dr, downlink=True)
+    return at_once(state, gateways, group.frequency_hz, group.dr, limit, size, Priority.BULK, now)

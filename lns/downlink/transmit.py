@@ -81,9 +81,10 @@ class Transmission:
     )
 
     def __init__(
-        self, device: Device, frame_id: int, phy: bytes, options: list[Option], item: Item | None, now: Now
+        self, device: Device | None, frame_id: int, phy: bytes, options: list[Option], item: Item | None, now: Now
     ) -> None:
         self.device = device
+        """None: a multicast group."""
         self.frame_id = frame_id
         self.phy = phy
         self.options = options
@@ -245,7 +246,7 @@ class Transmitter:
         last = transmission.options[-1] if transmission.options else None
         option = transmission.handed[0].option if transmission.handed else last
         plan = self._state.plan
-        if transmission.session is not None:
+        if transmission.session is not None and transmission.device is not None:
             if transmission.handed:
                 self._state.reach.sent(transmission.device.id, transmission.handed[0].option.gateway.eui)
             ends_us = _off_air_us(transmission) if transmission.handed else transmission.after_us
@@ -266,12 +267,13 @@ class Transmitter:
                 ),
             )
         )
-        if transmission.item is not None:
-            self._finish_item(transmission, transmission.item, state, outcome, now)
+        if transmission.item is not None and transmission.device is not None:
+            self._finish_item(transmission, transmission.device, transmission.item, state, outcome, now)
         self._finished(transmission, now)
 
-    def _finish_item(self, transmission: Transmission, item: Item, state: TxState, outcome: str, now: Now) -> None:
-        device = transmission.device
+    def _finish_item(
+        self, transmission: Transmission, device: Device, item: Item, state: TxState, outcome: str, now: Now
+    ) -> None:
         if state is TxState.SENT:
             option = transmission.handed[0].option
             item.transmitted(ItemState.SENT, _name(option), _off_air_us(transmission), now.wall_us)
