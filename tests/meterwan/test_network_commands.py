@@ -119,6 +119,19 @@ def test_profiles(network: Program) -> None:
     assert "there is no profile own" in network.run("profile", "show", "own").err
 
 
+def test_radio_parameters_of_a_profile(network: Program) -> None:
+    radio = ("--radio", "rx2_dr=3", "--radio", "rx1_delay_s=5", "--channel", "864100000:0-5@869100000", "--channel", "864300000")
+    assert network.run("profile", "add", "radio", *radio).code == 0
+    shown = json.loads(network.run("profile", "show", "radio", "--json").out)
+    assert (shown["rx2_dr"], shown["rx1_delay_s"], shown["rx1_dr_offset"]) == (3, 5, None)
+    assert [one["downlink_frequency_hz"] for one in shown["channels"]] == [869_100_000, None]
+    assert "rx2_dr" in network.run("profile", "add", "radio", "--radio", "colour=3").err
+    assert "whole number" in network.run("profile", "add", "radio", "--radio", "rx2_dr=fast").err
+    assert "HZ:MIN-MAX" in network.run("profile", "add", "radio", "--channel", "864.1").err
+    assert "multiple of 100 Hz" in network.run("profile", "add", "radio", "--radio", "rx2_frequency_hz=905000000").err
+    assert network.run("profile", "remove", "radio").code == 0
+
+
 def test_health_names_what_is_down(network: Program) -> None:
     result = network.run("health", *network.settings)
     assert result.code == 1 and "not well: application" in result.err

@@ -161,3 +161,16 @@ async def test_the_frame_log_is_searched_and_goes_on(console: Console) -> None:
     later = (await console.api("GET", "/frames?since=2026-10-26T07:33:20.000007Z")).json["items"]
     assert [f["id"] for f in later] == [8, 7]
     assert (await console.api("GET", "/frames?since=2026-10-26")).status == 422
+
+
+async def test_radio_parameters_of_a_profile(console: Console) -> None:
+    """Given ones come back, others are null: the network and the region decide."""
+    channel = {"frequency_hz": 864_100_000, "min_dr": 0, "max_dr": 5, "downlink_frequency_hz": 869_100_000}
+    radio = {"rx2_dr": 3, "rx2_frequency_hz": 868_900_000, "max_duty_cycle": 2, "channels": [channel]}
+    made = await console.api("POST", "/device-profiles", json={"name": "radio", **radio})
+    assert made.status == 201, made.text
+    assert {name: made.json[name] for name in radio} == radio and made.json["rx1_dr_offset"] is None
+    again = await console.api("PUT", "/device-profiles/radio", json={})
+    assert again.json["channels"] is None and again.json["rx2_dr"] is None
+    for wrong in ({"rx2_dr": 16}, {"max_duty_cycle": -1}, {"channels": [{"frequency_hz": 1}]}, {"rx2_frequency_hz": 868_900_001}):
+        assert (await console.api("PUT", "/device-profiles/radio", json=wrong)).status == 422
