@@ -9,6 +9,7 @@ from pydantic import Field
 from appserver.api.fields import Eui, Input, Name, Output, Page, PageQuery, Tags, Time, time_of
 from appserver.api.problems import Problem, invalid, not_found
 from appserver.api.router import Api, Call
+from appserver.api.stations import Station, StationSetup, setup_view, station_view
 from internalapi import messages as m
 from internalapi.client import ApiError
 
@@ -85,12 +86,20 @@ class Gateway(Output):
     class_b: str
     gps: Gps
     beacons: dict[str, int]
+    protocol: str
+    """How it is connected now: ``udp``, ``basicstation``, ``mqtt``; empty while no downlink can reach it."""
+    station: Station | None
+    """None while it is not connected as a Basics Station."""
+    station_setup: StationSetup
+    station_tokens: int
+    """How many tokens it may show as a Basics Station."""
 
 
 class Unknown(Output):
     """A gateway that knocks and is not registered."""
 
     gateway_eui: str
+    protocol: str
     address: str
     first_seen_at: Time
     last_seen_at: Time
@@ -136,6 +145,10 @@ def gateway_view(record: m.GatewayRecord) -> Gateway:
         class_b=record.class_b,
         gps=Gps.model_construct(**{name: getattr(record.gps, name) for name in Gps.model_fields}),
         beacons=record.beacons,
+        protocol=record.protocol,
+        station=station_view(record.station),
+        station_setup=setup_view(record.station_setup),
+        station_tokens=record.station_tokens,
     )
 
 
@@ -198,6 +211,7 @@ async def list_unknown(call: Call) -> Page[Unknown]:
         items=[
             Unknown.model_construct(
                 gateway_eui=item.gateway_eui,
+                protocol=item.protocol,
                 address=item.address,
                 first_seen_at=time_of(item.first_seen_us),
                 last_seen_at=time_of(item.last_seen_us),

@@ -15,6 +15,7 @@ from appserver.api import (
     registry,
     sessions,
     statements,
+    stations,
     status,
     users,
 )
@@ -23,6 +24,7 @@ from appserver.api.router import Api
 MODULES = (
     status,
     gateways,
+    stations,
     profiles,
     devices,
     sessions,

@@ -125,13 +125,22 @@ async def new_gateway(request: web.Request) -> web.Response:
     return page(request, "gateway_new.html", status=status, fields=fields, problem=problem)
 
 
+def gateway_eui(request: web.Request) -> str:
+    """The gateway in the address. Raises Problem for what is no EUI."""
+    return _eui(request, "gateway_eui")
+
+
 async def gateway(request: web.Request) -> web.Response:
     """One gateway: state, duty budget, outcomes; its form."""
-    call, eui = call_of(request), _eui(request, "gateway_eui")
+    return await gateway_page(request, gateway_eui(request), None, request.method == "POST")
+
+
+async def gateway_page(request: web.Request, eui: str, problem: Problem | None, changes: bool = False) -> web.Response:
+    """The page of a gateway; ``changes``: its own form was sent. ``problem``: what another form on it met with."""
+    call = call_of(request)
     record = await find_gateway(call, eui)
-    problem = None
     fields: dict[str, str] = {name: _typed(getattr(record, name)) for name in _GATEWAY_FIELDS}
-    if request.method == "POST":
+    if changes:
         sent = await read_form(request)
         fields |= {name: sent.get(name, "") for name in _GATEWAY_FIELDS if name != "gateway_eui"}
         try:

@@ -14,6 +14,7 @@ from appserver.web import (
     pages_import,
     pages_meters,
     pages_network,
+    pages_stations,
 )
 from appserver.web.render import STATIC_DIR, static_url
 
@@ -59,6 +60,9 @@ def add_routes(app: web.Application) -> None:
         ("POST", "/gateways/{gateway_eui}", pages_network.gateway),
         ("POST", "/gateways/{gateway_eui}/adopt", pages_network.adopt_gateway),
         ("POST", "/gateways/{gateway_eui}/delete", pages_network.delete_gateway),
+        ("POST", "/gateways/{gateway_eui}/station", pages_stations.station),
+        ("POST", "/gateways/{gateway_eui}/credentials", pages_stations.credentials),
+        ("POST", "/gateways/{gateway_eui}/credentials/revoke", pages_stations.revoke),
         ("GET", "/devices", pages_network.devices),
         ("GET", "/devices/new", pages_network.new_device),
         ("POST", "/devices/new", pages_network.new_device),

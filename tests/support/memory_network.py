@@ -102,6 +102,23 @@ class MemoryNetwork:
     def do_gateways_unknown(self, _: m.Empty) -> m.UnknownGateways:
         return m.UnknownGateways(list(self.unknown.values()))
 
+    def do_station_setup_put(self, r: m.StationSetupWrite) -> m.PutResult:
+        gateway = _find(self.gateway_table, r.gateway_eui, "gateway")
+        gateway.station_setup = m.StationSetup(r.region, r.max_eirp_dbm, r.concentrator)
+        return m.PutResult(changed=1)
+
+    def do_station_credentials_put(self, r: m.StationCredentialsRequest) -> m.StationCredentials:
+        if not r.uri:
+            raise refuse(422, "invalid", "uri: say by which name and port stations reach this server", "uri")
+        gateway = _find(self.gateway_table, r.gateway_eui, "gateway")
+        gateway.station_tokens += 1
+        return m.StationCredentials(r.uri, r.uri.replace("ws", "http", 1), "", "mwgw-one", "mwgw-two")
+
+    def do_station_credentials_delete(self, r: m.Key) -> m.Revoked:
+        gateway = _find(self.gateway_table, r.key, "gateway")
+        ended, gateway.station_tokens = gateway.station_tokens, 0
+        return m.Revoked(ended)
+
     # ------------------------------------------------------------------------------------------------------ profiles
 
     def do_profiles(self, _: m.Empty) -> m.ProfilePage:
