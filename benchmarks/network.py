@@ -65,6 +65,11 @@ class Server:
         fields = Path(f"/proc/{self._child.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
+    def rss_mb(self) -> float:
+        """Resident memory of the process."""
+        status = Path(f"/proc/{self._child.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1000
+
     def status(self) -> dict[str, int]:
         async def ask() -> Any:
             async with NetworkClient(socket_path(self.data_dir), TOKEN) as client:

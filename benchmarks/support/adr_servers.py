@@ -47,7 +47,22 @@ def meterwan(name: str, profile: Profile | None = None, region: str = "RU864") -
 
 SERVERS: dict[str, Callable[[], Server]] = {
     "MeterWAN default": meterwan("default"),
+    "MeterWAN default, 14 dB": meterwan("default", Profile("lab", adr_margin_db=14)),
     "MeterWAN recommended": meterwan("recommended"),
     "ChirpStack-like": ChirpStackLike,
     "The Things Stack-like": TheThingsStackLike,
 }
+
+
+def at_margin(name: str, margin_db: float) -> Callable[[], Server]:
+    """One of :data:`SERVERS` with another margin."""
+    if name == "MeterWAN default":
+        return meterwan("default", Profile("lab", adr_margin_db=margin_db))
+    rival = {"ChirpStack-like": ChirpStackLike, "The Things Stack-like": TheThingsStackLike}[name]
+
+    def make() -> Server:
+        server = rival()
+        server.margin_db = margin_db
+        return server
+
+    return make

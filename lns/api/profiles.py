@@ -72,6 +72,7 @@ async def profile_delete(network: Network, request: m.Key) -> m.Ok:
     users = await network.read(
         lambda db: db.execute("SELECT count(*) FROM device WHERE profile = ?", (request.key,)).fetchone()[0]
     )
+    users = max(users, sum(device.profile is profile for device in network.state.devices.loaded()))
     if profile.built_in or users:
         why = "is built in" if profile.built_in else f"is used by {users} devices"
         raise Refused("conflict", f"profile {request.key} {why}")
