@@ -48,6 +48,12 @@ class Reception(Struct, frozen=True, omit_defaults=True):
     """The gateway's own UTC time of reception, a hint only."""
     frequency_hz: int | None = None
     """Only when it differs from the frame's (a ghost on a neighbouring channel)."""
+    gps_us: int | None = None
+    """GPS time of the reception, microseconds since 1980-01-06."""
+    fine_ns: int | None = None
+    """Nanoseconds since the last whole second of GPS time."""
+    metadata: dict[str, str] | None = None
+    """What the gateway adds of its own."""
 
 
 class AppSKeyEnvelope(Struct, frozen=True):

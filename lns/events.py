@@ -32,6 +32,9 @@ def receptions(copies: list[RxFrame]) -> tuple[Reception, ...]:
             rx.antenna,
             rx.gateway_time_us,
             None if rx.frequency_hz == frequency_hz else rx.frequency_hz,
+            rx.gps_us,
+            rx.fine_ns,
+            rx.metadata,
         )
         for rx in copies
     )

@@ -127,16 +127,33 @@ def _reception(event: Event, reception: Reception, application: Application) -> 
             "uplinkId": (event.frame_id * 31 + (reception.tmst or 0)) & 0xFFFFFFFF,
             "gwTime": time_text(reception.gateway_time_us) if reception.gateway_time_us is not None else None,
             "nsTime": time_text(reception.received_at_us),
+            "timeSinceGpsEpoch": _gps_text(reception.gps_us, None),
+            "fineTimeSinceGpsEpoch": (
+                None if reception.fine_ns is None else _gps_text(reception.gps_us, reception.fine_ns)
+            ),
             "rssi": round(reception.rssi_dbm) if reception.rssi_dbm is not None else None,
             "snr": reception.snr_db,
             "channel": reception.channel,
             "rfChain": reception.rf_chain,
             "antenna": reception.antenna,
             "context": base64.b64encode(context).decode(),
-            "metadata": {"region_config_id": application.region, "region_common_name": application.region.upper()},
+            "metadata": {
+                **(reception.metadata or {}),
+                "region_config_id": application.region,
+                "region_common_name": application.region.upper(),
+            },
             "crcStatus": "CRC_OK",
         }
     )
+
+
+def _gps_text(gps_us: int | None, fine_ns: int | None) -> str | None:
+    """GPS time as a protobuf duration in JSON; ``fine_ns`` stands for everything below the second."""
+    if gps_us is None:
+        return None
+    whole_s, rest_us = divmod(gps_us, 1_000_000)
+    nanos = rest_us * 1000 if fine_ns is None else fine_ns
+    return f"{whole_s}{f'.{nanos:09d}'.rstrip('0').rstrip('.')}s"
 
 
 def _up(event: Event, application: Application) -> dict[str, Any]:
