@@ -291,7 +291,7 @@ def test_a_confirmed_item_is_acknowledged_by_the_uplink_behind_it(make: Callable
 # ---------------------------------------------------------------------------------------------------------- order
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 1 << 30),
     steps=st.lists(
@@ -300,14 +300,21 @@ def test_a_confirmed_item_is_acknowledged_by_the_uplink_behind_it(make: Callable
         max_size=25,
     ),
     periodicity=st.integers(0, 3),
+    slow=st.booleans(),
 )
 def test_inv_02_counters_rise_in_the_order_of_the_air(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, steps: list[tuple[str, int]], periodicity: int
+    tmp_path_factory: pytest.TempPathFactory, seed: int, steps: list[tuple[str, int]], periodicity: int, slow: bool
 ) -> None:
-    """Answers in RX1 and RX2 and frames in ping slots, mixed at any distance: each next one on the air counts higher."""
+    """Answers in RX1 and RX2 and frames in ping slots, mixed at any distance: each next one on the air counts higher.
+
+    Gateways behind a slow way want a frame a second ahead: an answer in RX1 may be wanted before a ping slot that is decided.
+    """
     air = Air(Lab(tmp_path_factory.mktemp("order")), 2)
     try:
         node = class_b_node(air.lab, ping_slot_periodicity=periodicity)
+        for gateway in air.lab.state.gateways:
+            for _ in range(24 if slow else 0):
+                gateway.measure_rtt(690_000)
         air.hear(node.up(class_b=True))
         for what, pause_ms in steps:
             air.lab.advance(pause_ms * 1000)
