@@ -47,7 +47,9 @@ def test_refused_by_region_and_version(tmp_path: Path) -> None:
     lab.close()
     (tmp_path / "as").mkdir()
     lab = Lab(tmp_path / "as", region="AS923-1")
-    lab.call("profile_put", name="mine", region="AS923-1", uplink_dwell_time=True, downlink_dwell_time=False, max_eirp_dbm=14)
+    lab.call(
+        "profile_put", name="mine", region="AS923-1", uplink_dwell_time=True, downlink_dwell_time=False, max_eirp_dbm=14
+    )
     with pytest.raises(Refused, match="one of 8, 10"):
         lab.call("profile_put", name="mine", region="AS923-1", max_eirp_dbm=15)
     with pytest.raises(Refused, match=r"before LoRaWAN 1\.0\.2"):

@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 
+from lns.mac import link_adr
+from lns.radio import ExtraChannel
 from lorawan.backend import JoinReq
+from lorawan.commands import LinkADRReq
 from lorawan.identifiers import DevAddr
 from tests.support.fake_gateway import FakeGateway, Sent
 from tests.support.lab import SECOND_US, Lab
@@ -28,9 +31,14 @@ EVENTS = [
     "up10-data", "up10-fport-only", "up10-confirmed-empty", "up10-lrfhss", "err-mic", "device-disabled", "mac-devstatusans",
     "mac-linkcheck", "mac11-linkcheck", "q-unconf", "q-conf", "q-toolarge", "q11-unconf", "q11-conf", "q11-fpending-mac",
     "up11-dr5", "rxw-12", "err11-dr", "adr-off", "adr-ackreq", "rxdelay-3",
+    "rxdelay-5-cmd", "mac-rxtimingans", "mac-devstatusreq+data",
 ]  # fmt: skip
-"""What issue no commands of ours and switch no check off. The others of the file are of later rooms (class B and C,
+"""What the server does as those others do. The rest of the file are of later rooms (class B and C,
 multicast, relay, tenants) or of another policy: ``skip_fcnt_check``, ADR on the first frame, windows by setting."""
+
+
+EMPTY_FRAMES = ("adr-ackreq", "mac-rxtimingans")
+"""Frames without a payload: here they are events too."""
 
 
 @pytest.fixture
@@ -49,7 +57,10 @@ def gateway_of(lab: Lab) -> FakeGateway:
 def prepare(lab: Lab, before: Row) -> None:
     """The device, its session and its queue as the scenario wants them."""
     lorawan_1_1 = before["session"].startswith("S11")
-    profile = lab.profile("1.1.0" if lorawan_1_1 else "1.0.3", adr="recommended")
+    rx1_delay_s = before.get("profile_rx1_delay", before.get("rx1_delay", 1))
+    status_s = 86_400 // before["device_status_req_per_day"] if "device_status_req_per_day" in before else 0
+    version = "1.1.0" if lorawan_1_1 else "1.0.3"
+    profile = lab.profile(version, adr="recommended", rx1_delay_s=rx1_delay_s, dev_status_interval_s=status_s)
     lab.device(DEV_EUI, profile=profile, activation="ABP", disabled=bool(before.get("is_disabled")))
     key = S10["nwk_s_key"]
     names = ("f_nwk_s_int_key", "s_nwk_s_int_key", "nwk_s_enc_key") if lorawan_1_1 else ("nwk_s_key",)
@@ -103,7 +114,7 @@ def test_class_a(eu_lab: Lab, row: Row, rx1_refused: bool) -> None:
         check_window(one, wanted, heard_tmst)
 
     ups = lab.events("up")
-    if "event" in expected and expected["event"] is None and not row["input"]["phy_hex"].startswith("400403020140"):
+    if "event" in expected and expected["event"] is None and row["id"] not in EMPTY_FRAMES:
         assert ups == []
     for wanted in [expected["event"]] if expected.get("event") else []:
         (event,) = ups
@@ -194,3 +205,50 @@ def test_cflist_of_five_channels(tmp_path: Path) -> None:
     (sent,) = play(lab, gateway, row["input"])
     node = OtaaDevice(int(device["dev_eui"], 16), int(device["join_eui"], 16), bytes.fromhex(device["app_key"]))
     assert node.accept(sent.phy, 258).cflist.hex() == row["expected"]["cflist_hex"]
+
+
+# --------------------------------------------------------------------------------------------------- channel masks
+
+
+def extra_channels_0_to_7(lab: Lab) -> Any:
+    session = lab.state.devices[int(DEV_EUI, 16)].session
+    assert session is not None
+    channels = tuple(ExtraChannel(hz, 0, 5) for hz in range(867_100_000, 868_100_000, 200_000))
+    session.radio = lab.state.radio(session.radio._replace(channels=channels))
+    return session
+
+
+@pytest.mark.parametrize("id", ["adr-chmask", "adr-chmask+adr"])
+def test_channels_that_shall_be_off(eu_lab: Lab, id: str) -> None:
+    """The mask goes down without the ADR bit too. NbTrans is what the device uses (1), the scenario's is 0; of ADR a frame
+    alone decides nothing here."""
+    row = SCENARIOS[id]
+    gateway = gateway_of(eu_lab)
+    prepare(eu_lab, row["preconditions"])
+    session = extra_channels_0_to_7(eu_lab)
+    (sent,) = play(eu_lab, gateway, row["input"])
+    wanted = bytes.fromhex(row["expected"]["downlinks"][0]["phy_hex"])
+    assert sent.phy[:8] == wanted[:8]
+    assert (sent.phy[8], sent.phy[9] & 0x0F, sent.phy[10:12]) == (0x03, wanted[9] & 0x0F, wanted[10:12])
+    assert session.radio.disabled == 0, "until the answer nothing has changed"
+
+
+def test_link_adr_ans_stores_what_was_asked(eu_lab: Lab) -> None:
+    row = SCENARIOS["adr-ans"]
+    gateway = gateway_of(eu_lab)
+    prepare(eu_lab, row["preconditions"])
+    session = extra_channels_0_to_7(eu_lab)
+    memory = link_adr.memory_of(session)
+    memory.asked(0, 3, 1)
+    link_adr.keep(session, memory)
+    asked = LinkADRReq(0, 3, 0b111, 0, 1).encode()
+    session.radio = eu_lab.state.radio(session.radio._replace(asked=asked))
+    assert play(eu_lab, gateway, row["input"]) == []
+    wanted = row["expected"]["session_after"]
+    assert (session.dr, session.tx_power, session.nb_trans) == tuple(
+        wanted[name] for name in ("dr", "tx_power_index", "nb_trans")
+    )
+    on = [index for index in range(8) if not session.radio.disabled >> index & 1]
+    assert on == wanted["enabled_uplink_channels"]
+    eu_lab.kill()
+    assert eu_lab.call("session", key=DEV_EUI).tx_power_index == 3
