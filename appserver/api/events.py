@@ -20,6 +20,8 @@ from internalapi import messages as m
 api = Api("Events")
 
 EventType = Literal["up", "join", "ack", "txack", "status", "log", "location"]
+SeenType = EventType | Literal["gateway"]
+"""Types of this API: also what concerns a gateway and no device, which no integration has a form for."""
 NumberCursor = Annotated[str, StringConstraints(pattern=r"^\d{0,18}$")]
 SCAN = 10_000
 """How many events one request looks at when filters leave most of them out."""
@@ -29,7 +31,7 @@ class EventFilter(Input):
     """Which events."""
 
     dev_eui: Eui | None = None
-    type: EventType | None = None
+    type: SeenType | None = None
 
     def passes(self, event: m.Event) -> bool:
         """Whether the filter lets the event through."""
@@ -51,6 +53,8 @@ class StreamQuery(EventFilter):
 
 def event_body(event: m.Event) -> dict[str, Any]:
     """The body of an event as integrations get it, with its id."""
+    if event.type == "gateway":
+        return {"id": event.id, "type": event.type} | chirpstack.gateway_body(event)
     values: dict[str, Any] | None = None
     if event.type == "up" and event.codec:
         decoded = read_frame(event.codec, event.f_port, event.data, event.time_us).decoded

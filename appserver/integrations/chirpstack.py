@@ -82,6 +82,18 @@ def body(event: Event, values: Mapping[str, Any] | None = None, application: App
     }
 
 
+def gateway_body(event: Event) -> dict[str, Any]:
+    """The JSON body of something about a gateway: like a device's ``log``, with the gateway in place of the device."""
+    return {
+        "time": time_text(event.time_us),
+        "gatewayId": event.gateway_eui,
+        "level": event.level,
+        "code": event.code,
+        "description": event.text,
+        "context": event.context,
+    }
+
+
 def topic(event_type: str, dev_eui: str, application: Application = DEFAULT) -> str:
     """The MQTT topic of an event."""
     return f"application/{application.id}/device/{dev_eui}/event/{event_type}"
