@@ -11,6 +11,7 @@ as up. See docs/adr.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from math import erf, sqrt
 from typing import NamedTuple
 
@@ -75,11 +76,12 @@ def measured(samples: Sequence[Sample], current: Current, limits: Limits) -> Dec
     # Gains that only a long look justifies: less power and fewer repetitions (INV-36).
     settled = len(samples) >= HISTORY and current.since >= HISTORY
     best, choice = present / (1 + GAIN_SHARE) - GAIN_MS, None
-    for setting in _settings(limits, None if settled else current):
-        if _cost(setting, limits) < best:
-            price = _price(setting, link, other, worth_ms, limits)
-            if price < best:
-                best, choice = price, setting
+    for cost, setting in _by_cost(limits, None if settled else (current.tx_power, current.nb_trans)):
+        if cost >= best:
+            break  # the price of a setting is its cost and more
+        price = _price(setting, link, other, worth_ms, limits)
+        if price < best:
+            best, choice = price, setting
     to = current if choice is None else Current(choice.rate.dr, choice.tx_power, choice.nb_trans)
     return decide(
         current,
@@ -134,15 +136,23 @@ def _other_loss(link: Link, by_signal: float, nb_trans: int) -> float:
     return float(min(0.5, excess ** (1 / _transmissions(nb_trans)))) if excess > 0 else 0.0
 
 
-def _settings(limits: Limits, at_least: Current | None) -> Iterator[Setting]:
-    """What may be asked for, cheap things first. ``at_least``: no less power and no fewer repetitions than now.
+@lru_cache(maxsize=10_000)
+def _by_cost(limits: Limits, at_least: tuple[int, int] | None) -> list[tuple[float, Setting]]:
+    """What may be asked for, by rising cost: few limits there are, and every uplink asks."""
+    return sorted(
+        ((_cost(setting, limits), setting) for setting in _settings(limits, at_least)), key=lambda entry: entry[0]
+    )
+
+
+def _settings(limits: Limits, at_least: tuple[int, int] | None) -> Iterator[Setting]:
+    """What may be asked for, cheap things first. ``at_least``: this TXPower index and NbTrans, no less power and no fewer repetitions.
 
     Less power is worth having at the highest data rate only: below it the next data rate saves more.
     """
     least, fewest = limits.max_tx_power, 1
     if at_least is not None:
-        least = max(limits.min_tx_power, min(least, at_least.tx_power))
-        fewest = min(at_least.nb_trans, limits.max_nb_trans)
+        least = max(limits.min_tx_power, min(least, at_least[0]))
+        fewest = min(at_least[1], limits.max_nb_trans)
     for nb_trans in range(fewest, limits.max_nb_trans + 1):
         fastest = limits.rates[-1]
         for tx_power in range(least, limits.min_tx_power - 1, -1):
