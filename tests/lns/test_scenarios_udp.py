@@ -34,6 +34,8 @@ ROWS: dict[str, Row] = {row["id"]: row for row in FILE["scenarios"]}
 S10 = FILE["meta"]["sessions"]["S10"]
 DEV_EUI, GATEWAY = S10["dev_eui"], S10["gateway"]
 TMST = 10_000_000
+ABSENT = "00000000000000ff"
+"""A gateway that is registered and never there."""
 Play: TypeAlias = Callable[[Path, Row], Awaitable[None]]
 PLAYS: dict[str, Play] = {}
 
@@ -114,7 +116,7 @@ def check_window(down: Down, wanted: Row, tmst: int = TMST) -> None:
 
 async def check_windows(on: World, wanted: list[Row]) -> None:
     """RX1 byte by byte, and RX2 after RX1 was refused: a UDP forwarder would send both if it were given both."""
-    found = await on.gateway.downlinks(refuse=True)
+    found = await on.gateway.downlinks(refuse=True, expect=len(wanted))
     assert len(found) == len(wanted), [down.txpk for down in found]
     for down, window in zip(found, wanted, strict=True):
         check_window(down, window)
@@ -175,7 +177,7 @@ async def too_long_for_the_second_window(folder: Path, row: Row) -> None:
     async with world(folder, GATEWAY, region="EU868") as on:
         await activate(on, row["preconditions"])
         await hear(on, row["input"])
-        (down,) = await on.gateway.downlinks(refuse=True)
+        (down,) = await on.gateway.downlinks(refuse=True, expect=1)
         check_window(down, row["expected"]["downlinks"][0])
         (item,) = (await on.client.queue(key=DEV_EUI)).items
         assert item.state == "queued" and "COLLISION_PACKET" in item.reason
@@ -294,8 +296,8 @@ async def join(folder: Path, row: Row) -> None:
             assert len(await on.gateway.downlinks(refuse=False)) == 1
             on.network.state.answered_joins.clear()  # as after a restart: only the nonce is known
         await hear(on, row["input"])
-        found = await on.gateway.downlinks(refuse=True)
         windows = row["expected"]["downlinks"]
+        found = await on.gateway.downlinks(refuse=True, expect=len(windows))
         assert len(found) == len(windows)
         for down, wanted in zip(found, windows, strict=True):
             assert down.txpk["tmst"] - TMST == wanted["delay_s"] * 1_000_000
@@ -311,7 +313,7 @@ async def join_with_channels(folder: Path, row: Row) -> None:
     async with world(folder, GATEWAY, region="EU868", channels="867") as on:
         node = await register(on, row["preconditions"])
         await hear(on, row["input"])
-        (down,) = await on.gateway.downlinks(refuse=False)
+        (down,) = await on.gateway.downlinks(refuse=False, expect=1)
         assert node.accept(down.phy, 258).cflist.hex() == row["expected"]["cflist_hex"]
 
 
@@ -329,12 +331,12 @@ async def rejoin(folder: Path, row: Row) -> None:
         node = OtaaDevice(int(session["dev_eui"], 16), int(session["join_eui"], 16), app_key, nwk_key)
         given = row["input"]
         await hear(on, given | {"phy_hex": node.join_request(1).hex()})
-        down, _ = await on.gateway.downlinks(refuse=True)  # so that its airtime is free again
+        down, _ = await on.gateway.downlinks(refuse=True, expect=2)  # so that its airtime is free again
         keys = node.accept(down.phy, 1).keys
         net_id = int(row["preconditions"]["net_id"], 16)
         again = TMST + 60_000_000
         await hear(on, given | {"phy_hex": node.rejoin_request(2, 0, net_id, keys["SNwkSIntKey"]).hex()}, tmst=again)
-        (down,) = await on.gateway.downlinks(refuse=False)
+        (down,) = await on.gateway.downlinks(refuse=False, expect=1)
         assert down.txpk["tmst"] - again == 5_000_000
 
 
@@ -361,8 +363,8 @@ async def relayed(folder: Path, row: Row) -> None:
                 await on.client.devices_put(items=[write])
                 _choose_dev_addr(on, told["forced_dev_addr"])
         await hear(on, row["input"])
-        found = await on.gateway.downlinks(refuse=True, timeout_s=0.6)
         wanted = expected.get("downlinks", [])
+        found = await on.gateway.downlinks(refuse=True, expect=len(wanted))
         assert len(found) == len(wanted)
         for down, window in zip(found, wanted, strict=True):
             if row["id"] == "relay-join":  # JoinNonce is this server's own: all around the accept is the vector's
@@ -441,7 +443,7 @@ async def class_after_a_join(folder: Path, row: Row) -> None:
     async with world(folder, GATEWAY, region="EU868") as on:
         node = await register(on, told, device_class="C" if told.get("profile_class_c") else "B")
         await hear(on, row["input"])
-        (down,) = await on.gateway.downlinks(refuse=False)
+        (down,) = await on.gateway.downlinks(refuse=False, expect=1)
         accepted = node.accept(down.phy, 258)
         await on.client.queue_put(dev_eui=DEV_EUI, f_port=10, data=b"\1")
         assert await on.gateway.downlink() is None
@@ -450,7 +452,7 @@ async def class_after_a_join(folder: Path, row: Row) -> None:
         keys = SessionKeys.of_1_0(accepted.keys["NwkSKey"], accepted.keys["AppSKey"])
         phy = Node(accepted.dev_addr, keys).up(b"", None)
         await on.gateway.hear(phy, 2 * TMST, freq=868.1, datr="SF12BW125", lsnr=0, rssi=0)
-        (answer,) = await on.gateway.downlinks(refuse=False)
+        (answer,) = await on.gateway.downlinks(refuse=False, expect=1)
         assert answer.txpk["tmst"] == 3 * TMST - 9_000_000, "class A comes first"
         assert (class_of(device), session.radio.beacon_locked) == (device.profile.device_class, False)
 
@@ -573,8 +575,64 @@ async def reset(folder: Path, row: Row) -> None:
         )
         phy = node.up(b"", None, f_opts=bytes.fromhex(row["input"]["mac_up_hex"]), tx_dr=0, tx_ch=0)
         await on.gateway.hear(phy, TMST, freq=868.1, datr="SF12BW125", lsnr=0, rssi=0)
-        (down,) = await on.gateway.downlinks(refuse=False)
+        (down,) = await on.gateway.downlinks(refuse=False, expect=1)
         assert node.read(down.phy).f_opts.hex() == row["expected"]["mac_down_hex"]
         after = row["expected"]["session_after"]
         assert (session.tx_power, session.nb_trans) == (after["tx_power_index"], after["nb_trans"])
         assert session.radio.channels == ()
+
+
+# -------------------------------------------------------------------------------------------------------- multicast
+
+
+async def group_of(on: World, told: Row, gateways: list[str]) -> m.GroupRecord:
+    device = m.DeviceWrite(DEV_EUI, profile=await profile(on, "1.0.3", device_class="C"), activation="ABP")
+    await on.client.devices_put(items=[device])
+    group: m.GroupRecord = await on.client.group_put(
+        name="scenario", mc_addr=told["mc_addr"], device_class=told["type"], dr=told["dr"], frequency_hz=told["freq_hz"],
+        mc_nwk_s_key=told["mc_nwk_s_key"], mc_app_s_key=told["mc_app_s_key"], f_cnt_down=told["f_cnt"], gateways=gateways,
+    )  # fmt: skip
+    return await on.client.group_members_put(group=group.id, add=[DEV_EUI])  # type: ignore[no-any-return]
+
+
+@plays("mc-c")
+async def multicast(folder: Path, row: Row) -> None:
+    async with world(folder, GATEWAY, region="EU868") as on:
+        group = await group_of(on, row["preconditions"]["group"], [GATEWAY])
+        (item,) = row["preconditions"]["queue"]
+        data = bytes.fromhex(item["data_hex"])
+        await on.client.group_queue_put(group=group.id, f_port=item["f_port"], data=data)
+        down = await on.gateway.downlink(2)
+        (wanted,) = row["expected"]["downlinks"]
+        assert down is not None and down.txpk["imme"] and down.phy.hex() == wanted["phy_hex"]
+        assert (round(down.txpk["freq"] * 1e6), down.txpk["datr"]) == (wanted["freq_hz"], f"SF{wanted['sf']}BW125")
+        assert down.txpk["powe"] == wanted["power_eirp_dbm"]
+        assert (await on.client.group(key=group.id)).f_cnt_down == row["expected"]["group_f_cnt_after"]
+
+
+@plays("mc-expired")
+async def multicast_expired(folder: Path, row: Row) -> None:
+    """What has expired is not taken, nor is what no frame carries; an item whose time ends in the queue goes nowhere."""
+    async with world(folder, GATEWAY, region="EU868") as on:
+        await on.client.gateway_put(gateway_eui=ABSENT)
+        group = await group_of(on, ROWS["mc-c"]["preconditions"]["group"], [ABSENT])
+        (item,) = row["preconditions"]["queue"]
+        put = {"group": group.id, "f_port": item["f_port"]}
+        for data, expires_at_us, why in (
+            (b"\1", on.network.started_us - 10_000_000, "past"),
+            (bytes(300), None, "242"),
+        ):
+            with pytest.raises(ApiError, match=why):
+                await on.client.group_queue_put(**put, data=data, expires_at_us=expires_at_us)
+        soon_us = system_now().wall_us + 300_000
+        await on.client.group_queue_put(**put, data=bytes.fromhex(item["data_hex"]), expires_at_us=soon_us)
+        assert await on.gateway.downlink(0.5) is None
+        await on.client.group_put(**_as_written(group), gateways=[GATEWAY])
+        assert await on.gateway.downlink(0.5) is None
+        (waiting,) = (await on.client.group_queue(key=group.id)).items
+        assert waiting.state == "expired"
+
+
+def _as_written(group: m.GroupRecord) -> dict[str, Any]:
+    names = ("id", "name", "mc_addr", "device_class", "dr", "frequency_hz", "ping_periodicity")
+    return {name: getattr(group, name) for name in names}

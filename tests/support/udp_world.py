@@ -82,10 +82,13 @@ class UdpGateway:
     def tx_ack(self, down: Down, error: str = "") -> None:
         self._send(5, json.dumps({"txpk_ack": {"error": error}}).encode() if error else b"", down.token)
 
-    async def downlinks(self, refuse: bool, timeout_s: float = QUIET_S) -> list[Down]:
-        """All PULL_RESPs. ``refuse``: each is answered with COLLISION_PACKET, so that the next window is tried."""
-        found = []
-        while (down := await self.downlink(timeout_s)) is not None:
+    async def downlinks(self, refuse: bool, expect: int = 0) -> list[Down]:
+        """All PULL_RESPs. ``refuse``: each is answered with COLLISION_PACKET, so that the next window is tried.
+
+        ``expect``: how many must come; only beyond them silence is waited for.
+        """
+        found: list[Down] = []
+        while (down := await self.downlink(QUIET_S if len(found) >= expect else 5)) is not None:
             found.append(down)
             self.tx_ack(down, "COLLISION_PACKET" if refuse else "")
         return found
