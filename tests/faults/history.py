@@ -29,8 +29,10 @@ class History(Recorder):
         return [line for line in self.lines if line["type"] in kinds]
 
     def sent(self, t: int, datagram: bytes, gateway: str) -> None:
-        """A datagram leaves the server: a PULL_RESP is noted, whether or not it arrives."""
-        if datagram[3] == 3:
+        """A datagram leaves the server: a promise or a frame, whether or not it arrives."""
+        if datagram[3] == 1:
+            self.write(t, "wire_ack", {"gateway": gateway, "token": datagram[1:3].hex()})
+        elif datagram[3] == 3:
             txpk = json.loads(datagram[4:])["txpk"]
             phy = base64.b64decode(txpk["data"]).hex()
             self.write(t, "wire_down", {"gateway": gateway, "phy": phy, "tmst": txpk.get("tmst")})
@@ -41,7 +43,8 @@ class History(Recorder):
             body = json.loads(datagram[12:])
             for rxpk in body.get("rxpk", ()):
                 phy = base64.b64decode(rxpk["data"]).hex()
-                self.write(t, "wire_up", {"gateway": gateway, "phy": phy, "tmst": rxpk.get("tmst")})
+                fields = {"gateway": gateway, "token": datagram[1:3].hex(), "phy": phy, "tmst": rxpk.get("tmst")}
+                self.write(t, "wire_up", fields)
 
 
 def short(lines: list[Line], dev_eui: str, dev_addr: str, around_us: int, begin_us: int, most: int = 40) -> list[str]:
@@ -59,7 +62,9 @@ def short(lines: list[Line], dev_eui: str, dev_addr: str, around_us: int, begin_
             or (line["type"] == "push_data" and any(one[2:10] == little_endian for one in line["phys"]))
         )
         if about and abs(line["t"] - around_us) < 120_000_000:
-            rest = {key: value for key, value in line.items() if key not in ("t", "type", "dev_eui", "app_key", "nwk_key")}
+            rest = {
+                key: value for key, value in line.items() if key not in ("t", "type", "dev_eui", "app_key", "nwk_key")
+            }
             told.append((line["t"], f"{(line['t'] - begin_us) / 1e6:10.3f} {line['type']:16} {rest}"))
     told.sort(key=lambda one: abs(one[0] - around_us))
     return [text for _, text in sorted(told[:most])]

@@ -25,7 +25,17 @@ from tests.support.lab import Lab
 
 RETRY_US = 500_000
 """``lns.writer.RETRY_S``."""
-STEPS = ("ask", "mid_join", "answered", "before_commit", "after_commit", "before_push_ack", "after_push_ack", "after_sendto", "sent")
+STEPS = (
+    "ask",
+    "mid_join",
+    "answered",
+    "before_commit",
+    "after_commit",
+    "before_push_ack",
+    "after_push_ack",
+    "after_sendto",
+    "sent",
+)
 """Where a process can be told to die. Between them it dies at a write or sync of its disk (:attr:`Death.call`)."""
 
 T = TypeVar("T")

@@ -104,6 +104,30 @@ def test_acknowledgement_of_the_device_is_bound_to_the_downlink(lab: Lab, device
     assert lab.item(id).state == "acked"
 
 
+def test_inv_10_late_frame_that_acknowledges_an_earlier_downlink(lab: Lab, device: OtaaDevice) -> None:
+    """Its MIC is bound to a confirmed FCntDown that is not the last one any more."""
+    gateway = lab.gateway()
+    node = used(lab, device)
+    for number in range(3):
+        lab.queue(node.dev_eui, bytes((number,)), confirmed=True)
+    conf_f_cnts: list[int] = []
+    slow = b""
+    for number in range(3):
+        acks = {"ack": True, "conf_f_cnt": conf_f_cnts[-1]} if conf_f_cnts else {}
+        (sent,) = lab.uplink(node.up(bytes((number,)), **acks))
+        down = node.read(sent.phy)
+        assert down.confirmed
+        conf_f_cnts.append(down.f_cnt)
+        slow = slow or node.up(b"slow", ack=True, conf_f_cnt=down.f_cnt)
+        lab.advance(10 * SECOND_US)
+    assert len(set(conf_f_cnts)) == 3
+    gateway.hear(slow)
+    gateway.hear(node.up(b"forged", ack=True, conf_f_cnt=conf_f_cnts[-1] + 7))
+    lab.advance(WINDOW_US)
+    assert [event.data for event in lab.events("up") if event.late] == [b"slow"]
+    assert b"forged" not in [data for _, data in lab.ups()]
+
+
 def test_acknowledgement_after_a_kill(lab: Lab, device: OtaaDevice) -> None:
     node = used(lab, device)
     lab.queue(node.dev_eui)
