@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from datetime import UTC, datetime
 
 import pytest
 
+from lorawan.airtime import lora_airtime_us
 from lorawan.gps import leap_seconds
 from tests.support.lab import SECOND_US, WINDOW_US, Lab
 
@@ -163,3 +165,125 @@ def test_reset_ind_of_a_1_1_abp_device(lab: Lab) -> None:
     lab.kill()
     session = lab.call("session", key=node.dev_eui)
     assert (session.tx_power_index, session.nb_trans) == (0, 1)
+
+
+# ------------------------------------------------------------------------------------------------------------- time
+
+
+def gps_of(down: bytes) -> float:
+    cid, seconds, fraction = struct.unpack("<BIB", down)
+    assert cid == 0x0D
+    return float(seconds + fraction / 256)
+
+
+@pytest.mark.parametrize("delay_ms", [0, 40, 150])
+def test_device_time_of_a_gateway_with_gps(lab: Lab, delay_ms: int) -> None:
+    """±20 ms, whatever the network's delay and although the server's clock is off by a minute: GPS knows best."""
+    gateway, node = lab.gateway(), lab.abp()
+    true_us = lab.wall_us
+    lab.wall_us += 60 * SECOND_US
+    gps_ms = true_us // 1000 - GPS_EPOCH_S * 1000 + 18_000
+    phy, heard_us = node.up(f_opts=DEVICE_TIME_REQ), lab.mono_us
+    lab.advance(delay_ms * 1000)
+    gateway.hear(phy, at_us=heard_us, tmms=gps_ms)
+    lab.advance(WINDOW_US)
+    assert abs(gps_of(node.read(lab.air[-1].phy).f_opts) - gps_ms / 1000) <= 0.02
+
+
+def test_device_time_by_a_gateways_own_utc(lab: Lab) -> None:
+    """Without GPS a gateway's NTP tells when the frame ended; the first datagram's delay is known to nobody else."""
+    gateway, node = lab.gateway(), lab.abp()
+    true_us, heard_us = lab.wall_us, lab.mono_us
+    text = datetime.fromtimestamp(true_us / 1e6, UTC).isoformat().replace("+00:00", "Z")
+    phy = node.up(f_opts=DEVICE_TIME_REQ)
+    lab.advance(180_000)
+    gateway.hear(phy, at_us=heard_us, time=text)
+    lab.advance(WINDOW_US)
+    utc_s = true_us / 1e6 - GPS_EPOCH_S + 18
+    assert abs(gps_of(node.read(lab.air[-1].phy).f_opts) - utc_s) <= 0.02
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"time": "2012-01-01T00:00:00.000000Z"},
+        {"time": "2012-01-01T00:00:00"},
+        {"time": ""},
+        {"time": None},
+        {"tmms": 1_000_000},
+        {"tmms": 0},
+        {"tmms": -5},
+    ],
+)
+def test_inv_24_device_time_of_a_gateway_that_is_years_off(lab: Lab, said: dict[str, object]) -> None:
+    gateway, node = lab.gateway(), lab.abp()
+    true_us = lab.wall_us
+    gateway.hear(node.up(f_opts=DEVICE_TIME_REQ), **said)
+    lab.advance(WINDOW_US)
+    utc_s = true_us / 1e6 - GPS_EPOCH_S + 18
+    assert abs(gps_of(node.read(lab.air[-1].phy).f_opts) - utc_s) <= 0.02
+
+
+def test_device_time_while_the_wall_clock_steps(lab: Lab) -> None:
+    """The operator's clock jumps inside the window: the answer is by the clock as it is when it is given."""
+    gateway, node = lab.gateway(), lab.abp()
+    gateway.hear(node.up(f_opts=DEVICE_TIME_REQ))
+    lab.wall_us += 3600 * SECOND_US
+    true_us = lab.wall_us
+    lab.advance(WINDOW_US)
+    assert abs(gps_of(node.read(lab.air[-1].phy).f_opts) - (true_us / 1e6 - GPS_EPOCH_S + 18)) <= 0.02
+
+
+# ------------------------------------------------------------------------------------------- versions and directions
+
+
+@pytest.mark.parametrize(
+    ("version", "f_opts", "answer"),
+    [
+        ("1.0.2", b"\x12", 0x12),  # BeaconTimingReq, of devices before 1.0.3
+        ("1.0.4", b"\x12", None),
+        ("1.0.2", b"\x0d", 0x0D),
+        ("1.0.3", b"\x10\x03", 0x10),
+        ("1.1.0", b"\x20\x02", 0x20),
+        ("1.1.0", b"\x20\x01", None),  # a class that does not exist
+        ("1.0.3", b"\x20\x02", None),
+        ("1.0.3", b"\x0b\x01", None),
+        ("1.1.0", b"\x12", None),
+    ],
+)
+def test_who_may_ask_what(lab: Lab, version: str, f_opts: bytes, answer: int | None) -> None:
+    """An unsupported command is ignored and counted."""
+    lab.gateway()
+    node = lab.abp(mac_version=version)
+    sent = lab.uplink(node.up(b"\x01", f_opts=f_opts))
+    assert [node.read(one.phy).f_opts[0] for one in sent] == ([answer] if answer is not None else [])
+    counted = lab.counters["unsupported_mac_commands"] + lab.counters["unknown_mac_commands"]
+    assert counted == (answer is None)
+
+
+def test_unsupported_commands_are_shown(lab: Lab) -> None:
+    lab.gateway()
+    node = lab.abp(mac_version="1.0.4")
+    lab.uplink(node.up(b"\x01", f_opts=b"\x12\x12"))
+    assert lab.call("session", key=node.dev_eui).mac.unsupported == 2
+
+
+def test_beacon_timing_is_for_rx1(lab: Lab) -> None:
+    """The answer counts from its own end, so it holds in RX1 and not a second later."""
+    gateway, node = lab.gateway(), lab.abp(mac_version="1.0.2")
+    gateway.outcomes.append("COLLISION_PACKET")
+    (sent,) = lab.uplink(node.up(f_opts=b"\x12"), gateway)
+    cid, delay, channel = struct.unpack("<BHB", node.read(sent.phy).f_opts)
+    air_us = lora_airtime_us(len(sent.phy), 9, 125_000, crc=False)
+    end_us = lab.wall_us - WINDOW_US + SECOND_US + air_us
+    to_beacon_us = 128 * SECOND_US - (end_us - GPS_EPOCH_S * SECOND_US + 18 * SECOND_US) % (128 * SECOND_US)
+    assert (cid, channel) == (0x12, 0) and abs(delay - to_beacon_us // 30_000) <= 1
+
+
+def test_ping_slot_info_is_kept(lab: Lab) -> None:
+    lab.gateway()
+    node = lab.abp()
+    (sent,) = lab.uplink(node.up(f_opts=b"\x10\x05"))
+    assert node.read(sent.phy).f_opts == b"\x10"
+    lab.kill()
+    assert lab.call("session", key=node.dev_eui).mac.current.ping_slot_period_s == 32
