@@ -28,12 +28,17 @@ def coverage(state: NetworkState, group: Group) -> Coverage:
     reached_by = reaches(state, group)
     if group.gateways:
         chosen = [gateway for eui in group.gateways if (gateway := state.gateways.get(eui)) is not None]
-        gateways = [gateway for gateway in chosen if gateway.front is not None]
+        gateways = [gateway for gateway in chosen if can_speak(group, gateway)]
     else:
         found = (state.gateways.get(eui) for eui in fewest(reached_by))
         gateways = [gateway for gateway in found if gateway is not None]
     covered = {member for gateway in gateways for member in reached_by.get(gateway.eui, ())}
     return Coverage(gateways, len(group.members - covered))
+
+
+def can_speak(group: Group, gateway: Gateway) -> bool:
+    """Is there a path to the gateway, and has it the GPS time that class B needs?"""
+    return gateway.front is not None and (group.device_class != "B" or gateway.gps.trusted)
 
 
 def reaches(state: NetworkState, group: Group) -> dict[int, set[int]]:
@@ -46,7 +51,7 @@ def reaches(state: NetworkState, group: Group) -> dict[int, set[int]]:
         heard = {}
         for eui, one in device.listener.gateways.items():
             gateway = state.gateways.get(eui)
-            if gateway is not None and gateway.front is not None:
+            if gateway is not None and can_speak(group, gateway):
                 heard[eui] = one.signal[0]
         best_db = max(heard.values(), default=0.0)
         for eui, snr_db in heard.items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lns.class_b import slots
 from lns.clock import Now
 from lns.downlink import class_c
 from lns.downlink.offer import Offer
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lns.state import NetworkState
 
 GROUP_OPTIONS: dict[str, Callable[[NetworkState, Group, list[Gateway], int, Now], Offer]] = {
+    "B": slots.group_options,
     "C": class_c.group_options,
 }
 """Where and when a class listens to its groups: an option for each of these gateways that can speak now."""
@@ -161,9 +163,11 @@ class MulticastSender:
             return None
         way = coverage(state, group)
         if not way.gateways:
-            self._say(item, "no gateway of the group is connected" if group.gateways else "no gateway reaches a member")
+            able = "is connected" if group.device_class != "B" else "is connected and has GPS time"
+            self._say(item, f"no gateway {'of the group' if group.gateways else 'that reaches a member'} {able}")
             return now.mono_us + LOOK_AGAIN_US
-        turns = rounds(way.gateways, reaches(state, group))
+        # In a ping slot all send at once, by GPS time: a member that several of them reach hears one frame.
+        turns = [way.gateways] if group.device_class == "B" else rounds(way.gateways, reaches(state, group))
         offer = GROUP_OPTIONS[group.device_class](state, group, turns[0], PHY_OVERHEAD + len(item.data), now)
         if not offer.options:
             self._say(item, offer.reason)
