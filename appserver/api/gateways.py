@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from appserver.api.fields import Eui, Input, Name, Output, Page, PageQuery, Tags, Time, time_of
 from appserver.api.problems import Problem, invalid, not_found
@@ -33,6 +34,24 @@ class GatewayBody(Input):
     tags: Tags = Field(default_factory=dict)
     class_b: Literal["off", "gateway", "server"] = "off"
     """Who makes its beacons: nobody, its own forwarder, or the server (Semtech UDP with GPS)."""
+    max_duty_cycle: Annotated[float | None, Field(ge=0, le=1, allow_inf_nan=False)] = None
+    """The operator's own limit for all that it sends, as a share of an hour; null is none."""
+    forwarder: Literal["auto", "legacy", "hal"] = "auto"
+    """Generation of its Semtech UDP forwarder: learned from its behaviour, SX1301, or SX1302."""
+    tx_ack: Literal["auto", "always", "never"] = "auto"
+    """``never``: its forwarder never answers a downlink, and silence means that it was sent."""
+    allowed_sources: Annotated[list[str], Field(max_length=32)] = Field(default_factory=list)
+    """Networks (CIDR) from which it may speak; empty: any."""
+
+    @field_validator("allowed_sources")
+    @classmethod
+    def _are_networks(cls, networks: list[str]) -> list[str]:
+        for text in networks:
+            try:
+                ip_network(text.strip(), strict=False)
+            except ValueError as error:
+                raise ValueError("must be addresses or networks like 10.0.0.0/8") from error
+        return networks
 
 
 class NewGateway(GatewayBody):
@@ -65,6 +84,15 @@ class Gps(Output):
     off_ms: float | None
 
 
+class Claim(Output):
+    """Another source that speaks in a gateway's name; its downlinks go on to the first one."""
+
+    address: str
+    first_seen_at: Time
+    last_seen_at: Time
+    datagrams: int
+
+
 class Gateway(Output):
     """A gateway and its state."""
 
@@ -93,6 +121,32 @@ class Gateway(Output):
     station_setup: StationSetup
     station_tokens: int
     """How many tokens it may show as a Basics Station."""
+    location_source: str
+    """Which location counts: the ``operator``'s, else its own ``gps``; empty when there is none."""
+    max_duty_cycle: float | None
+    airtime_ms: float
+    """Airtime of the last hour on all frequencies; so long it heard nothing, too."""
+    forwarder: str
+    forwarder_seen: str
+    """The generation that its behaviour shows: ``legacy``, ``hal``, empty while nothing does."""
+    tx_ack: str
+    silent_in_row: int
+    """Downlinks without TX_ACK since the last one with."""
+    lead_ms: float | None
+    """A message must leave the server so long before its transmission."""
+    allowed_sources: list[str]
+    bad_crc: int
+    disputed: int
+    """Datagrams in its name from another source, since the server's start."""
+    claim: Claim | None
+    clock_restarts: int
+    """How often its counter began anew since the server's start."""
+
+
+_AS_IT_IS = (
+    "location_source", "max_duty_cycle", "airtime_ms", "forwarder", "forwarder_seen", "tx_ack", "silent_in_row", "lead_ms",
+    "allowed_sources", "bad_crc", "disputed", "clock_restarts",
+)  # fmt: skip
 
 
 class Unknown(Output):
@@ -149,6 +203,19 @@ def gateway_view(record: m.GatewayRecord) -> Gateway:
         station=station_view(record.station),
         station_setup=setup_view(record.station_setup),
         station_tokens=record.station_tokens,
+        claim=_claim(record.claim),
+        **{name: getattr(record, name) for name in _AS_IT_IS},
+    )
+
+
+def _claim(claim: m.GatewayClaim | None) -> Claim | None:
+    if claim is None:
+        return None
+    return Claim.model_construct(
+        address=claim.address,
+        first_seen_at=time_of(claim.first_seen_us),
+        last_seen_at=time_of(claim.last_seen_us),
+        datagrams=claim.datagrams,
     )
 
 
@@ -175,6 +242,10 @@ async def write_gateway(call: Call, eui: str, body: GatewayBody) -> None:
         antenna_gain_dbi=body.antenna_gain_dbi,
         tags=body.tags,
         class_b=body.class_b,
+        max_duty_cycle=body.max_duty_cycle,
+        forwarder=body.forwarder,
+        tx_ack=body.tx_ack,
+        allowed_sources=body.allowed_sources,
     )
 
 

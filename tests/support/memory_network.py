@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from internalapi import messages as m
 from internalapi.client import ApiError, NetworkUnavailable
+from tests.support.memory_groups import MemoryGroups
 
 NOW_US = 1_793_000_000_000_000
 
@@ -19,13 +20,15 @@ def refuse(status: int, code: str, detail: str, field: str | None = None) -> Api
     return ApiError(status, m.Problem(code, detail, field))
 
 
-class MemoryNetwork:
+class MemoryNetwork(MemoryGroups):
     """Stands in for NetworkClient. ``away = True`` makes it silent."""
 
     def __init__(self, now_us: int = NOW_US) -> None:
+        super().__init__()
         self.now_us = now_us
         self.away = False
         self.gateway_table: dict[str, m.GatewayRecord] = {}
+        self.gateway_hours: dict[str, list[m.GatewayHour]] = {}
         self.unknown: dict[str, m.UnknownGateway] = {}
         self.device_table: dict[str, m.DeviceRecord] = {}
         self.keys: dict[str, dict[str, str]] = {}
@@ -101,6 +104,11 @@ class MemoryNetwork:
 
     def do_gateways_unknown(self, _: m.Empty) -> m.UnknownGateways:
         return m.UnknownGateways(list(self.unknown.values()))
+
+    def do_gateway_statistics(self, r: m.GatewayStatisticsRequest) -> m.GatewayStatistics:
+        _find(self.gateway_table, r.key, "gateway")
+        hours = self.gateway_hours.get(r.key, [])
+        return m.GatewayStatistics([hour for hour in hours if r.from_us - 3_600_000_000 < hour.hour_us < r.to_us])
 
     def do_station_setup_put(self, r: m.StationSetupWrite) -> m.PutResult:
         gateway = _find(self.gateway_table, r.gateway_eui, "gateway")
