@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from internalapi.messages import FrameLogStatus
 from lns.clock import Now, system_now
 from lns.engine import Engine
 from lns.gateways.gateway import Address
@@ -92,6 +93,8 @@ class Network:
         self.queue_lock = asyncio.Lock()
         """One queue item is added at a time: an Idempotency-Key is looked up and used in one step."""
         self._frames_before = 0
+        self.frame_log_status: tuple[int, FrameLogStatus] | None = None
+        """The last measurement of the frame log and when it was made, monotonic."""
         self.consumed_event_id = 0
         """The application has taken events up to this one."""
 

@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from internalapi import messages as m
 from internalapi.client import socket_path
 from lns.api.errors import Refused
+from lns.api.frame_log import usage
 from lns.api.table import HANDLERS
 from lns.clock import system_now
 from lns.network import Network, NotDurable
@@ -102,6 +103,7 @@ async def serve_http(network: Network, settings: NetworkHttpSettings) -> AsyncIt
         return web.Response(text=f"{network.storage}\n", status=200 if ready else 503)
 
     async def metrics(request: web.Request) -> web.Response:
+        await usage(network)
         return web.Response(body=generate_latest(registry), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     app = web.Application()
@@ -153,3 +155,17 @@ class _Collector:
         yield GaugeMetricFamily(
             "meterwan_storage_ok", "1 while frames are made durable and acknowledged.", self._network.storage == "ok"
         )
+        if self._network.frame_log_status is not None:
+            log = self._network.frame_log_status[1]
+            yield GaugeMetricFamily("meterwan_frame_log_frames", "Frames in the log.", log.frames)
+            yield GaugeMetricFamily("meterwan_frame_log_bytes", "Journal and frame log on the disk.", log.bytes)
+            yield GaugeMetricFamily(
+                "meterwan_frame_log_bytes_when_full",
+                "What the frame log takes when its term is over.",
+                log.bytes_when_full,
+            )
+            yield GaugeMetricFamily("meterwan_disk_free_bytes", "Free on the data folder's disk.", log.disk_free_bytes)
+            if log.days_left is not None:
+                yield GaugeMetricFamily(
+                    "meterwan_disk_days_left", "Until the disk is full at the present rate.", log.days_left
+                )

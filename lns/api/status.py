@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 
 from internalapi import messages as m
+from lns.api.frame_log import usage
 from lns.clock import system_now
 from lns.network import Network
 
@@ -22,4 +23,5 @@ async def status(network: Network, request: m.Empty) -> m.NetworkStatus:
         last_event_id=state.last_event_id,
         storage=network.storage,
         counters=dict(state.counters),
+        frame_log=await usage(network),
     )

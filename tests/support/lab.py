@@ -91,6 +91,7 @@ class Lab:
         self.queue_lock = asyncio.Lock()
         self.events_arrived, self.frames_arrived = asyncio.Event(), asyncio.Event()
         self.consumed_event_id = self.started_us = 0
+        self.frame_log_status = None
         self._stuck: SealedBatch | None = None
         self.start()
 
@@ -139,6 +140,10 @@ class Lab:
     @property
     def state(self) -> NetworkState:
         return self.engine.state
+
+    @property
+    def path(self) -> Path:
+        return Path(self.settings.data_dir) / "network.db"
 
     @property
     def frame_log(self) -> FrameLog:

@@ -213,6 +213,16 @@ class FrameLog:
                     newest = last_us if newest is None else max(newest, last_us)
         return Usage(frames, size, oldest, newest)
 
+    def frames_since(self, since_us: int) -> int:
+        """How many frames are not older, by whole blocks."""
+        count = 0
+        for path in self.months():
+            with contextlib.suppress(sqlite3.OperationalError), _opened(path) as db:
+                count += db.execute(
+                    "SELECT coalesce(sum(length(devices)) / 4, 0) FROM block WHERE first_us >= ?", (since_us,)
+                ).fetchone()[0]
+        return count
+
     @staticmethod
     def _content(path: Path, sql: str, key: int) -> bytes | None:
         with contextlib.suppress(sqlite3.OperationalError), _opened(path) as db:

@@ -160,7 +160,7 @@ def _check_key(state: NetworkState, db: sqlite3.Connection) -> None:
 def _listeners(state: NetworkState, db: sqlite3.Connection) -> None:
     for device_id, gateways in db.execute("SELECT device_id, gateways FROM listener"):
         device = state.devices_by_id.get(device_id)
-        if device is not None and device.profile.device_class != "A":
+        if device is not None:
             device.listener = Listener()
             device.listener.unpack(gateways)
 
@@ -168,7 +168,8 @@ def _listeners(state: NetworkState, db: sqlite3.Connection) -> None:
 def _queue(state: NetworkState, db: sqlite3.Connection, now: Now) -> None:
     rows = db.execute(
         "SELECT dev_eui, id, seq, f_port, data, confirmed, created_at_us, expires_at_us, attempts, at_most_once,"
-        " state, reason, f_cnt_down, session_id, attempts_made, not_before_us, encrypted_f_cnt FROM queue_item WHERE state IN ('queued', 'scheduled', 'sent', 'unknown') ORDER BY seq"
+        " state, reason, f_cnt_down, session_id, attempts_made, not_before_us, encrypted_f_cnt"
+        " FROM queue_item WHERE state IN ('queued', 'scheduled', 'sent', 'unknown') ORDER BY seq"
     )
     for row in rows:
         device = state.devices.get(int.from_bytes(row[0], "big"))
