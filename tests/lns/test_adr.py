@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lns.adr import ALGORITHMS, Current, Limits, chosen
+from lns.adr import ALGORITHMS, Current, Limits, Sample, chosen
 from lns.adr.recommended import loss_of, nb_trans_for
-from lns.adr import Sample
 from tests.support.lab import SECOND_US, Lab
 from tests.support.node import Down, Node
 

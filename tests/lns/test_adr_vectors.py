@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from lns.adr import Sample
 from lns.adr.interface import HISTORY, Current, Limits
 from lns.adr.recommended import STEP_DB, nb_trans_for, recommended
-from lns.adr import Sample
 from tests.support.vectors import Row, load, params
 
 CODEC: dict[str, list[Row]] = load("wire_codec.json")["codec"]

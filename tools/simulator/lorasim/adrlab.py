@@ -29,7 +29,8 @@ has it for the SX1272."""
 WINDOW_SYMBOLS = 8
 """How long a receive window is open when nothing comes."""
 UNHEARD_IS_STRANDED = 48
-"""Uplinks in a row, up to the end, of which none arrived."""
+"""Uplinks in a row, up to the end, of which none arrived, though the signal at full power is well above the floor."""
+WELL_ABOVE_DB = 5.0
 DOWNLINK_LOSS = 0.03
 """Downlinks lost to something else than a weak signal."""
 
@@ -73,11 +74,17 @@ class Score:
     back_offs: int = 0
     course: list[tuple[int, int, int]] = field(default_factory=list)
     """Data rate, power index and NbTrans of every uplink."""
-    arrived: bytearray = field(default_factory=bytearray)
+    reachable: bool = True
+    """At the end its slowest data rate at full power would be heard well."""
+
+    @property
+    def delivery(self) -> float:
+        return self.delivered / self.sent if self.sent else 1.0
 
     @property
     def stranded(self) -> bool:
-        return self.silent >= UNHEARD_IS_STRANDED
+        """Unheard for long although another setting would be heard: what no ADR may do to a device."""
+        return self.silent >= UNHEARD_IS_STRANDED and self.reachable
 
     @property
     def converged_after(self) -> int:
@@ -123,12 +130,16 @@ class _Device:
         self.next_s = 0.0
         self.free_s: dict[int, float] = {}
 
+    def spare_db(self, at_s: float) -> float:
+        """SNR above the floor at full power and the slowest data rate."""
+        best = max(path.gain_db(at_s) for path in self._paths)
+        return self._lab.power_dbm[0] + best - SENSITIVITY_DBM[12]
+
     def begin(self, now: float) -> None:
         """A new uplink."""
         score, plan = self.score, self._lab.plan
         score.sent += 1
         score.silent += 1
-        score.arrived.append(0)
         self.adr_ack_cnt += 1
         over = self.adr_ack_cnt - plan.adr_ack_limit
         if over > 0 and over % plan.adr_ack_delay == 0:
@@ -262,6 +273,8 @@ class Lab:
         while events and events[0][0] <= end_s:
             now, _, action, arguments = heapq.heappop(events)
             action(now, *arguments)
+        for device in self.devices:
+            device.score.reachable = device.spare_db(end_s) > WELL_ABOVE_DB
         return [device.score for device in self.devices]
 
     def receive(
@@ -271,7 +284,6 @@ class Lab:
         score = device.score
         score.delivered += 1
         score.silent = 0
-        score.arrived[-1] = 1
         best = max(by, key=lambda gateway: frame.rssi_dbm[gateway])
         adr_ack_req = device.adr_ack_cnt > self.plan.adr_ack_limit
         snr_db = min(MAX_SNR_DB, round((frame.rssi_dbm[best] - NOISE_DBM + self.rng.gauss(0, 0.7)) * 4) / 4)
