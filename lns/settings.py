@@ -143,8 +143,6 @@ class BasicStationSettings(_Section):
     """Power of all downlinks; unset: the lowest limit of the sub-bands in use, for a station has one power for all."""
     concentrator: Literal["sx1301", "sx1302"] = "sx1301"
     """How far apart the channels of one radio may be; ``sx1301`` fits both."""
-    beacons: bool = False
-    """Have stations with a GPS receiver send class B beacons."""
     ping_interval_s: float = Field(default=20.0, ge=1, le=300)
     silent_after_s: float = Field(default=60.0, ge=2, le=3600)
     """A connection from which nothing came for so long, not even the answer to a ping, is dead."""

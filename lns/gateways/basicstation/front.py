@@ -190,7 +190,7 @@ class BasicStationFront:
             str(own.get("region") or self._options.region),
             self._options.max_eirp_dbm if own.get("max_eirp_dbm") is None else float(own["max_eirp_dbm"]),
             str(own.get("concentrator") or self._options.concentrator),
-            self._options.beacons or gateway.class_b == "gateway",
+            gateway.class_b == "gateway",
         )
 
     def _restarted(self, link: Link) -> None:

@@ -54,7 +54,7 @@ class StationServer:
         self._network = network
         self._settings = settings
         state = network.state
-        options = Options(settings.region, settings.max_eirp_dbm, settings.concentrator, settings.beacons)
+        options = Options(settings.region, settings.max_eirp_dbm, settings.concentrator)
         radio_setup(state.plan, state.extra_channels_hz, options)
         self._certificates = Certificates(settings)
         self.front = BasicStationFront(
