@@ -486,7 +486,8 @@ class Device:
         self._rejoin = answers.rejoin or self._rejoin
         if self.class_b is not None:
             self._obey_class_b(self.class_b, asked, answers)
-        if frame.confirmed or frame.f_pending:
+        # in a ping slot FPending only says that more comes in the next ones (1.0.4 §4.3.1.4)
+        if frame.confirmed or (frame.f_pending and window.startswith("RX")):
             self._empty_at_us = now + self.rng.randrange(*EMPTY_UPLINK_US)
         self._note(
             "downlink",
