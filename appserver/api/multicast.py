@@ -180,6 +180,13 @@ async def write_group(call: Call, body: GroupBody, id: str = "") -> m.GroupRecor
     return record
 
 
+async def remove_group(call: Call, id: str) -> None:
+    """Remove a group; its members stay."""
+    await find_group(call, id)
+    await call.services.network.group_delete(key=id)
+    await call.audit("multicast.delete", f"multicast/{id}")
+
+
 async def change_members(call: Call, id: str, add: list[str], remove: list[str]) -> m.GroupRecord:
     """Add devices to a group and take others from it."""
     await find_group(call, id)
@@ -227,9 +234,7 @@ async def put_group(call: Call, path: GroupPath, body: ChangedGroup) -> Group:
 
 @api.add("DELETE", "/multicast-groups/{id}", answers=None, status=204, summary="Remove a multicast group")
 async def delete_group(call: Call, path: GroupPath) -> None:
-    await find_group(call, path.id)
-    await call.services.network.group_delete(key=path.id)
-    await call.audit("multicast.delete", f"multicast/{path.id}")
+    await remove_group(call, path.id)
 
 
 @api.add("GET", "/multicast-groups/{id}/members", answers=Page[Member], summary="List a group's members")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from appserver.api.devices import NewDevice, create_device, find_device, remove_device
 from appserver.api.fields import Eui, Input, PageQuery
@@ -27,6 +27,7 @@ from appserver.api.router import Call
 from appserver.api.sessions import NewQueueItem, enqueue
 from appserver.live import stream
 from appserver.web.forms import call_of, check, link, read_form, seen_query
+from appserver.web.gateway_charts import HOUR_US, SHOWN_HOURS, charts, online_share, outcomes
 from appserver.web.i18n import N_
 from appserver.web.render import page, text
 from internalapi import messages as m
@@ -78,27 +79,47 @@ class _GatewayForm(GatewayBody):
     latitude: float | None = Field(None, ge=-90, le=90, allow_inf_nan=False)
     longitude: float | None = Field(None, ge=-180, le=180, allow_inf_nan=False)
     altitude_m: float | None = Field(None, ge=-1000, le=20000, allow_inf_nan=False)
+    max_duty_cycle: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
+    """In percent, as people say it."""
 
 
-_GATEWAY_NUMBERS = ("latitude", "longitude", "altitude_m", "antenna_gain_dbi")
-_GATEWAY_FIELDS = ("gateway_eui", "name", *_GATEWAY_NUMBERS, "class_b")
+_GATEWAY_NUMBERS = ("latitude", "longitude", "altitude_m", "antenna_gain_dbi", "max_duty_cycle")
+_GATEWAY_CHOICES = {"class_b": "off", "forwarder": "auto", "tx_ack": "auto"}
+_GATEWAY_FIELDS = ("gateway_eui", "name", *_GATEWAY_NUMBERS, *_GATEWAY_CHOICES, "allowed_sources")
 
 
 def _gateway_body(fields: dict[str, str]) -> tuple[str | None, GatewayBody]:
     numbers = {name: fields.get(name, "").replace(",", ".") for name in _GATEWAY_NUMBERS}
-    words = {
-        "gateway_eui": fields.get("gateway_eui"),
-        "name": fields.get("name"),
-        "class_b": fields.get("class_b") or "off",
-    }
+    words: dict[str, Any] = {name: fields.get(name) or default for name, default in _GATEWAY_CHOICES.items()}
+    words |= {"gateway_eui": fields.get("gateway_eui"), "name": fields.get("name")}
+    words["allowed_sources"] = fields.get("allowed_sources", "").replace(",", " ").split()
     form = check(_GatewayForm, words | numbers)
     location = None
     if (form.latitude is None) != (form.longitude is None):
         raise invalid("longitude", N_("give both latitude and longitude, or neither"), "form")
     if form.latitude is not None and form.longitude is not None:
         location = Location(latitude=form.latitude, longitude=form.longitude, altitude_m=form.altitude_m)
-    body = GatewayBody(name=form.name, location=location, antenna_gain_dbi=form.antenna_gain_dbi, class_b=form.class_b)
+    body = GatewayBody(
+        name=form.name,
+        location=location,
+        antenna_gain_dbi=form.antenna_gain_dbi,
+        class_b=form.class_b,
+        max_duty_cycle=None if form.max_duty_cycle is None else form.max_duty_cycle / 100,
+        forwarder=form.forwarder,
+        tx_ack=form.tx_ack,
+        allowed_sources=form.allowed_sources,
+    )
     return form.gateway_eui, body
+
+
+def _gateway_fields(record: m.GatewayRecord) -> dict[str, str]:
+    """What the form shows; a place that only the gateway's GPS tells is not made the operator's by saving it."""
+    fields: dict[str, str] = {name: _typed(getattr(record, name)) for name in _GATEWAY_FIELDS}
+    if record.location_source == "gps":
+        fields |= dict.fromkeys(("latitude", "longitude", "altitude_m"), "")
+    fields["max_duty_cycle"] = "" if record.max_duty_cycle is None else f"{record.max_duty_cycle * 100:g}"
+    fields["allowed_sources"] = ", ".join(record.allowed_sources)
+    return fields
 
 
 def _typed(value: Any) -> str:
@@ -139,7 +160,7 @@ async def gateway_page(request: web.Request, eui: str, problem: Problem | None, 
     """The page of a gateway; ``changes``: its own form was sent. ``problem``: what another form on it met with."""
     call = call_of(request)
     record = await find_gateway(call, eui)
-    fields: dict[str, str] = {name: _typed(getattr(record, name)) for name in _GATEWAY_FIELDS}
+    fields = _gateway_fields(record)
     if changes:
         sent = await read_form(request)
         fields |= {name: sent.get(name, "") for name in _GATEWAY_FIELDS if name != "gateway_eui"}
@@ -151,10 +172,19 @@ async def gateway_page(request: web.Request, eui: str, problem: Problem | None, 
             raise web.HTTPSeeOther(f"/gateways/{eui}")
         except Problem as refusal:
             problem = refusal
-    frames = await call.services.network.frames(gateway_eui=eui, limit=20)
+    now_us = call.services.clock()
+    frames, statistics = await asyncio.gather(
+        call.services.network.frames(gateway_eui=eui, limit=20),
+        call.services.network.gateway_statistics(
+            key=eui, from_us=now_us - SHOWN_HOURS * HOUR_US, to_us=now_us + HOUR_US
+        ),
+    )
     return page(
         request,
         "gateway.html",
+        charts=charts(statistics.items, now_us, call.services.settings.timezone),
+        outcomes=outcomes(statistics.items, now_us),
+        online_share=online_share(statistics.items, now_us),
         status=problem.status if problem else 200,
         gateway=record,
         fields=fields,
@@ -220,6 +250,9 @@ async def new_device(request: web.Request) -> web.Response:
     return page(request, "device_new.html", status=status, fields=fields, problem=problem, profiles=options)
 
 
+_QUEUE_FIELDS = ("f_port", "data", "confirmed", "at_most_once")
+
+
 async def device(request: web.Request) -> web.Response:
     """One device: session, queue, last frames; the form of a downlink posts here."""
     return await _device(request, _eui(request, "dev_eui"))
@@ -244,7 +277,7 @@ async def _device(
         frames=frames.items,
         meters=await call.services.database.run(_meters_of, call, dev_eui),
         problem=problem,
-        fields=fields or {"f_port": "", "data": "", "confirmed": ""},
+        fields=fields or dict.fromkeys(_QUEUE_FIELDS, ""),
     )
 
 
@@ -275,10 +308,11 @@ async def queue_downlink(request: web.Request) -> web.Response:
             data = bytes.fromhex(fields.get("data", ""))
         except ValueError as error:
             raise invalid("data", N_("must be hexadecimal digits, two a byte"), "form") from error
-        wanted = {"f_port": fields.get("f_port"), "data": data, "confirmed": bool(fields.get("confirmed"))}
+        wanted = {"f_port": fields.get("f_port"), "data": data}
+        wanted |= {name: bool(fields.get(name)) for name in ("confirmed", "at_most_once")}
         await enqueue(call, dev_eui, check(NewQueueItem, wanted), fields.get("idempotency_key", "")[:200])
     except Problem as problem:
-        shown = {name: fields.get(name, "") for name in ("f_port", "data", "confirmed")}
+        shown = {name: fields.get(name, "") for name in _QUEUE_FIELDS}
         return await _device(request, dev_eui, problem, shown)
     raise web.HTTPSeeOther(f"/devices/{dev_eui}")
 
@@ -294,15 +328,31 @@ async def delete_device(request: web.Request) -> web.Response:
 
 async def live(request: web.Request) -> web.Response:
     """The frame log: the last frames, and new ones as they come."""
-    call, query = call_of(request), seen_query(request, FrameFilter)
-    filters = {"dev_eui": query.dev_eui or "", "gateway_eui": query.gateway_eui or "", "type": query.type or ""}
-    frames: list[m.FrameRecord] = []
+    call, query = call_of(request), seen_query(request, LogQuery)
+    filters = {
+        "dev_eui": query.dev_eui or "",
+        "gateway_eui": query.gateway_eui or "",
+        "type": query.type or "",
+        "q": query.q,
+    }
+    listing = m.FramePage([])
     away = False
     try:
-        frames = (await call.services.network.frames(limit=PER_PAGE, **filters)).items
+        listing = await call.services.network.frames(
+            limit=PER_PAGE, before=int(query.cursor) if query.cursor else None, **filters
+        )
     except NetworkUnavailable:
         away = True
-    return page(request, "live.html", frames=frames, filters=filters, away=away)
+    older = link(request, cursor=str(listing.next_before)) if listing.next_before else None
+    return page(
+        request, "live.html", frames=listing.items, filters=filters, away=away, older=older, back=bool(query.cursor)
+    )
+
+
+class LogQuery(FrameFilter):
+    """A page of the frame log."""
+
+    cursor: Annotated[str, StringConstraints(pattern=r"^\d{0,18}$")] = ""
 
 
 async def live_stream(request: web.Request) -> web.StreamResponse:

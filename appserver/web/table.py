@@ -10,9 +10,11 @@ from appserver.web import (
     pages_account,
     pages_admin,
     pages_docs,
+    pages_frames,
     pages_houses,
     pages_import,
     pages_meters,
+    pages_multicast,
     pages_network,
     pages_stations,
 )
@@ -53,6 +55,13 @@ def add_routes(app: web.Application) -> None:
         ("GET", "/meters", pages_meters.meters),
         ("GET", "/meters/{id}", pages_meters.meter),
         ("POST", "/meters/{id}/readings", pages_meters.enter_reading),
+        ("GET", "/multicast", pages_multicast.groups),
+        ("GET", "/multicast/new", pages_multicast.new_group),
+        ("POST", "/multicast/new", pages_multicast.new_group),
+        ("GET", "/multicast/{id}", pages_multicast.group),
+        ("POST", "/multicast/{id}/members", pages_multicast.change_group_members),
+        ("POST", "/multicast/{id}/queue", pages_multicast.queue_group_downlink),
+        ("POST", "/multicast/{id}/delete", pages_multicast.delete_group),
         ("GET", "/gateways", pages_network.gateways),
         ("GET", "/gateways/new", pages_network.new_gateway),
         ("POST", "/gateways/new", pages_network.new_gateway),
@@ -84,5 +93,6 @@ def add_routes(app: web.Application) -> None:
         ("GET", "/api/docs", pages_docs.docs),
         ("GET", "/live", pages_network.live),
         ("GET", "/live/stream", pages_network.live_stream),
+        ("GET", "/live/{id:[0-9]+}", pages_frames.frame),
     ):
         add(method, path, handler)
