@@ -7,11 +7,16 @@ from typing import Any
 import pytest
 from lorasim.crypto import SessionKeys
 
+from internalapi import messages as m
+from lns.api.errors import Refused
+from lns.gateways.basicstation.credentials import Token, token_hash, token_text
 from lns.gateways.basicstation.front import BasicStationFront
 from lns.gateways.basicstation.link import Peer
 from lns.gateways.frames import AtGpsTime, TxFrame
+from lns.keys import KeyRing
+from lorawan.errors import FrameError
 from lorawan.gps import utc_to_gps_us
-from tests.support.lab import Lab
+from tests.support.lab import KEK, Lab
 from tests.support.lab_station import PING_US, SILENT_US, LabStation, front_of
 from tests.support.node import Node
 from tests.support.otaa_device import OtaaDevice
@@ -380,3 +385,51 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     lab = Lab(tmp_path)
     yield lab
     lab.close()
+
+
+def test_settings_tokens_and_updates_outlive_a_kill_and_a_change_of_the_key_encryption_key(lab: Lab) -> None:
+    lab.call("gateway_put", gateway_eui=EUI)
+    lab.call("station_setup_put", gateway_eui=EUI, region="EU868", concentrator="sx1302")
+    lab.call("gateway_put", gateway_eui=EUI, name="renamed")
+    update = {"name": "one", "package": "2", "file": "one.bin", "size": 1, "sha512": "ab" * 64, "gateways": [EUI]}
+    lab.call("firmware_put", **update)
+    secret = bytes(range(32))
+    sealed = lab.state.keys.seal_secret(secret)
+    token = Token(token_hash(token_text(secret)), int(EUI, 16), "lns", sealed, 5)
+    lab.state.station_tokens.add(token)
+    lab.state.batch.operations.append(("station_token_add", token.row))
+    lab.pump()
+    lab.kill()
+    assert lab.call("gateway", key=EUI).station_setup == m.StationSetup("EU868", None, "sx1302")
+    assert lab.state.station_tokens.find(token_text(secret), "lns") == token
+    assert lab.state.station_tokens.find(token_text(secret), "cups") is None
+    (kept,) = lab.call("firmware").items
+    assert (kept.name, kept.gateways, kept.sha512) == ("one", [EUI], "ab" * 64)
+    other = bytes(range(32, 64))
+    assert lab.journal.rekey(KEK, other) == 1
+    ((resealed,),) = lab.rows("SELECT sealed FROM station_token")
+    assert KeyRing(other).unseal_secret(resealed) == secret
+    with pytest.raises(FrameError):
+        KeyRing(KEK).unseal_secret(resealed)
+    lab.call("gateway_delete", key=EUI)
+    assert lab.rows("SELECT * FROM station_token") == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": ""},
+        {"package": ""},
+        {"file": "../one"},
+        {"file": ""},
+        {"sha512": "ab"},
+        {"signature": "xy"},
+        {"key_crc": -1},
+        {"gateways": ["nonsense"]},
+    ],
+)
+def test_an_update_that_cannot_be_is_refused(lab: Lab, change: dict[str, Any]) -> None:
+    update = {"name": "one", "package": "2", "file": "one.bin", "size": 1, "sha512": "ab" * 64}
+    with pytest.raises(Refused):
+        lab.call("firmware_put", **update | change)
+    assert not lab.state.firmware
