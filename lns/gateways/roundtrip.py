@@ -20,8 +20,9 @@ LATE_US = 40_000
 MOST_LATE_US = 400_000
 HOPELESS_US = 4_000_000
 """Longer ones count as this: no window waits for them, and they are forgotten sooner."""
-STALE_US = 60_000_000
-"""Without a measurement for so long, what is known is believed less and less: a gateway must not stay excluded."""
+STALE_US = 20_000_000
+"""Without a measurement for so long, what is known is believed less and less: a gateway must not stay excluded, and within
+a minute after its backhaul has recovered it is not."""
 
 
 class RoundTrip:
@@ -74,12 +75,15 @@ class RoundTrip:
             self._late_us -= self._late_us // 16 + 1
 
     def relax(self, now_us: int) -> None:
-        """Called now and then. Forget the slowest when nothing was measured for long."""
+        """Called now and then. Forget the slower ones when nothing was measured for long: nothing is, when all is too slow."""
         if self._samples and now_us - self._at_us > STALE_US:
             self._at_us = now_us
             self._late_us //= 2
             if len(self._samples) > 1:
-                self._samples.remove(max(self._samples))
+                quick = sorted(self._samples)[: max(1, len(self._samples) // 4)]
+                self._samples.clear()
+                self._samples.extend(quick)
+                self.deviation_us //= 4
             else:
                 self._samples[0] = min(self._samples[0], max(DEFAULT_RTT_US, self._samples[0] * 3 // 4))
 

@@ -25,6 +25,8 @@ from tests.support.lab import Lab
 
 RETRY_US = 500_000
 """``lns.writer.RETRY_S``."""
+TEND_EVERY_US = 30_000_000
+"""``lns.runtime.STALE_EVERY_S``."""
 STEPS = (
     "ask",
     "mid_join",
@@ -91,6 +93,7 @@ class Server(Lab):
     _cursor: int = 0
     _reader: sqlite3.Connection | None = None
     _restored: int = 0
+    _tend_us: int = 0
     offset_us: int = 0
     """How far the wall clock is off."""
 
@@ -158,6 +161,7 @@ class Server(Lab):
         self.start_at_us = None
         self._flight = self._commit_us = None
         self._questions.clear()
+        self._tend_us = self.now_us + TEND_EVERY_US
         self.disk.make_room()
         self.alive = True
         restored, self._restored = self._restored, 0
@@ -243,7 +247,7 @@ class Server(Lab):
             return self.start_at_us
         engine = self.engine.timer()
         times = [None if engine is None else max(self.now_us, engine - self.mono_us + self.now_us), self._commit_us]
-        times += [at for at, _ in self._questions]
+        times += [self._tend_us, *(at for at, _ in self._questions)]
         return min((at for at in times if at is not None), default=None)
 
     def tick(self) -> None:
@@ -264,6 +268,11 @@ class Server(Lab):
         timer = self.engine.timer()
         if timer is not None and timer <= self.mono_us:
             self.engine.handle_timer(self.now)
+        if self._tend_us <= self.now_us:
+            self._tend_us = self.now_us + TEND_EVERY_US
+            for gateway in self.state.gateways:
+                self.engine.gwmp.forget_stale(gateway, self.now)
+            self.engine.keeper.tend(self.now)
         self.pump()
 
     def _later(self, us: int, action: Callable[[], None]) -> None:
