@@ -62,15 +62,19 @@ class Access:
     def admit(self, eui: int, purpose: Purpose, shown: Shown, mono_us: int) -> str:
         """The credential by which a client is the gateway ``eui``. Raises Refused."""
         try:
-            return self._credential(eui, purpose, shown)
+            credential = self._credential(eui, purpose, shown)
+            # Only now: who has shown nothing does not learn which gateways there are.
+            gateway = self._state.gateways.get(eui)
+            if gateway is None:
+                raise Refused(403, "this gateway is not registered here")
+            if not is_within(shown.host, gateway.source.allowed):
+                raise Refused(403, "this gateway may not speak from this address")
+            return credential
         except Refused:
             self._failed(shown.host, mono_us)
             raise
 
     def _credential(self, eui: int, purpose: Purpose, shown: Shown) -> str:
-        gateway = self._state.gateways.get(eui)
-        if gateway is not None and not is_within(shown.host, gateway.source.allowed):
-            raise Refused(403, "this gateway may not speak from this address")
         if shown.authorization:
             token = self._state.station_tokens.find(shown_token(shown.authorization), purpose)
             if token is None:

@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import hashlib
 import re
-import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import structlog
@@ -77,12 +76,8 @@ class StationServer:
         application.router.add_post("/update-info", self._update_info)
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
-        host, port = parse_listen(self._settings.listen)
-        context = self._certificates.context
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._accept, host, port, ssl=context, ssl_handshake_timeout=HEADERS_WITHIN_S if context else None
-            )
+            self._server = await self._listen(*parse_listen(self._settings.listen))
         except OSError as error:
             await self._runner.cleanup()
             raise OSError(
@@ -92,6 +87,25 @@ class StationServer:
             ) from error
         self.address = self._server.sockets[0].getsockname()[:2]
         self._ticking = asyncio.get_running_loop().create_task(self._tick())
+
+    async def _listen(self, host: str, port: int) -> asyncio.Server:
+        context = self._certificates.context
+        return await asyncio.get_running_loop().create_server(
+            self._accept, host, port, ssl=context, ssl_handshake_timeout=HEADERS_WITHIN_S if context else None
+        )
+
+    async def _renew(self) -> None:
+        """Listen with the certificates as they are now, if their files have changed; connections go on as they are."""
+        try:
+            if not self._certificates.reload() and self._server is not None:
+                return
+            if self._server is not None:
+                self._server.close()
+                self._server = None
+            self._server = await self._listen(*self.address)
+            log.info("the certificate was read again", file=str(self._settings.certificate))
+        except OSError as error:
+            log.error("the changed certificate is not used yet", why=str(error))
 
     async def stop(self) -> None:
         """Close all connections; stations come again by themselves."""
@@ -155,11 +169,7 @@ class StationServer:
                 if self._network.state.gateways.get(link.gateway.eui) is not link.gateway:
                     self.front.disconnected(link, now)
                     link.wire.close("this gateway is registered no more")
-            try:
-                if self._certificates.reload():
-                    log.info("the certificate was read again", file=str(settings.certificate))
-            except (OSError, ssl.SSLError) as error:
-                log.error("the changed certificate is not used, the one before is", why=str(error))
+            await self._renew()
 
     # --------------------------------------------------------------------------------------------------- requests
 
@@ -173,15 +183,14 @@ class StationServer:
             self._network.engine.counters["unknown_gateway"] += 1
         credential = self._access.admit(eui, purpose, shown, now.mono_us)
         self._network.pump()
-        if gateway is None:
-            raise Refused(403, "this gateway is not registered here")
+        assert gateway is not None
         return gateway, Peer(_address(request), credential, _tls(request))
 
     async def _router_info(self, request: web.Request) -> web.StreamResponse:
         """Discovery: one question, one answer."""
         socket = web.WebSocketResponse(timeout=CLOSE_WITHIN_S, compress=False, max_msg_size=1024)
-        await socket.prepare(request)
-        with contextlib.suppress(TimeoutError, TypeError, ConnectionError):
+        with self._one_more(_shown(request).host), contextlib.suppress(TimeoutError, TypeError, ConnectionError):
+            await socket.prepare(request)
             text = await socket.receive_str(timeout=QUESTION_WITHIN_S)
             eui = 0
             try:
@@ -195,8 +204,23 @@ class StationServer:
                 self._network.engine.counters["station_refused"] += 1
                 answer = codec.router_info(eui, "", str(refused))
             await socket.send_frame(answer, WSMsgType.TEXT)
-        await socket.close()
+            await socket.close()
         return socket
+
+    @contextlib.contextmanager
+    def _one_more(self, host: str) -> Iterator[None]:
+        """Count a WebSocket of an address. Raises Refused for one too many."""
+        settings = self._settings
+        everything = settings.max_connections + FRESH_LIMIT
+        if self._from[host] >= settings.max_connections_per_source or self._from.total() >= everything:
+            raise Refused(503, "too many connections")
+        self._from[host] += 1
+        try:
+            yield
+        finally:
+            self._from[host] -= 1
+            if not self._from[host]:
+                del self._from[host]
 
     def _uri(self, request: web.Request, eui: int) -> str:
         """Where a station shall connect. Stations want the port to stand in it."""
@@ -220,14 +244,12 @@ class StationServer:
         front, now, host = self.front, system_now(), _shown(request).host
         if not front.may_connect(gateway, peer, now, round(self._settings.silent_after_s * 1e6)):
             raise Refused(409, "a connection of this gateway with other credentials is alive")
-        others = len(front.links) - (gateway.eui in front.links)
-        if others >= self._settings.max_connections or self._from[host] >= self._settings.max_connections_per_source:
+        if len(front.links) - (gateway.eui in front.links) >= self._settings.max_connections:
             raise Refused(503, "too many connections")
         websocket = web.WebSocketResponse(
             timeout=CLOSE_WITHIN_S, autoping=False, compress=False, max_msg_size=codec.MAX_MESSAGE
         )
-        self._from[host] += 1
-        try:
+        with self._one_more(host):
             await websocket.prepare(request)
             socket = _Socket(websocket, request)
             link = front.connected(gateway, peer, socket, system_now())
@@ -236,10 +258,6 @@ class StationServer:
             finally:
                 front.disconnected(link, system_now())
                 await socket.stop()
-        finally:
-            self._from[host] -= 1
-            if not self._from[host]:
-                del self._from[host]
         return websocket
 
     async def _read(self, websocket: web.WebSocketResponse, socket: _Socket, link: Link) -> None:

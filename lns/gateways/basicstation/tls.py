@@ -1,4 +1,4 @@
-"""TLS of the station server: one context whose certificate follows its files."""
+"""TLS of the station server: a context that follows its files."""
 
 from __future__ import annotations
 
@@ -17,25 +17,23 @@ class Certificates:
         self._files = [
             path for path in (settings.certificate, settings.private_key, settings.client_ca) if path is not None
         ]
-        self.context: ssl.SSLContext | None = self._load(None) if settings.certificate is not None else None
+        self.context: ssl.SSLContext | None = self._load() if settings.certificate is not None else None
         self._seen = self._stamp()
 
     def reload(self) -> bool:
-        """Read the files again when one has changed. Raises as the beginning does; the old certificate is then kept."""
+        """Make a new context when a file has changed; True then. Raises as the beginning does; the old one is then kept."""
         stamp = self._stamp()
         if self.context is None or stamp == self._seen:
             return False
         self._seen = stamp
-        self._load(None)  # whole and fitting, or this raises before the one in use is touched
-        self._load(self.context)
+        self.context = self._load()
         return True
 
-    def _load(self, context: ssl.SSLContext | None) -> ssl.SSLContext:
+    def _load(self) -> ssl.SSLContext:
         settings = self._settings
         assert settings.certificate is not None
-        if context is None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
             context.load_cert_chain(settings.certificate, settings.private_key)
         except (OSError, ssl.SSLError) as error:
