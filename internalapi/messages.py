@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from internalapi.adr import AdrReason
-from internalapi.mac import MacReport
+from internalapi.mac import MacReport, RelaySettings, RelayUse
 
 
 class Problem(Struct, frozen=True):
@@ -445,8 +445,14 @@ class ProfileWrite(Struct):
     beacon_frequency_hz: int | None = None
     ping_slot_periodicity: int | None = None
     """Class B: a ping slot every 2**n s, for devices that do not tell it (PingSlotInfoReq); null: they must."""
+    class_b_timeout_s: int | None = None
+    """Class B: a confirmed downlink is acknowledged within so long or sent anew; null: as the settings say for B and C."""
     relay: bool = False
     """The device is a relay (TS011): what it sends on FPort 226 are other devices' frames."""
+    relay_settings: RelaySettings | None = None
+    """What a relay is told; None: nothing."""
+    relay_use: RelayUse | None = None
+    """How devices use relays; None: as they were made."""
     dev_status_interval_s: int = 86400
     """How often the battery is asked for with DevStatusReq; 0 is never."""
     confirmed_attempts: int = 3

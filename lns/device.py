@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from internalapi.mac import RelaySettings, RelayUse
 from internalapi.messages import ChannelWrite
 
 if TYPE_CHECKING:
@@ -56,8 +57,11 @@ class Profile:
     ping_slot_dr: int | None = None
     beacon_frequency_hz: int | None = None
     relay: bool = False
+    relay_settings: RelaySettings | None = None
+    relay_use: RelayUse | None = None
     confirmed_attempts: int = 3
     ping_slot_periodicity: int | None = None
+    class_b_timeout_s: int | None = None
     built_in: bool = False
 
     @property

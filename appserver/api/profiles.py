@@ -81,6 +81,8 @@ class ProfileBody(RadioBody):
     confirmed_attempts: int = Field(3, ge=1, le=10)
     ping_slot_periodicity: int | None = Field(None, ge=0, le=7)
     """Class B: a ping slot every 2**n seconds, for devices that do not tell it themselves."""
+    class_b_timeout_s: int | None = Field(None, ge=1, le=3600)
+    """Class B: a confirmed downlink without an answer in this time is sent anew."""
 
 
 class NewProfile(ProfileBody):
@@ -128,6 +130,7 @@ class Profile(Output):
     dev_status_interval_s: int
     confirmed_attempts: int
     ping_slot_periodicity: int | None
+    class_b_timeout_s: int | None
     rx1_dr_offset: int | None
     rx2_dr: int | None
     rx2_frequency_hz: int | None
@@ -171,6 +174,7 @@ FIELDS = [
     "dev_status_interval_s",
     "confirmed_attempts",
     "ping_slot_periodicity",
+    "class_b_timeout_s",
     *(name for name in RadioBody.model_fields if name != "channels"),
 ]
 

@@ -47,6 +47,8 @@ async def profile_put(network: Network, request: m.ProfileWrite) -> m.PutResult:
     if request.ping_slot_periodicity is not None and not 0 <= request.ping_slot_periodicity <= 7:
         raise invalid("ping_slot_periodicity: 0 to 7, a ping slot every 2**n seconds", "ping_slot_periodicity")
     profile_radio.check(network.state.plan, request)
+    if request.class_b_timeout_s is not None and not 1 <= request.class_b_timeout_s <= 3600:
+        raise invalid("class_b_timeout_s: 1 to 3600 seconds", "class_b_timeout_s")
     before = network.state.profiles.get(request.name)
     if before is not None and before.built_in:
         raise Refused("conflict", f"profile {request.name} is built in: make one of another name")

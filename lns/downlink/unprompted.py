@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from lns.class_b import slots
 from lns.clock import Now
-from lns.device import Device
+from lns.device import Device, Profile
 from lns.downlink import class_c
 from lns.downlink.acknowledge import missed
 from lns.downlink.compose import compose
@@ -106,7 +106,7 @@ class Unprompted:
             return on_air_until_us
         item = awaiting_ack(device)
         if item is not None:
-            answer_by_us = self._answer_by_us(item, now)
+            answer_by_us = self._answer_by_us(device.profile, item, now)
             if now.mono_us < answer_by_us:
                 return answer_by_us
             missed(state, session, item, "the device sent no ACK in time", now)
@@ -124,8 +124,9 @@ class Unprompted:
             state.batch.operations.append(("item_state", first.row()))
         return offer.again_us
 
-    def _answer_by_us(self, item: Item, now: Now) -> int:
+    def _answer_by_us(self, profile: Profile, item: Item, now: Now) -> int:
         """When the ACK of an item in class B or C is given up: CLASS_B_C_RESP_TIMEOUT after it was sent."""
         if item.off_air_us is None:
             item.off_air_us = now.mono_us  # sent by an earlier process: the time runs from its end
-        return item.off_air_us + self._state.settings.class_b_c_resp_timeout_s * 1_000_000
+        timeout_s = profile.class_b_timeout_s if profile.device_class == "B" else None
+        return item.off_air_us + (timeout_s or self._state.settings.class_b_c_resp_timeout_s) * 1_000_000

@@ -21,6 +21,7 @@ def add(
     longitude: Annotated[float | None, typer.Option(min=-180, max=180, help="Degrees east.")] = None,
     altitude: Annotated[float | None, typer.Option(help="Metres above the sea.")] = None,
     antenna_gain: Annotated[float, typer.Option(help="Antenna gain less cable loss, dBi.")] = 0.0,
+    class_b: Annotated[str, typer.Option(help="Who makes its beacons: off, gateway or server.")] = "off",
     config: Config = None,
     set_: Set = None,
 ) -> None:
@@ -34,6 +35,7 @@ def add(
             longitude=longitude,
             altitude_m=altitude,
             antenna_gain_dbi=antenna_gain,
+            class_b=class_b,
         )
     say(f"gateway {eui}: {'added' if result.created else 'changed' if result.changed else 'as it was'}")
 

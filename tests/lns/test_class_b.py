@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lorasim import class_b as oracle
 
+from lns.api.errors import Refused
 from tests.support.fake_gateway import Sent
 from tests.support.gps_lab import BEACON_PERIOD_US, PERIODICITY, Air, class_b_node, hear_a_stranger, quiet
 from tests.support.lab import SECOND_US, Lab
@@ -341,3 +342,20 @@ def begins_us(air: Air, sent: Sent) -> int:
         return int(sent.txpk["tmms"]) * 1000 - air.offset_us
     gateway = air.lab.gateways[sent.gateway]
     return sent.at_us + (sent.txpk["tmst"] - gateway.tmst(sent.at_us)) % (1 << 32)
+
+
+def test_the_profile_says_how_long_an_answer_may_take(make: Callable[..., Air]) -> None:
+    air = make()
+    node = class_b_node(air.lab, confirmed_attempts=2, class_b_timeout_s=100)
+    air.hear(node.up(class_b=True))
+    quiet(air)
+    air.lab.queue(node.dev_eui, b"x", confirmed=True)
+    air.lab.advance(300 * SECOND_US)
+    first, again = air.at_gps_times()
+    assert 100_000 <= again.txpk["tmms"] - first.txpk["tmms"] < 125_000
+    with pytest.raises(Refused, match="class_b_timeout_s"):
+        class_b_node(air.lab, 2, class_b_timeout_s=0)
+    with pytest.raises(Refused, match="ping_slot_periodicity"):
+        class_b_node(air.lab, 2, ping_slot_periodicity=8)
+    with pytest.raises(Refused, match="class_b"):
+        air.lab.call("gateway_put", gateway_eui=air.gateways[0].eui, class_b="both")
