@@ -24,7 +24,7 @@ class MeterWan:
         if heard.answer is not None:
             memory.answered(*heard.answer)
         memory.heard(heard.f_cnt, int(heard.at_s), heard.dr, heard.snr_db, heard.gateways, heard.adr_ack_req)
-        if not memory.may_ask(heard.adr_ack_req):
+        if not (memory.may_ask(heard.adr_ack_req) and memory.is_due(heard.adr_ack_req)):
             return None
         floor_db = self._plan.required_snr_db(memory.dr)
         assert floor_db is not None

@@ -145,7 +145,7 @@ def _by_cost(limits: Limits, at_least: tuple[int, int] | None) -> list[tuple[flo
 
 
 def _settings(limits: Limits, at_least: tuple[int, int] | None) -> Iterator[Setting]:
-    """What may be asked for, cheap things first. ``at_least``: this TXPower index and NbTrans, no less power and no fewer repetitions.
+    """What may be asked for, cheap things first. ``at_least``: TXPower index and NbTrans that may not be undercut.
 
     Less power is worth having at the highest data rate only: below it the next data rate saves more.
     """

@@ -20,6 +20,10 @@ MAX_REFUSALS = 3
 FIRST_PAUSE = 64
 """Uplinks of that while; doubled each time, at most :data:`LONGEST_PAUSE`."""
 LONGEST_PAUSE = 512
+SETTLED_LOOKS = 4
+"""A settled link of a device that sends often is looked at after every so manieth uplink, and after a loss."""
+SELDOM_S = 300
+"""A device with pauses like this one does not send often."""
 UNKNOWN = 15
 """Data rate or power index: not known, no limit."""
 SNR_STEP_DB = 0.25
@@ -47,6 +51,7 @@ class Memory:
         "min_tx_power",
         "nb_trans",
         "pause",
+        "quiet_s",
         "refusals",
         "since",
         "started",
@@ -62,6 +67,8 @@ class Memory:
         """FCntUp of the last uplink."""
         self.heard_s = 0
         """When it was heard, seconds of UTC."""
+        self.quiet_s = 0
+        """From the uplink before to the last one."""
         self.dr = UNKNOWN
         """What the device uses, as far as it is known."""
         self.tx_power = tx_power
@@ -163,6 +170,7 @@ class Memory:
     ) -> None:
         """An uplink with the ADR bit. ``excused``: how many of the frames missing before it nobody could have heard."""
         lost = max(0, min(15, f_cnt - self.f_cnt - 1 - excused)) if self.started else 0
+        self.quiet_s = heard_s - self.heard_s if self.started else 0
         self.started, self.f_cnt, self.heard_s = True, f_cnt, heard_s
         if self.pause:
             self.pause -= 1
@@ -210,6 +218,17 @@ class Memory:
     def may_ask(self, adr_ack_req: bool) -> bool:
         """Nothing is under way, and the device has not refused too often. Who asks for a sign gets one all the same."""
         return not self.asked_nb_trans and (adr_ack_req or not self.pause)
+
+    def is_due(self, adr_ack_req: bool) -> bool:
+        """Is the link to be looked at after this uplink? A settled one that lost nothing need not be, when it sends often."""
+        return (
+            self.quiet_s >= SELDOM_S
+            or self.since < HISTORY
+            or adr_ack_req
+            or self.uncertain
+            or self.f_cnt % SETTLED_LOOKS == 0
+            or self._samples[1 - _SAMPLE.size] >> 4 > 0
+        )
 
     def asked(self, dr: int, tx_power: int, nb_trans: int) -> None:
         """A LinkADRReq goes down with the answer to the uplink heard last."""

@@ -11,6 +11,7 @@ from lorawan.commands import Command
 
 if TYPE_CHECKING:
     from internalapi.adr import AdrReason
+    from lns.adr import Memory
     from lns.clock import Now
     from lns.device import Device
     from lns.radio import RadioParameters
@@ -51,6 +52,8 @@ class MacContext:
     adr_asked: tuple[int, int, int] | None = None
     """Data rate, power index and NbTrans that ADR asks for in answer to this uplink."""
     adr_reason: AdrReason | None = None
+    adr_memory: Memory | None = None
+    """What ADR remembers, with this uplink."""
     only_rx1: bool = False
     """An answer holds for RX1 only."""
 

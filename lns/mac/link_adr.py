@@ -54,6 +54,7 @@ def after_uplink(context: MacContext) -> None:
     if gave_up < MAX_REFUSALS == memory.refusals:
         _say(context, "WARNING", f"{memory.refusals} requests of ADR without effect: nothing is asked for a while")
     keep(session, memory)
+    context.adr_memory = memory
 
 
 def ask(context: MacContext) -> Iterator[Block]:
@@ -88,8 +89,8 @@ def _decision(context: MacContext) -> adr.Decision | None:
     if not context.adr:
         return None
     session = context.session
-    memory = memory_of(session)
-    if not memory.may_ask(context.adr_ack_req):
+    memory = context.adr_memory if context.adr_memory is not None else memory_of(session)
+    if not (memory.may_ask(context.adr_ack_req) and memory.is_due(context.adr_ack_req)):
         return None
     decision = decide(context.state, session, memory)
     if decision is None or not (decision.changes or memory.uncertain):
@@ -181,7 +182,7 @@ def limits_of(profile: Profile, plan: Plan, memory: adr.Memory, required_snr_db:
         lowest,
         min(least_power, max(memory.min_tx_power, profile.adr_min_tx_power)),
         profile.adr_max_nb_trans,
-        tuple(rate for rate in rates if lowest <= rate.dr <= highest),
+        _rates_between(plan, lowest, highest),
         _power_db(plan),
         (profile.adr_static_dr, profile.adr_static_tx_power, profile.adr_static_nb_trans),
     )
@@ -199,6 +200,11 @@ def _rates(plan: Plan) -> tuple[adr.Rate, ...]:
             airtime_us = lora_airtime_us(ORDINARY_FRAME_BYTES, rate.sf, rate.bw_hz, crc=True)
             rates.append(adr.Rate(dr, floor_db, airtime_us / 1000))
     return tuple(rates)
+
+
+@lru_cache(maxsize=256)
+def _rates_between(plan: Plan, lowest: int, highest: int) -> tuple[adr.Rate, ...]:
+    return tuple(rate for rate in _rates(plan) if lowest <= rate.dr <= highest)
 
 
 @lru_cache(maxsize=64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -156,7 +158,7 @@ def test_refusals_pause_longer_and_longer_and_a_sign_is_given_all_the_same() -> 
             asked_at.append(n)
             memory.answered(True, False, True)
         memory = told(1, memory=memory)
-    pauses = [b - a for a, b in zip(asked_at, asked_at[1:], strict=False)]
+    pauses = [b - a for a, b in pairwise(asked_at)]
     assert pauses[: MAX_REFUSALS - 1] == [1] * (MAX_REFUSALS - 1)
     assert pauses[MAX_REFUSALS - 1 : MAX_REFUSALS + 2] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]
     assert max(pauses) == LONGEST_PAUSE
