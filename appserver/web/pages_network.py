@@ -29,7 +29,7 @@ from appserver.live import stream
 from appserver.web.forms import call_of, check, link, read_form, seen_query
 from appserver.web.gateway_charts import HOUR_US, SHOWN_HOURS, charts, online_share, outcomes
 from appserver.web.i18n import N_
-from appserver.web.render import page, text
+from appserver.web.render import page, text, zone_of
 from internalapi import messages as m
 from internalapi.client import ApiError, NetworkUnavailable
 
@@ -182,7 +182,7 @@ async def gateway_page(request: web.Request, eui: str, problem: Problem | None, 
     return page(
         request,
         "gateway.html",
-        charts=charts(statistics.items, now_us, call.services.settings.timezone),
+        charts=charts(statistics.items, now_us, zone_of(request)),
         outcomes=outcomes(statistics.items, now_us),
         online_share=online_share(statistics.items, now_us),
         status=problem.status if problem else 200,

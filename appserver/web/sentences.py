@@ -13,6 +13,14 @@ import re
 from appserver.web.i18n import N_, gettext
 
 _ROWS = (
+    # why no downlink answers an uplink
+    (r"nothing to say", N_("nothing to say")),
+    (r"no window: no gateway can send in time", N_("no window: no gateway can send in time")),
+    (r"what waits does not fit into a frame at this data rate", N_("what waits does not fit into a frame at this data rate")),
+    (r"FCntDown has reached its end", N_("FCntDown has reached its end")),
+    (r"late: data only", N_("late: data only")),
+    (r"the device has a newer session", N_("the device has a newer session")),
+    (r"a relay: answered after the frame within", N_("a relay: answered after the frame within")),
     # fields
     (r"must be (\d+) hexadecimal digits", N_("must be %s hexadecimal digits")),
     (r"must not be empty", N_("must not be empty")),
@@ -32,6 +40,7 @@ _ROWS = (
     (r"must be a decimal number from (.*) to (.*)", N_("must be a number from %s to %s")),
     (r"must be a date .*", N_("must be a date such as 01.11.2026")),
     (r"must be base64 text", N_("must be base64 text")),
+    (r"must be addresses or networks like .*", N_("must be addresses or networks like 10.0.0.0/8")),
     (r"must be a GUID.*", N_("must be a GUID")),
     (r"must be 10 or 12 digits", N_("must be 10 or 12 digits")),
     (r"must be the IANA name of a time zone.*", N_("must be an IANA time zone such as Europe/Moscow")),

@@ -69,6 +69,7 @@ FRAME_TYPES = {
     "join_request": N_("Join request"),
     "join_accept": N_("Join accept"),
     "rejoin_request": N_("Rejoin request"),
+    "rejected": N_("Refused"),
 }
 QUEUE_STATES = {
     "queued": N_("queued"),
@@ -103,6 +104,27 @@ MAC_STATES = {
     "to_ask": N_("has something to ask"),
     "refused": N_("the device refused"),
 }
+TX_OUTCOMES = {
+    "NONE": N_("sent"),
+    "SILENT": N_("no answer: it may have been sent"),
+    "TOO_LATE": N_("came too late"),
+    "TOO_EARLY": N_("came too early, or the gateway has restarted"),
+    "COLLISION_PACKET": N_("another frame was in the way, or the queue was full"),
+    "COLLISION_BEACON": N_("a beacon was in the way"),
+    "TX_FREQ": N_("the gateway does not send on this frequency"),
+    "TX_POWER": N_("the gateway does not send with this power"),
+    "GPS_UNLOCKED": N_("the gateway has no GPS time"),
+    "QUEUE_FULL": N_("the gateway's queue was full"),
+    "DUTY_CYCLE_OVERFLOW": N_("the gateway's own limit of airtime"),
+    "INTERNAL_ERROR": N_("a fault of the gateway"),
+    "UNKNOWN": N_("refused without a reason"),
+    "UNREADABLE": N_("its answer could not be read"),
+}
+FORWARDERS = {
+    "": N_("not known yet"),
+    "legacy": N_("first generation (SX1301)"),
+    "hal": N_("second generation (SX1302)"),
+}
 JOB_STATES = {"queued": N_("waiting"), "running": N_("running"), "done": N_("done"), "failed": N_("failed")}
 
 TABLES = {
@@ -120,6 +142,8 @@ TABLES = {
     "mac_state": MAC_STATES,
     "job_state": JOB_STATES,
     "gps_state": GPS_STATES,
+    "tx_outcome": TX_OUTCOMES,
+    "forwarder": FORWARDERS,
 }
 
 
