@@ -82,3 +82,45 @@ class MacReport(Struct):
     refusals: list[MacRefusal]
     unsupported: int = 0
     """Commands of the device that its LoRaWAN version does not have, since the server's start."""
+
+
+class RelayFilter(Struct):
+    """A rule of a relay for join-requests of devices that it does not know (TS011 §10.3)."""
+
+    action: str
+    """``forward`` or ``filter`` (out)."""
+    eui: str = ""
+    """Beginning of JoinEUI and DevEUI as they travel, hexadecimal; empty: all others."""
+
+
+class RelaySettings(Struct):
+    """What a relay is told (TS011-1.0.1 §10); its trusted devices are those of ours that it reports."""
+
+    cad_periodicity: int = 0
+    """How often it listens: 0 to 5 = 1000, 500, 250, 100, 50, 20 ms."""
+    default_channel: int = 0
+    second_channel_hz: int = 0
+    """0: none."""
+    second_channel_dr: int = 0
+    second_channel_ack_offset: int = 0
+    """0 to 5 = 0, 200, 400, 800, 1600, 3200 kHz."""
+    filters: list[RelayFilter] = []
+    joins_per_hour: int | None = None
+    """None: no limit."""
+    notices_per_hour: int | None = None
+    uplinks_per_hour: int | None = None
+    total_per_hour: int | None = None
+    uplinks_per_hour_of_a_device: int | None = None
+
+
+class RelayUse(Struct):
+    """How a device uses relays (TS011-1.0.1 §10.2)."""
+
+    mode: str = "dynamic"
+    """``off``, ``on``, ``dynamic`` or ``device`` (as it decides itself)."""
+    smart_enable_level: int = 0
+    """Dynamic: after 8, 16, 32 or 64 uplinks without an answer (0 to 3)."""
+    back_off: int = 0
+    second_channel_hz: int = 0
+    second_channel_dr: int = 0
+    second_channel_ack_offset: int = 0

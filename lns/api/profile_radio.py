@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from internalapi import messages as m
+from internalapi.mac import RelaySettings
 from lns.api.errors import invalid
+from lns.mac.relay import ACTIONS, MODES
 from lns.mac.versions import ONLY_1_1, since
 from lorawan.commands import MAX_EIRP_DBM
 from regional import Plan, PlanError
@@ -46,6 +48,7 @@ def check(plan: Plan, request: m.ProfileWrite) -> None:
             raise invalid(f"{name}: one of {', '.join(map(str, possible))} in {plan.name}", name)
     for name in given(*FREQUENCIES):
         _check_frequency(plan, getattr(request, name), name)
+    _check_relay(plan, request)
     if request.channels is not None:
         _check_channels(plan, request.channels, request.mac_version)
 
@@ -76,3 +79,50 @@ def _check_channels(plan: Plan, channels: list[m.ChannelWrite], mac_version: str
             if mac_version not in since("1.0.2"):
                 raise invalid("channels: devices before LoRaWAN 1.0.2 do not know DlChannelReq", "channels")
             _check_frequency(plan, channel.downlink_frequency_hz, "channels")
+
+
+def _check_relay(plan: Plan, request: m.ProfileWrite) -> None:
+    for field in ("relay_settings", "relay_use"):
+        given = getattr(request, field)
+        if given is None:
+            continue
+        if request.mac_version not in since("1.0.4"):
+            raise invalid(f"{field}: relays need LoRaWAN 1.0.4 or later", field)
+        if given.second_channel_hz:
+            _check_frequency(plan, given.second_channel_hz, field)
+        if not 0 <= given.second_channel_ack_offset <= 5 or not plan.max_payload(given.second_channel_dr):
+            raise invalid(f"{field}: the second channel has an uplink data rate and an offset of 0 to 5", field)
+    settings, use = request.relay_settings, request.relay_use
+    if settings is not None:
+        if not request.relay:
+            raise invalid("relay_settings: the profile is no relay's; set relay too", "relay_settings")
+        if not 0 <= settings.cad_periodicity <= 5 or settings.default_channel not in (0, 1):
+            raise invalid("relay_settings: cad_periodicity 0 to 5, default_channel 0 or 1", "relay_settings")
+        rates = (settings.joins_per_hour, settings.notices_per_hour, settings.uplinks_per_hour, settings.total_per_hour)
+        if any(rate is not None and not 0 <= rate <= 126 for rate in rates):
+            raise invalid("relay_settings: 0 to 126 frames an hour; null is no limit", "relay_settings")
+        rate = settings.uplinks_per_hour_of_a_device
+        if rate is not None and not 0 <= rate <= 62:
+            raise invalid("relay_settings: 0 to 62 uplinks an hour of a device; null is no limit", "relay_settings")
+        _check_filters(settings)
+    if use is not None and (
+        use.mode not in MODES or not 0 <= use.smart_enable_level <= 3 or not 0 <= use.back_off <= 63
+    ):
+        raise invalid(
+            f"relay_use: mode is one of {', '.join(MODES)}, smart_enable_level 0 to 3, back_off 0 to 63", "relay_use"
+        )
+
+
+def _check_filters(settings: RelaySettings) -> None:
+    if len([rule for rule in settings.filters if rule.eui]) > 15 or len([r for r in settings.filters if not r.eui]) > 1:
+        raise invalid("relay_settings: at most 15 filters, and one for all others", "relay_settings")
+    for rule in settings.filters:
+        try:
+            length = len(bytes.fromhex(rule.eui))
+        except ValueError:
+            length = 99
+        if rule.action not in ACTIONS or length > 16:
+            raise invalid(
+                f"relay_settings: a filter's action is one of {', '.join(ACTIONS)}, its eui up to 32 hex digits",
+                "relay_settings",
+            )

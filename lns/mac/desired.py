@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lns.mac import relay
 from lns.mac.versions import plan_of
 from lns.radio import ExtraChannel, RadioParameters, at_boot, extra_channels, mask_of
 from regional import Plan
@@ -54,6 +55,7 @@ def of_profile(state: NetworkState, profile: Profile) -> RadioParameters:
         _or(profile.ping_slot_frequency_hz, 0),
         profile.ping_slot_dr,
         _or(profile.beacon_frequency_hz, 0),
+        relay=relay.wanted(profile.relay, profile.relay_settings, profile.relay_use),
     )
 
 

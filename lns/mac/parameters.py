@@ -5,11 +5,15 @@ from __future__ import annotations
 from lns.mac import (
     adr_param_setup,
     beacon_freq,
+    configure_fwd_limit,
     dl_channel,
     duty_cycle,
+    end_device_conf,
+    filter_list,
     new_channel,
     ping_slot_channel,
     rejoin_param_setup,
+    relay_conf,
     rx_param_setup,
     rx_timing_setup,
     tx_param_setup,
@@ -28,6 +32,10 @@ KNOWN_IN: tuple[tuple[Setting, frozenset[str]], ...] = (
     (rejoin_param_setup.SETTING, ONLY_1_1),
     (ping_slot_channel.SETTING, ALL),
     (beacon_freq.SETTING, ALL),
+    (end_device_conf.SETTING, since("1.0.4")),
+    (relay_conf.SETTING, since("1.0.4")),
+    (filter_list.SETTING, since("1.0.4")),
+    (configure_fwd_limit.SETTING, since("1.0.4")),
 )
 
 SETTINGS: dict[type, Setting] = {setting.request: setting for setting, _ in KNOWN_IN}

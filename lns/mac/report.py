@@ -10,7 +10,7 @@ from lns.mac.negotiate import differences, under_way
 from lns.mac.state import MacState
 from lns.mac.versions import version_of
 from lns.radio import RadioParameters, defined_channels, enabled_channels
-from lorawan.commands import COMMANDS, Command, LinkADRReq, describe
+from lorawan.commands import COMMANDS, Command, ForceRejoinReq, LinkADRReq, describe
 from regional import Plan
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lns.state import NetworkState
 
 ANSWERS = {row.downlink: row.uplink.__name__ for row in COMMANDS if row.downlink is not None and row.uplink is not None}
+ANSWERS[ForceRejoinReq] = "rejoin-request"
 
 
 def report(state: NetworkState, session: Session) -> MacReport:

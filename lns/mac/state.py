@@ -71,7 +71,7 @@ class MacState:
         self.unsupported = 0
         """Commands that the device's version does not know, or that no such device should send."""
         self.wishes: list[Command] | None = None
-        """Commands that an operator wants sent once."""
+        """Commands to be sent once: an operator's, or what follows from a device's word."""
 
     def asking_of(self, cid: int) -> Asking:
         """How it stands with a command, made when first needed."""
@@ -103,6 +103,32 @@ class MacState:
         if self.refusals is not None:
             self.refusals.pop(request.encode(), None)
             self.refusals = self.refusals or None
+
+    def was_asked(self, cid: int) -> bool:
+        """True when this command was sent and its answer has not come."""
+        return self.asking is not None and cid in self.asking
+
+    def wish_of(self, kind: type[Command]) -> Command | None:
+        """The first wish of a kind."""
+        return next((one for one in self.wishes or () if isinstance(one, kind)), None)
+
+    def wish(self, command: Command) -> None:
+        """Send this when there is a chance. A wish stands until :meth:`fulfilled`."""
+        if self.wishes is None:
+            self.wishes = []
+        if command not in self.wishes:
+            self.wishes.append(command)
+
+    def replace_wish(self, command: Command) -> None:
+        """The one wish of its kind."""
+        self.wishes = [one for one in self.wishes or () if type(one) is not type(command)]
+        self.wish(command)
+
+    def fulfilled(self, kind: type[Command]) -> None:
+        """The first wish of a kind has come true."""
+        first = self.wish_of(kind)
+        self.wishes = [one for one in self.wishes or () if one is not first] or None
+        self.answered(kind.cid)  # type: ignore[arg-type]
 
     def forget_requests(self) -> None:
         """The device has begun anew."""
