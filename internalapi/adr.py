@@ -89,6 +89,8 @@ def pack(reason: AdrReason) -> str:
 def unpack(text: str) -> AdrReason | None:
     """What :func:`pack` made; None for nothing and for the prose of older rows."""
     code, *numbers = text.split(" ")
+    if len(numbers) != len(AdrReason.__struct_fields__) - 1:
+        return None
     try:
         return AdrReason(code, *map(int, numbers[:WHOLE]), *map(float, numbers[WHOLE:]))
     except (ValueError, TypeError):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from internalapi.adr import AdrReason, in_english, pack, unpack
 from lns.adr import ALGORITHMS, Current, Limits, Sample, chosen
 from lns.adr.recommended import loss_of, nb_trans_for
+from lns.api.errors import Refused
+from lns.mac.link_adr import DECISIONS_KEPT, memory_of
 from tests.support.lab import SECOND_US, Lab
 from tests.support.node import Down, Node
 
@@ -146,3 +149,129 @@ def test_new_session_begins_anew(lab: Lab, node: Node) -> None:
     fresh = lab.abp(1, profile="quiet-1.0.3")
     assert strong_uplinks(lab, fresh, 4) == []
     assert len(strong_uplinks(lab, fresh, 1)) == 1
+
+
+# ------------------------------------------------------------------------------- what is no fault of the device
+
+
+def lost_of(lab: Lab, node: Node) -> int:
+    """Frames that ADR counts as lost."""
+    (device,) = lab.state.devices.values()
+    assert device.session is not None
+    samples = memory_of(device.session).samples
+    return samples[-1].f_cnt - samples[0].f_cnt + 1 - len(samples)
+
+
+def test_frames_sent_to_a_gateway_that_was_off_are_not_lost(lab: Lab, node: Node) -> None:
+    (gateway,) = lab.gateways.values()
+    for _ in range(3):
+        strong_uplinks(lab, node, 1)
+    lab.advance(7200 * SECOND_US)
+    node.f_cnt += 12
+    gateway.pull()
+    strong_uplinks(lab, node, 1)
+    assert lost_of(lab, node) == 0
+
+
+def test_frames_lost_on_a_gateway_that_was_on_are_lost(lab: Lab, node: Node) -> None:
+    (gateway,) = lab.gateways.values()
+    strong_uplinks(lab, node, 3)
+    for _ in range(120):
+        lab.advance(60 * SECOND_US)
+        gateway.pull()
+    node.f_cnt += 12
+    strong_uplinks(lab, node, 1)
+    assert lost_of(lab, node) == 12
+
+
+def test_inv_36_frames_sent_while_the_server_was_down_are_not_lost(lab: Lab, node: Node) -> None:
+    strong_uplinks(lab, node, 4)
+    lab._move(lab.mono_us + 7200 * SECOND_US)
+    lab.kill()
+    node.f_cnt += 12
+    strong_uplinks(lab, node, 1)
+    assert lost_of(lab, node) <= 1, "at most the frame whose sample was not yet written"
+
+
+def test_every_change_is_kept_for_people(lab: Lab, node: Node) -> None:
+    """As code and numbers, with the log event in words; the last ten."""
+    strong_uplinks(lab, node, 5)
+    adr = lab.call("session", key=node.dev_eui).adr
+    assert (adr.algorithm, adr.waiting) == ("recommended", True)
+    (decision,) = adr.decisions
+    assert (decision.reason.code, decision.reason.dr_from, decision.reason.dr_to) == ("steps", 0, 5)
+    (event,) = (one for one in lab.events("log") if one.code == "ADR")
+    assert event.text.startswith("DR0→DR5 because ") and event.context["reason"] == pack(decision.reason)
+    assert adr.present.frames == 5
+    for n in range(30):
+        lab.state.batch.operations.append(("adr_decision_add", (1, n + 1, session_reason(lab, node))))
+        lab.state.batch.operations.append(("adr_decision_trim", (1, 1, DECISIONS_KEPT)))
+    lab.pump()
+    assert len(lab.call("session", key=node.dev_eui).adr.decisions) == DECISIONS_KEPT
+
+
+def session_reason(lab: Lab, node: Node) -> str:
+    (device,) = lab.state.devices.values()
+    assert device.session is not None
+    return device.session.adr_reason
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [AdrReason("few", 1, 1, frames=2), AdrReason("spare", 2, 4, 0, 1, 3, 1, 20, -3.5, 2.25, 9.0, 0.0, 0.125, 0.01)],
+)
+def test_reasons_survive_their_row(reason: AdrReason) -> None:
+    assert unpack(pack(reason)) == reason
+    assert in_english(reason)
+
+
+def test_prose_of_older_rows_is_shown_as_it_is(lab: Lab, node: Node) -> None:
+    assert unpack("") is None and unpack("DR0→DR5: best SNR") is None
+    (device,) = lab.state.devices.values()
+    assert device.session is not None
+    device.session.adr_reason = "DR0→DR5: best SNR"
+    assert lab.call("session", key=node.dev_eui).adr_reason == "DR0→DR5: best SNR"
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"adr": "magic"}, "adr"),
+        ({"adr_margin_db": 60.0}, "adr_margin_db"),
+        ({"adr_min_dr": 4, "adr_max_dr": 3}, "adr_max_dr"),
+        ({"adr_max_dr": 99}, "adr_max_dr"),
+        ({"adr_min_tx_power": 3, "adr_max_tx_power": 2}, "adr_max_tx_power"),
+        ({"adr_static_tx_power": 8}, "adr_static_tx_power"),
+        ({"adr_max_nb_trans": 0}, "adr_max_nb_trans"),
+    ],
+)
+def test_settings_that_cannot_be(lab: Lab, fields: dict[str, object], name: str) -> None:
+    with pytest.raises(Refused, match=name):
+        lab.profile("1.0.3", **fields)
+
+
+def test_static_takes_the_profiles_values(lab: Lab) -> None:
+    lab.gateway()
+    fields = {"adr_static_dr": 3, "adr_static_tx_power": 2, "adr_static_nb_trans": 2}
+    node = lab.abp(profile=lab.profile("1.0.3", adr="static", **fields))
+    (down,) = strong_uplinks(lab, node, 1)
+    assert (down.f_opts[1], down.f_opts[4] & 15) == (3 << 4 | 2, 2)
+    assert lab.uplink(node.up(adr=True, f_opts=b"\x03\x07"), datr="SF9BW125", lsnr=5.0) == []
+    assert lab.uplink(node.up(adr=True), datr="SF9BW125", lsnr=-9.0) == []
+
+
+def test_limits_of_the_profile_hold(lab: Lab) -> None:
+    lab.gateway()
+    node = lab.abp(profile=lab.profile("1.0.3", adr="default", adr_min_dr=1, adr_max_dr=3, adr_max_nb_trans=1))
+    downs = strong_uplinks(lab, node, 2)
+    assert [down.f_opts[1] >> 4 for down in downs] == [3]
+
+
+def test_inv_36_adr_ack_req_is_answered_with_the_parameters(lab: Lab) -> None:
+    """A device with less than full power that asks for a sign is told its parameters again: it may have raised its power."""
+    lab.gateway()
+    node = lab.abp(profile=lab.profile("1.0.3", adr="static", adr_static_dr=5, adr_static_tx_power=4))
+    lab.uplink(node.up(adr=True), datr="SF7BW125", lsnr=8.0)
+    assert lab.uplink(node.up(adr=True, f_opts=b"\x03\x07"), datr="SF7BW125", lsnr=8.0) == []
+    (sent,) = lab.uplink(node.up(adr=True, adr_ack_req=True), datr="SF7BW125", lsnr=8.0)
+    assert node.read(sent.phy).f_opts[:2] == bytes((3, 5 << 4 | 4))
