@@ -779,6 +779,16 @@ class GroupQueuePage(Struct):
     items: list[GroupItem]
 
 
+class RejoinWish(Struct):
+    """Have a 1.1 device join anew; answered when the wish is durable, it goes down with the next answer."""
+
+    dev_eui: str
+    rejoin_type: int = 0
+    """0 new session and radio parameters, 2 new keys only."""
+    dr: int | None = None
+    """Data rate of the rejoin-request; None: that of the last uplink."""
+
+
 class NoncesForget(Struct):
     """Forget used DevNonces of these devices, or of all devices of a profile."""
 
@@ -925,6 +935,7 @@ METHODS: dict[str, tuple[type[Any], type[Any]]] = {
     "queue": (Key, QueuePage),
     "queue_put": (QueueWrite, QueueItem),
     "queue_delete": (Key, Ok),
+    "rejoin": (RejoinWish, Ok),
     "nonces_forget": (NoncesForget, Forgotten),
     "frames": (FramesRequest, FramePage),
 }

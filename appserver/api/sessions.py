@@ -277,6 +277,21 @@ async def delete_session(call: Call, path: DevicePath) -> None:
     await call.audit("session.delete", f"device/{path.dev_eui}")
 
 
+class NewRejoin(Input):
+    """Have a LoRaWAN 1.1 device join anew: type 0 a new session, type 2 new keys only."""
+
+    rejoin_type: Literal[0, 2] = 0
+    dr: Annotated[int, Field(ge=0, le=15)] | None = None
+    """Data rate of the rejoin-request; null: that of the last uplink."""
+
+
+@api.add("POST", "/devices/{dev_eui}/session/rejoin", answers=None, status=204, summary="Have a device join anew")
+async def post_rejoin(call: Call, path: DevicePath, body: NewRejoin) -> None:
+    await find_device(call, path.dev_eui)
+    await call.services.network.rejoin(dev_eui=path.dev_eui, rejoin_type=body.rejoin_type, dr=body.dr)
+    await call.audit("session.rejoin", f"device/{path.dev_eui}", {"rejoin_type": body.rejoin_type})
+
+
 class QueueItem(Output):
     """An item of the downlink queue; ``state`` is where it is, ``reason`` says why."""
 

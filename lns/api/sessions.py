@@ -6,9 +6,10 @@ from internalapi import messages as m
 from lns.api import adr, parse
 from lns.api.class_b import class_b_of, listens_as
 from lns.api.devices import known
-from lns.api.errors import invalid, not_found
+from lns.api.errors import Refused, invalid, not_found
 from lns.clock import system_now
 from lns.lifecycle import end_session, open_session
+from lns.mac import force_rejoin
 from lns.mac.desired import after_join
 from lns.mac.report import report
 from lns.network import Network
@@ -105,6 +106,24 @@ def _app_s_key(request: m.SessionWrite) -> tuple[bytes, KeyEnvelope | None]:
             "app_s_key_envelope",
         )
     return b"", KeyEnvelope(told.kek_label, wrapped)
+
+
+async def rejoin(network: Network, request: m.RejoinWish) -> m.Ok:
+    """Have a 1.1 device send a rejoin-request."""
+    device = known(network, request.dev_eui)
+    session = device.session
+    if session is None or not session.lorawan_1_1:
+        raise Refused("conflict", f"{request.dev_eui} has no LoRaWAN 1.1 session: only such devices can be told to rejoin")
+    if device.activation != "OTAA":
+        raise Refused("conflict", f"{request.dev_eui} is an ABP device: it cannot join")
+    if request.rejoin_type not in (0, 2):
+        raise invalid("rejoin_type: 0 (new session) or 2 (new keys only)", "rejoin_type")
+    dr = (session.dr or 0) if request.dr is None else request.dr
+    if not network.state.plan.max_payload(dr):
+        raise invalid(f"dr: {dr} is no uplink data rate of {network.state.plan.name}", "dr")
+    force_rejoin.wish(network.state, session, request.rejoin_type, dr)
+    await network.durable()
+    return m.Ok()
 
 
 async def session_delete(network: Network, request: m.Key) -> m.Ok:

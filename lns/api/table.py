@@ -45,6 +45,7 @@ HANDLERS: dict[str, Callable[[Network, Any], Awaitable[Any]]] = {
     "queue": queue.queue,
     "queue_put": queue.queue_put,
     "queue_delete": queue.queue_delete,
+    "rejoin": sessions.rejoin,
     "nonces_forget": devices.nonces_forget,
     "frames": frames.frames,
 }
