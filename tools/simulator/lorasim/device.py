@@ -15,6 +15,7 @@ from enum import Enum, auto
 
 from lorasim import mac
 from lorasim.class_b import ClassB
+from lorasim.class_c import ClassC
 from lorasim.crypto import SessionKeys
 from lorasim.joining import Joiner
 from lorasim.mac import Condition, MacState
@@ -71,6 +72,8 @@ class DeviceConfig:
     manners: Manners = field(default_factory=Manners)
     ping_periodicity: int | None = None
     """A device of class B: it opens a ping slot every 2**ping_periodicity s once it has the beacon. None: class A."""
+    class_c: bool = False
+    """It listens whenever it does not send."""
     ppm: float = 0.0
     """How much too fast the crystal runs that finds beacons and ping slots."""
 
@@ -107,6 +110,7 @@ class Device:
     _confirmed_up: int = 0
     _adr_ack_cnt: int = 0
     class_b: ClassB | None = None
+    class_c: ClassC | None = None
     _uplink_end_us: int = 0
     _effects: deque[Uplink | Note] = field(default_factory=deque)
 
@@ -115,6 +119,7 @@ class Device:
         config = self.config
         if config.ping_periodicity is not None:
             self.class_b = ClassB(self.plan, config.ping_periodicity, config.ppm)
+        self.class_c = ClassC() if config.class_c else None
         self._joiner = Joiner(
             config.dev_eui,
             config.join_eui,
@@ -197,7 +202,11 @@ class Device:
     @property
     def listening(self) -> bool:
         """Whether receive windows are pending, or a beacon or ping slot may be."""
-        return self._receiver.pending or (self.class_b is not None and self.class_b.timer() is not None)
+        return (
+            self._receiver.pending
+            or self.class_c is not None
+            or (self.class_b is not None and self.class_b.timer() is not None)
+        )
 
     # ------------------------------------------------------------------------------------------------- timers
 
@@ -255,6 +264,8 @@ class Device:
         rx1_hz = plan.join_rx1_frequency_hz(channel.frequency_hz) if accept else channel.rx1_hz
         rx1_dr = plan.rx1_dr(dr, state.rx1_dr_offset, state.downlink_dwell)
         self._uplink_end_us = uplink.end_us
+        if self.class_c is not None:
+            self.class_c.close()
         self._deadline_us = self._receiver.open(
             uplink.end_us + delay_us,
             (rx1_hz, str(plan.datr(rx1_dr, downlink=True))),
@@ -295,7 +306,9 @@ class Device:
         while (message := self.outbox.too_long(limit)) is not None:
             self._note("too_long", length=len(message.data), limit=limit, tag=message.tag)
         self._ask_for_class_b(now)
-        sending = self.outbox.compose(limit, [*([] if session.rekeyed else [commands.RekeyInd(minor=1)]), *self._insisting])
+        sending = self.outbox.compose(
+            limit, [*([] if session.rekeyed else [commands.RekeyInd(minor=1)]), *self._insisting]
+        )
         sending.adr_ack_req = self.config.adr and self._adr_ack_cnt >= self.state.adr_ack_limit
         sending.conf_f_cnt, session.confirmed_down = session.confirmed_down, None
         self._sending = sending
@@ -363,6 +376,9 @@ class Device:
     def detect(self, downlink: Downlink, now: int) -> str | None:
         """The preamble of a frame arrives: None when a window takes it, else why it goes unheard."""
         why = self._receiver.detect(downlink, now)
+        if why is not None and self.class_c is not None and self.session is not None and not self._receiver.locked:
+            rxc = self.state.rx2_frequency_hz, str(self.plan.datr(self.state.rx2_dr, downlink=True))
+            return self.class_c.detect(downlink, now, self._uplink_end_us, rxc)
         if why is None or self.class_b is None or self._receiver.pending:
             return why
         return self.class_b.detect(downlink, now, self.session.dev_addr if self.session is not None else None)
@@ -371,6 +387,9 @@ class Device:
         """The frame that :meth:`detect` took is complete."""
         if self.class_b is not None and self.class_b.release(downlink):
             self._receive_unasked(self.class_b, downlink, now, snr_db)
+            return
+        if self.class_c is not None and self.class_c.release(downlink):
+            self._receive_unasked(self.class_c, downlink, now, snr_db)
             return
         if not self._receiver.release(downlink):
             return
@@ -442,20 +461,20 @@ class Device:
         sending.acked = sending.acked or (frame.ack and sending.confirmed)
         return True
 
-    def _receive_unasked(self, class_b: ClassB, downlink: Downlink, now: int, snr_db: float) -> None:
-        """A beacon, or a frame in a ping slot."""
-        if downlink.implicit:
-            good = class_b.take_beacon(downlink)
+    def _receive_unasked(self, listener: ClassB | ClassC, downlink: Downlink, now: int, snr_db: float) -> None:
+        """A beacon, a frame in a ping slot, or one in class C."""
+        if downlink.implicit and isinstance(listener, ClassB):
+            good = listener.take_beacon(downlink)
             self._note("beacon" if good else "beacon_refused", phy=downlink.phy.hex())
             return
-        session = class_b.group or self.session
+        session = listener.group or self.session
         try:
             frame = frames.parse(downlink.phy)
         except FrameError as error:
             self._note("downlink_refused", why=str(error), phy=downlink.phy.hex())
             return
         if session is not None and isinstance(frame, frames.DataFrame) and not frame.uplink:
-            self._take(session, downlink.phy, frame, class_b.window, now, snr_db)
+            self._take(session, downlink.phy, frame, listener.window, now, snr_db)
         if self.phase is Phase.IDLE and self._empty_at_us is not None:
             self._rest(now)
 

@@ -100,6 +100,8 @@ class DeviceGroup:
     """Ask LinkCheckReq with every n-th uplink; 0 never."""
     device_time: int = 0
     """Ask DeviceTimeReq with every n-th uplink; 0 never."""
+    class_c: bool = False
+    """It listens whenever it does not send."""
     ping_periodicity: int = -1
     """Class B: a ping slot every 2**n s; -1 is class A."""
     ppm: float = 0.0

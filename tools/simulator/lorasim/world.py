@@ -143,6 +143,7 @@ class World:
                         mac_version=group.mac_version,
                         dr=group.dr,
                         adr=group.adr,
+                        class_c=group.class_c,
                         ping_periodicity=None if group.ping_periodicity < 0 else group.ping_periodicity,
                         ppm=group.ppm,
                     )
