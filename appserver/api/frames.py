@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import Field, StringConstraints
 
 from appserver.api.fields import Base64, Eui, Input, Limit, Output, Page, Time, microseconds_of, time_of
+from appserver.api.problems import not_found
 from appserver.api.router import Api, Call
 from appserver.live import stream
 from internalapi import messages as m
@@ -59,9 +60,11 @@ class Frame(Output):
     timeline: list[Step]
     gateway_eui: str
     reply_to: int | None
+    silence: str
+    downlink_id: int | None
 
 
-FrameType = Literal["up", "down", "join"]
+FrameType = Literal["up", "down", "join", "rejected"]
 
 
 class FrameFilter(Input):
@@ -70,6 +73,13 @@ class FrameFilter(Input):
     dev_eui: Eui | None = None
     gateway_eui: Eui | None = None
     type: FrameType | None = None
+    q: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, max_length=200),
+        Field(
+            description="A device's name or DevEUI or a part of them, a DevAddr, bytes in hex, or words of the outcome"
+        ),
+    ] = ""
 
 
 class FramesQuery(FrameFilter):
@@ -93,7 +103,9 @@ def reception_view(item: m.Reception) -> Reception:
 
 def frame_view(record: m.FrameRecord) -> Frame:
     """The API's form of a frame."""
-    names = [name for name in _SAME_NAME if name not in ("receptions", "timeline", "reply_to", "mac_commands")]
+    names = [
+        name for name in _SAME_NAME if name not in ("receptions", "timeline", "reply_to", "downlink_id", "mac_commands")
+    ]
     return Frame.model_construct(
         **{name: getattr(record, name) for name in names},
         time=time_of(record.time_us),
@@ -101,6 +113,7 @@ def frame_view(record: m.FrameRecord) -> Frame:
         timeline=[Step.model_construct(step=step, after_ms=after / 1000) for step, after in record.timeline],
         mac_commands=list(record.mac_commands),
         reply_to=record.reply_to or None,
+        downlink_id=record.downlink_id or None,
     )
 
 
@@ -108,7 +121,12 @@ _SAME_NAME = [name for name in Frame.model_fields if name in m.FrameRecord.__str
 
 
 def _filters(query: FrameFilter) -> dict[str, Any]:
-    return {"dev_eui": query.dev_eui or "", "gateway_eui": query.gateway_eui or "", "type": query.type or ""}
+    return {
+        "dev_eui": query.dev_eui or "",
+        "gateway_eui": query.gateway_eui or "",
+        "type": query.type or "",
+        "q": query.q,
+    }
 
 
 @api.add("GET", "/frames", answers=Page[Frame], summary="Search the frame log, newest first")
@@ -124,6 +142,20 @@ async def list_frames(call: Call, query: FramesQuery) -> Page[Frame]:
     return Page(items=[frame_view(item) for item in page.items], next_cursor=cursor)
 
 
+async def find_frame(call: Call, id: int) -> m.FrameRecord:
+    """A frame of the log. Raises Problem 404."""
+    if 0 < id < 1 << 62:
+        page = await call.services.network.frames(after=id - 1, limit=1)
+        if page.items and page.items[0].id == id:
+            return page.items[0]
+    raise not_found("frame", id)
+
+
+def _has(record: m.FrameRecord, words: str) -> bool:
+    texts = (record.device_name, record.dev_eui, record.dev_addr, record.outcome, record.silence, record.phy.hex())
+    return any(words in text.lower() for text in texts)
+
+
 def wanted(query: FrameFilter) -> Callable[[m.FrameRecord], bool]:
     """What tells whether a frame passes the filter."""
 
@@ -131,6 +163,8 @@ def wanted(query: FrameFilter) -> Callable[[m.FrameRecord], bool]:
         if query.dev_eui and record.dev_eui != query.dev_eui:
             return False
         if query.type and query.type not in record.type:
+            return False
+        if query.q and not _has(record, query.q.lower()):
             return False
         heard = {item.gateway_eui for item in record.receptions} | {record.gateway_eui}
         return not query.gateway_eui or query.gateway_eui in heard
@@ -149,3 +183,8 @@ async def stream_frames(call: Call, query: FrameFilter) -> web.StreamResponse:
         return str(record.id), frame_view(record).model_dump_json(by_alias=True)
 
     return await stream(call.request, call.services.live.frames, wanted(query), text, event="frame")
+
+
+@api.add("GET", "/frames/{id}", answers=Frame, summary="One frame with its whole way")
+async def get_frame(call: Call, id: int) -> Frame:
+    return frame_view(await find_frame(call, id))
