@@ -12,7 +12,7 @@ from lns.api.errors import Refused
 from lns.gateways.basicstation.credentials import Token, token_hash, token_text
 from lns.gateways.basicstation.front import BasicStationFront
 from lns.gateways.basicstation.link import Peer
-from lns.gateways.frames import AtGpsTime, TxFrame
+from lns.gateways.frames import AfterUplink, AtGpsTime, Immediately, RxFrame, TxFrame
 from lns.keys import KeyRing
 from lorawan.errors import FrameError
 from lorawan.gps import utc_to_gps_us
@@ -433,3 +433,88 @@ def test_an_update_that_cannot_be_is_refused(lab: Lab, change: dict[str, Any]) -
     with pytest.raises(Refused):
         lab.call("firmware_put", **update | change)
     assert not lab.state.firmware
+
+
+def test_inv_21_a_frame_that_was_read_and_written_survives_a_kill(lab: Lab, station: LabStation) -> None:
+    node = lab.abp()
+    id = lab.queue(node.dev_eui, b"\x05")
+    station.hear(node.up(b"\x01", confirmed=True))
+    station.run(20_000)
+    assert lab.ups() == [] and lab.rows("SELECT count(*) FROM frame WHERE kind = 'up'") == [(1,)]
+    lab.kill()
+    assert lab.ups() == [(0, b"\x01")]
+    assert not lab.rows("SELECT * FROM frame WHERE kind = 'down'"), "its windows and its connection are gone"
+    assert lab.item(id).state == "queued"
+
+
+@pytest.mark.parametrize("step", ["committed", "sent"])
+def test_inv_01_a_kill_around_the_answer_reuses_no_counter(lab: Lab, station: LabStation, step: str) -> None:
+    node = lab.abp()
+    station.hear(node.up(b"\x01", confirmed=True))
+    station.run(20_000)
+    with lab.dying(step):
+        station.run(300_000)
+    front = front_of(lab)
+    again = LabStation(lab, front, EUI)
+    again.connect()
+    again.uplink(node.up(b"\x02", confirmed=True))
+    sent = [node.read(one.phy).f_cnt for one in [*station.air, *again.air]]
+    assert again.air and len(sent) == len(set(sent))
+    assert node.read(again.air[0].phy).f_cnt == 1
+
+
+def test_inv_19_a_mirror_frame_of_a_station_and_another_gateway_is_one_frame(lab: Lab, station: LabStation) -> None:
+    node = lab.abp()
+    other = new_station(lab, station.front, "70b3d50000000002")
+    other.connect()
+    phy = node.up(b"\x01", confirmed=True)
+    other.hear(phy, Freq=869_100_000, upinfo={"snr": -10.0, "rssi": -115})
+    station.hear(phy)
+    other.run(50_000)
+    station.run(4 * SECOND_US)
+    assert len(lab.ups()) == 1
+    assert [one.frequency_hz for one in station.air] == [868_900_000] and not other.air
+
+
+def test_rx2_alone_and_the_longest_delay(lab: Lab, station: LabStation) -> None:
+    """What the server may choose: RX2 without RX1, and RX2 sixteen seconds after the uplink."""
+    node, gateway = lab.abp(), lab.state.gateways.get(int(EUI, 16))
+    heard: list[RxFrame] = []
+    station.hear(node.up(b"\x01"))
+    station.front._host = _Listening(lab.engine, heard)  # type: ignore[assignment]
+    station.run(50_000)
+    (rx,) = heard
+    start_us = station.us
+    assert gateway is not None
+    for delay_s, window in ((2, "RX1"), (16, "RX2")):
+        frame = TxFrame(b"\x60" + bytes(11), 869_100_000, "SF12BW125", 14, AfterUplink(rx, delay_s * SECOND_US))
+        assert station.front.transmit(gateway, [frame], object(), lab.now)
+        station.run(40_000)
+        aired = station.air[-1]
+        assert aired.window == window and start_us - 100_000 < aired.start_us - delay_s * SECOND_US < start_us
+        assert (aired.dr, aired.frequency_hz) == (0, 869_100_000)
+
+
+class _Listening:
+    """The engine, and a note of each frame heard."""
+
+    def __init__(self, engine: Any, heard: list[RxFrame]) -> None:
+        self._engine = engine
+        self._heard = heard
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def uplink(self, rx: RxFrame, now: Any) -> None:
+        self._heard.append(rx)
+
+
+def test_a_frame_at_a_data_rate_that_the_station_lacks_is_not_handed_over(lab: Lab, station: LabStation) -> None:
+    gateway = lab.state.gateways.get(int(EUI, 16))
+    assert gateway is not None
+    frame = TxFrame(b"\x60" + bytes(11), 869_100_000, "SF6BW125", 14, Immediately())
+    assert not station.front.transmit(gateway, [frame], object(), lab.now)
+    frame = TxFrame(b"\x60" + bytes(11), 869_100_000, "SF9BW125", 14, Immediately())
+    assert station.front.transmit(gateway, [frame], object(), lab.now)
+    unknown = lab.state.gateways.add(5)
+    assert not station.front.transmit(unknown, [frame], object(), lab.now)

@@ -310,6 +310,31 @@ async def test_pings_are_answered_both_ways(tmp_path: Path) -> None:
         raw.writer.close()
 
 
+async def test_sec_10_connections_of_one_address_and_of_all_are_limited(tmp_path: Path) -> None:
+    async with server(tmp_path, max_connections=3, max_connections_per_source=4) as (_, client, base):
+        tokens = {}
+        for number in range(5):
+            eui = f"{number + 1:016x}"
+            await client.gateway_put(gateway_eui=eui)
+            tokens[eui] = await token_of(client, eui)
+        async with contextlib.AsyncExitStack() as stack:
+            refused = []
+            for eui, token in tokens.items():
+                one = await stack.enter_async_context(station(base, eui, token))
+                try:
+                    await one.connect(f"{base}/router/{eui}")
+                except aiohttp.WSServerHandshakeError as error:
+                    refused.append(error.status)
+            assert refused == [503, 503]
+            again = await stack.enter_async_context(station(base, "0000000000000001", tokens["0000000000000001"]))
+            await again.connect(f"{base}/router/0000000000000001")  # its own place is its own
+            http = await stack.enter_async_context(aiohttp.ClientSession())
+            asking = await http.ws_connect(f"{base}/router-info")
+            with pytest.raises(aiohttp.WSServerHandshakeError):
+                await http.ws_connect(f"{base}/router-info")
+            await asking.close()
+
+
 async def test_frames_wait_at_the_station_while_the_store_is_stuck(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -432,6 +457,30 @@ async def test_a_changed_certificate_is_used_without_a_restart_and_a_broken_one_
         Path(settings["certificate"]).write_text("nonsense")
         await asyncio.sleep(0.3)
         assert await shown() == second
+
+
+async def test_an_authority_that_was_taken_away_signs_nobody_in_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lns.gateways.basicstation.server.TICK_S", 0.05)
+    authority, successor = Authority(tmp_path), Authority(tmp_path, "Successor")
+    settings = tls_settings(authority, tmp_path) | {"client_ca": str(tmp_path / "clients.pem")}
+    shutil.copy(authority.certificate, settings["client_ca"])
+    async with server(tmp_path / "data", tls=True, **settings) as (_, client, base):
+        await client.gateway_put(gateway_eui=EUI)
+        async with station(base, EUI, tls=client_tls(authority, EUI)) as one:
+            await one.connect()
+            shutil.copy(successor.certificate, settings["client_ca"])
+            await asyncio.sleep(0.4)
+            assert not one.closed.is_set(), "a connection that stands goes on"
+        async with station(base, EUI, tls=client_tls(authority, EUI)) as one:
+            with pytest.raises((aiohttp.ClientError, ConnectionError, TypeError)):
+                await one.ask()
+        renewed = ssl.create_default_context(cafile=str(authority.certificate))
+        pem = successor.issue(EUI)
+        renewed.load_cert_chain(pem.certificate, pem.private_key)
+        async with station(base, EUI, tls=renewed) as one:
+            await one.connect()
 
 
 @pytest.mark.parametrize(
