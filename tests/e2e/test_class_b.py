@@ -16,6 +16,8 @@ from tests.support.air_lab import AirLab, txpk
 
 SCENARIO = """
 name = "class b"
+region = "{region}"
+preset = "{preset}"
 [radio]
 snr_db = 8
 spread_db = 0
@@ -59,6 +61,8 @@ def class_b_lab(
     interval_s: float = 300,
     periodicity: int = 4,
     ppm: float = 15.0,
+    region: str = "RU864",
+    preset: str = "864",
 ) -> AirLab:
     text = SCENARIO.format(
         gateways="".join(gateways),
@@ -67,8 +71,10 @@ def class_b_lab(
         interval_s=interval_s,
         periodicity=periodicity,
         ppm=ppm,
+        region=region,
+        preset=preset,
     )
-    lab = AirLab(folder, text)
+    lab = AirLab(folder, text, region=region, channels=preset)
     lab.profile(mac_version, device_class="B")
     return lab
 
@@ -204,3 +210,21 @@ def test_what_people_see_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert session.class_b.ping_slot_periodicity == 4 and session.class_b.ping_slot_dr == 3
     assert session.class_b.gateways == 1
     assert 0 < session.class_b.next_ping_slot_us - lab.wall_us <= 32_000_000
+
+
+def test_beacons_and_ping_slots_that_hop(tmp_path: Path) -> None:
+    """US915: eight beacon channels in turn, eight ping-slot channels by address and time, beacons of 23 bytes."""
+    lab = class_b_lab(tmp_path, gateway(1, beacons=False), region="US915", preset="2", periodicity=3)
+    (one,) = lab.world.gateways.values()
+    one.config.tx_min_hz, one.config.tx_max_hz = 923_000_000, 928_000_000
+    lab.call("gateway_put", gateway_eui="0016c001ff1e5a01", class_b="server")
+    locked(lab, seconds=1500)
+    for n in range(6):
+        lab.queue(f"{DEV_EUI:016x}", bytes((n,)))
+        lab.run(128)
+    assert len(lab.heard(DEV_EUI)) >= 6 and len(lab.heard(DEV_EUI, "ping slot")) >= 4
+    beacons = [line for line in lab.lines("on_air") if line["phy"].startswith("0000000003")]
+    assert {line["datr"] for line in beacons} == {"SF12BW500"} and {len(line["phy"]) for line in beacons} == {46}
+    for line in beacons:
+        assert line["frequency_hz"] == 923_300_000 + 600_000 * (gps_of(line["t"]) // 128_000_000 % 8)
+    assert lab.lines("beacon_lost", "beacon_not_found") == []

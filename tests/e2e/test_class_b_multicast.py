@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +135,27 @@ def test_unicast_and_multicast_share_the_air(lab: AirLab) -> None:
     assert own >= 78  # of 80, unconfirmed: an uplink may begin while a frame for the next slot is on its way
     acks = [line["outcome"].get("error", "NONE") for line in lab.lines("tx_ack")]
     assert set(acks) == {"NONE"}
+
+
+@pytest.mark.parametrize("mode", ["gateway", "server"])
+def test_a_quarter_of_an_hour_of_mixed_classes_is_refused_nothing(tmp_path: Path, mode: str) -> None:
+    """Answers, acknowledgements, ping slots, groups and beacons at three forwarders with their real queue rules."""
+    forwarders = ((1, "1302"), (2, "1301"), (3, "1302"))
+    gateways = (gateway(n, forwarder=f, beacons=mode == "gateway") for n, f in forwarders)
+    lab = class_b_lab(tmp_path, *gateways, count=10, interval_s=60)
+    for eui in lab.world.gateways:
+        lab.call("gateway_put", gateway_eui=f"{eui:016x}", class_b=mode)
+    locked(lab, seconds=600)
+    group, rng = grouped(lab, gateways=[f"{eui:016x}" for eui in lab.world.gateways]), random.Random(mode)
+    until_us, number = lab.mono_us + 900_000_000, 0
+    while lab.mono_us < until_us:
+        lab.run(rng.uniform(0.5, 15))
+        number += 1
+        dev_eui = rng.choice(list(lab.world.devices))
+        lab.queue(f"{dev_eui:016x}", number.to_bytes(4, "big") + bytes(rng.randrange(40)), confirmed=rng.random() < 0.3)
+        if rng.random() < 0.15:
+            put(lab, group, number.to_bytes(4, "big"))
+    outcomes = Counter(line["outcome"].get("error", "NONE") for line in lab.lines("tx_ack"))
+    assert set(outcomes) == {"NONE"} and outcomes["NONE"] > 120
+    states = dict(lab.rows("SELECT state, count(*) FROM queue_item GROUP BY state"))
+    assert states.get("sent", 0) + states.get("acked", 0) >= 0.95 * number

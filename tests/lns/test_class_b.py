@@ -359,3 +359,25 @@ def test_the_profile_says_how_long_an_answer_may_take(make: Callable[..., Air]) 
         class_b_node(air.lab, 2, ping_slot_periodicity=8)
     with pytest.raises(Refused, match="class_b"):
         air.lab.call("gateway_put", gateway_eui=air.gateways[0].eui, class_b="both")
+
+
+@pytest.mark.parametrize("step", ["commit", "committed", "sent"])
+def test_inv_01_a_kill_before_a_ping_slot_reuses_no_counter(make: Callable[..., Air], step: str) -> None:
+    air = make()
+    node = class_b_node(air.lab)
+    air.hear(node.up(class_b=True))
+    quiet(air)
+    air.lab.queue(node.dev_eui, b"one")
+    with air.lab.dying(step):
+        air.lab.advance(20 * SECOND_US)
+    air.lab.queue(node.dev_eui, b"two")
+    hear_a_stranger(air)
+    air.lab.advance(60 * SECOND_US)
+    frames: dict[int, set[bytes]] = {}
+    for sent in air.at_gps_times():
+        frames.setdefault(node.read(sent.phy).f_cnt, set()).add(sent.phy)
+    assert frames and all(len(phys) == 1 for phys in frames.values())
+    data = [node.read(sent.phy).data for sent in air.at_gps_times()]
+    assert data.count(b"two") == 1 and data.count(b"one") <= 1
+    counters = [node.read(sent.phy).f_cnt for sent in air.at_gps_times()]
+    assert counters == sorted(set(counters))
