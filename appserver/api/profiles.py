@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from appserver.api import profile_radio
 from appserver.api.fields import Input, Name, Output, Page, Slug
 from appserver.api.problems import Problem, invalid, not_found
+from appserver.api.profile_radio import Channel, RadioBody, RelaySettings, RelayUse
 from appserver.api.router import Api, Call
 from internalapi import messages as m
 
@@ -15,44 +17,6 @@ api = Api("Device profiles")
 
 MacVersion = Literal["1.0.0", "1.0.1", "1.0.2", "1.0.3", "1.0.4", "1.1.0", "1.1"]
 DeviceClass = Literal["A", "B", "C"]
-
-
-Exponent = Annotated[int, Field(ge=0, le=15)]
-DataRate = Annotated[int, Field(ge=0, le=15)]
-Frequency = Annotated[int, Field(ge=100_000_000, le=1_670_000_000, multiple_of=100)]
-
-
-class ExtraChannel(Input):
-    """An uplink channel beyond the region's own; ``downlink_frequency_hz`` is RX1 after an uplink on it."""
-
-    frequency_hz: Frequency
-    min_dr: DataRate | None = None
-    max_dr: DataRate | None = None
-    downlink_frequency_hz: Frequency | None = None
-
-
-class RadioBody(Input):
-    """Radio parameters that devices are asked to use by MAC commands; null leaves them to the network and the region."""
-
-    rx1_dr_offset: int | None = Field(None, ge=0, le=7)
-    rx2_dr: DataRate | None = None
-    rx2_frequency_hz: Frequency | None = None
-    channels: list[ExtraChannel] | None = Field(None, max_length=94)
-    max_duty_cycle: Exponent | None = None
-    """Aggregated duty cycle at most 1/2**n."""
-    uplink_dwell_time: bool | None = None
-    """True: at most 400 ms on air, in regions that know TxParamSetupReq."""
-    downlink_dwell_time: bool | None = None
-    max_eirp_dbm: int | None = Field(None, ge=8, le=36)
-    adr_ack_limit_exp: Exponent | None = None
-    adr_ack_delay_exp: Exponent | None = None
-    rejoin_time_n: Exponent | None = None
-    """1.1: rejoin at least every 2**(n + 10) seconds."""
-    rejoin_count_n: Exponent | None = None
-    """1.1: rejoin at least every 2**(n + 4) uplinks."""
-    ping_slot_frequency_hz: Frequency | None = None
-    ping_slot_dr: DataRate | None = None
-    beacon_frequency_hz: Frequency | None = None
 
 
 class ProfileBody(RadioBody):
@@ -97,15 +61,6 @@ class ChangedProfile(ProfileBody):
     name: Slug | None = None
 
 
-class Channel(Output):
-    """An extra uplink channel of a profile."""
-
-    frequency_hz: int
-    min_dr: int | None
-    max_dr: int | None
-    downlink_frequency_hz: int | None
-
-
 class Profile(Output):
     """A device profile."""
 
@@ -146,6 +101,9 @@ class Profile(Output):
     ping_slot_frequency_hz: int | None
     ping_slot_dr: int | None
     beacon_frequency_hz: int | None
+    relay: bool
+    relay_settings: RelaySettings | None
+    relay_use: RelayUse | None
     built_in: bool
 
 
@@ -175,7 +133,6 @@ FIELDS = [
     "confirmed_attempts",
     "ping_slot_periodicity",
     "class_b_timeout_s",
-    *(name for name in RadioBody.model_fields if name != "channels"),
 ]
 
 
@@ -184,13 +141,9 @@ def profile_view(record: m.ProfileRecord) -> Profile:
     return Profile.model_construct(
         name=record.name,
         built_in=record.built_in,
-        channels=None if record.channels is None else [_channel_view(one) for one in record.channels],
         **{field: getattr(record, field) for field in FIELDS},
+        **profile_radio.view(record),
     )
-
-
-def _channel_view(channel: m.ChannelWrite) -> Channel:
-    return Channel.model_construct(**{name: getattr(channel, name) for name in Channel.model_fields})
 
 
 async def all_profiles(call: Call) -> dict[str, m.ProfileRecord]:
@@ -207,9 +160,8 @@ async def find_profile(call: Call, name: str) -> m.ProfileRecord:
 
 
 async def _write(call: Call, name: str, body: ProfileBody) -> Profile:
-    channels = None if body.channels is None else [m.ChannelWrite(**one.model_dump()) for one in body.channels]
     fields: dict[str, Any] = {field: getattr(body, field) for field in FIELDS}
-    await call.services.network.profile_put(name=name, channels=channels, **fields)
+    await call.services.network.profile_put(name=name, **fields, **profile_radio.to_network(body))
     return profile_view(await find_profile(call, name))
 
 

@@ -36,6 +36,7 @@ class MemoryNetwork(MemoryGroups):
         self.queue_table: dict[str, list[m.QueueItem]] = {}
         self.idempotent: dict[tuple[str, str], m.QueueItem] = {}
         self.forgotten: list[str] = []
+        self.rejoins: list[tuple[str, int, int | None]] = []
         self.frame_list: list[m.FrameRecord] = []
         self.event_list: list[m.Event] = []
         self.storage = "ok"
@@ -222,6 +223,11 @@ class MemoryNetwork(MemoryGroups):
             nb_trans=1,
             adr_reason="",
         )
+        return m.Ok()
+
+    def do_rejoin(self, r: m.RejoinWish) -> m.Ok:
+        _find(self.session_table, r.dev_eui, "session of")
+        self.rejoins.append((r.dev_eui, r.rejoin_type, r.dr))
         return m.Ok()
 
     def do_session_delete(self, r: m.Key) -> m.Ok:

@@ -174,3 +174,28 @@ async def test_radio_parameters_of_a_profile(console: Console) -> None:
     assert again.json["channels"] is None and again.json["rx2_dr"] is None
     for wrong in ({"rx2_dr": 16}, {"max_duty_cycle": -1}, {"channels": [{"frequency_hz": 1}]}, {"rx2_frequency_hz": 868_900_001}):
         assert (await console.api("PUT", "/device-profiles/radio", json=wrong)).status == 422
+
+
+async def test_relay_settings_of_a_profile(console: Console) -> None:
+    settings = {
+        "cad_periodicity": 2, "second_channel_hz": 868_800_000, "second_channel_dr": 3, "joins_per_hour": 5,
+        "filters": [{"action": "forward", "eui": "01020304"}, {"action": "filter"}],
+    }  # fmt: skip
+    body = {"name": "relay", "mac_version": "1.0.4", "relay": True, "relay_settings": settings, "relay_use": {"mode": "on"}}
+    made = await console.api("POST", "/device-profiles", json=body)
+    assert made.status == 201, made.text
+    shown = made.json
+    assert shown["relay"] and shown["relay_use"]["mode"] == "on" and shown["relay_settings"]["total_per_hour"] is None
+    assert shown["relay_settings"]["filters"][1] == {"action": "filter", "eui": ""}
+    wrong = {"mac_version": "1.0.4", "relay": True, "relay_settings": {"cad_periodicity": 9}}
+    assert (await console.api("PUT", "/device-profiles/relay", json=wrong)).status == 422
+
+
+async def test_a_device_is_told_to_rejoin(console: Console) -> None:
+    await add_device(console)
+    session = {"dev_addr": "01020304", "app_s_key": "00" * 16, "nwk_s_key": "01" * 16}
+    assert (await console.api("PUT", f"/devices/{EUI}/session", json=session)).status == 200
+    assert (await console.api("POST", f"/devices/{EUI}/session/rejoin", json={"rejoin_type": 2})).status == 204
+    assert (await console.api("POST", f"/devices/{EUI}/session/rejoin", json={"rejoin_type": 1})).status == 422
+    assert console.network.rejoins == [(EUI, 2, None)]
+    assert (await console.api("GET", "/audit?action=session.rejoin")).json["items"][0]["action"] == "session.rejoin"
