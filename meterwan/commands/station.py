@@ -93,14 +93,13 @@ def add(
     set_: Set = None,
 ) -> None:
     """Hand out an update. Stations that have a key take it only with a signature."""
+    import hashlib
     import zlib
-
-    from Crypto.Hash import SHA512
 
     if (signature is None) != (key is None):
         raise Failure("--signature and --key go together")
     loaded, image = settings(config, set_), file.read_bytes()
-    digest = SHA512.new(image).hexdigest()
+    digest = hashlib.sha512(image).hexdigest()
     signed: dict[str, Any] = {}
     if signature is not None and key is not None:
         _verify(image, signature.read_bytes(), key.read_bytes(), str(file))

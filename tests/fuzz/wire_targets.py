@@ -6,11 +6,15 @@ Each target takes bytes and returns None; anything else it raises is a finding. 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
+from lns.gateways.basicstation import codec
+from lns.gateways.basicstation.cups import Cups
 from lorawan import class_b, commands, crypto, frames, hot, relay
 from lorawan.errors import FrameError
 from lorawan.identifiers import EUI64, DevAddr, NetID
+from tests.support.station import fields_of
 from tests.support.vectors import load
 
 KEYS = crypto.SessionKeys(b"f" * 16, b"s" * 16, b"n" * 16, b"a" * 16, lorawan_1_1=True)
@@ -126,6 +130,29 @@ def envelope(data: bytes) -> None:
         assert error.reason
 
 
+def station(data: bytes) -> None:
+    """Messages of a Basics Station: garbage as it is, and frames in the form in which a station sends them."""
+    for text in (data, station_message(data)):
+        try:
+            message = codec.parse(text)
+            phy = codec.phy(message) if isinstance(message, codec.Uplink) else b""
+        except FrameError as error:
+            assert error.reason
+        else:
+            assert text is data or phy == data
+    for read in (codec.discovery, Cups.read):
+        try:
+            read(data)
+        except FrameError as error:
+            assert error.reason
+
+
+def station_message(phy: bytes) -> bytes:
+    """What a station makes of a frame; nothing of one that it would not forward."""
+    fields = fields_of(phy) if phy else {}
+    return json.dumps(fields | {"DR": 5, "Freq": 868_900_000, "upinfo": {"xtime": 1}}).encode() if fields else b""
+
+
 TARGETS: tuple[Callable[[bytes], None], ...] = (
     frame,
     uplink,
@@ -139,6 +166,7 @@ TARGETS: tuple[Callable[[bytes], None], ...] = (
     relayed,
     identifiers,
     envelope,
+    station,
 )
 
 
@@ -150,8 +178,8 @@ def check(data: bytes) -> None:
 
 def seeds() -> Iterator[bytes]:
     """Inputs to start from: the bytes of the vectors, for every target."""
-    codec, crypto_rows = load("wire_codec.json")["codec"], load("crypto.json")["vectors"]
-    found = [row["hex"] for part in codec.values() for row in part if "hex" in row]
+    frame_rows, crypto_rows = load("wire_codec.json")["codec"], load("crypto.json")["vectors"]
+    found = [row["hex"] for part in frame_rows.values() for row in part if "hex" in row]
     found += [row["inputs"]["phy_payload"] for row in crypto_rows if "phy_payload" in row["inputs"]]
     found += [row["expected"] for row in crypto_rows if row["category"] == "aes_key_wrap_rfc3394"]
     found += ["0000000002cca27e00012000008103de55", "000000000002cca27e0001200000810300" + "50d4"]

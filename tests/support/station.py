@@ -27,9 +27,11 @@ def eui_text(eui: str) -> str:
 def fields_of(phy: bytes) -> dict[str, Any]:
     """A frame as a station describes it; empty when it would not forward it."""
     kind = phy[0] & 0xE0
-    signed = struct.unpack("<i", phy[-4:])[0]
+    if phy[0] & 0x1F or (kind != 0xE0 and len(phy) < 12):
+        return {}
     if kind == 0xE0:
         return {"msgtype": "propdf", "FRMPayload": phy.hex().upper()}
+    signed = struct.unpack("<i", phy[-4:])[0]
     if kind == 0x00:
         if len(phy) != 23:
             return {}
@@ -42,10 +44,9 @@ def fields_of(phy: bytes) -> dict[str, Any]:
             "DevNonce": nonce,
             "MIC": signed,
         }
-    if kind not in (0x40, 0x80) or len(phy) < 12:
+    port_at = 8 + (phy[5] & 15)
+    if kind not in (0x40, 0x80) or port_at > len(phy) - 4:
         return {}
-    options = phy[5] & 15
-    port_at = 8 + options
     return {
         "msgtype": "updf",
         "MHdr": phy[0],
