@@ -122,6 +122,7 @@ bench: setup-dev
 # Hours rather than minutes: many more kills, and five million executions of the fuzzer.
 trial: setup-test
 	METERWAN_KILLS=$(KILLS) $(PY) -m pytest -q --timeout=0 tests/e2e $(wildcard tests/faults)
+	METERWAN_MIXED_MINUTES=60 $(PY) -m pytest -q --timeout=0 -n 0 tests/lns/test_gateway_mixed.py
 	$(PY) -m tests.fuzz.fuzz_wire -runs=$(FUZZ_RUNS)
 
 KILLS     ?= 500

@@ -117,7 +117,15 @@ def test_several_gateways_share_one_tmst(lab: Lab) -> None:
 
 @pytest.mark.parametrize(
     "fields",
-    [{"tmms": None}, {"stat": 0}, {"tmms": 0}, {"tmst": 1234567.0}, {"tmst": "1234567"}, {"stat": None}, {"time": "garbage"}],
+    [
+        {"tmms": None},
+        {"stat": 0},
+        {"tmms": 0},
+        {"tmst": 1234567.0},
+        {"tmst": "1234567"},
+        {"stat": None},
+        {"time": "garbage"},
+    ],
     ids=str,
 )
 def test_what_other_senders_write(lab: Lab, fields: dict[str, Any]) -> None:

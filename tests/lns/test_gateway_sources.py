@@ -320,7 +320,9 @@ def test_bucket_fills_up_and_no_further() -> None:
 def test_sec_11_lists_of_strangers_are_bounded_and_nothing_of_theirs_is_parsed(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lns.gateways.gwmp.codec.push_data", lambda datagram: pytest.fail("JSON of a stranger was read"))
+    monkeypatch.setattr(
+        "lns.gateways.gwmp.codec.push_data", lambda datagram: pytest.fail("JSON of a stranger was read")
+    )
     for number in range(SOURCES_LIMIT + 1000):
         address = (f"198.18.{number >> 8}.{number & 255}", 1)
         lab.receive(b"\x02\x00\x01\x00" + number.to_bytes(8, "big") + b'{"rxpk":[]}', address)

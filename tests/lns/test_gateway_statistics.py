@@ -187,7 +187,12 @@ def test_operators_place_counts_and_gps_fills_in(lab: Lab) -> None:
         return record.latitude, record.longitude, record.altitude_m, record.location_source
 
     assert place() == (None, None, None, "")
-    for nonsense in ({"lati": 0, "long": 0}, {"lati": 91, "long": 5}, {"lati": "55", "long": 59}, {"lati": True, "long": 1}):
+    for nonsense in (
+        {"lati": 0, "long": 0},
+        {"lati": 91, "long": 5},
+        {"lati": "55", "long": 59},
+        {"lati": True, "long": 1},
+    ):
         gateway.push({"stat": nonsense})
     assert place() == (None, None, None, "")
     gateway.push({"stat": {"lati": 55.25, "long": 59.5, "alti": 321}})

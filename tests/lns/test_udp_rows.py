@@ -127,13 +127,14 @@ async def stage(folder: Path, **settings: Any) -> AsyncIterator[Stage]:
     keys = keys_1_0(1)
     async with server(folder, **settings) as (network, client, _):
         await client.gateway_put(gateway_eui=EUI)
-        await client.profile_put(
-            name="quiet", region="EU868", mac_version="1.0.3", dev_status_interval_s=0, adr="off"
-        )
+        await client.profile_put(name="quiet", region="EU868", mac_version="1.0.3", dev_status_interval_s=0, adr="off")
         write = m.DeviceWrite("0000000000a00001", profile="quiet", activation="ABP")
         await client.devices_put(items=[write])
         await client.session_put(
-            dev_eui=write.dev_eui, dev_addr="01000001", app_s_key=keys.app_s_key.hex(), nwk_s_key=keys.nwk_s_enc_key.hex()
+            dev_eui=write.dev_eui,
+            dev_addr="01000001",
+            app_s_key=keys.app_s_key.hex(),
+            nwk_s_key=keys.nwk_s_enc_key.hex(),
         )
         on = Stage(network, client, Node(0x01000001, keys, 0, write.dev_eui))
         try:

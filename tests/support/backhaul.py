@@ -55,6 +55,8 @@ class SlowGateway(FakeGateway):
     answers: bool = True
     verdicts: list[tuple[str, int]] = field(default_factory=list)
     """(what the queue said, round trip of the PULL_RESP if its answer was the first thing to go back)."""
+    on_air: list[tuple[int, int]] = field(default_factory=list)
+    """(start, end) of what its antenna sent."""
 
     def __post_init__(self) -> None:
         self._jit = JitQueue(FORWARDERS[self.forwarder])
@@ -79,11 +81,14 @@ class SlowGateway(FakeGateway):
         spreading_factor = int(txpk["datr"][2:].partition("BW")[0])
         airtime_us = lora_airtime_us(txpk["size"], spreading_factor, 125_000, crc=False)
         here = self.tmst()
-        start_us = lab.mono_us + (txpk["tmst"] - here) % (1 << 32)
+        tmst = self._jit.first_gap(here, airtime_us) if txpk["imme"] else txpk["tmst"]
+        start_us = lab.mono_us + (tmst - here) % (1 << 32)
         downlink = Downlink(
             int(self.eui, 16), 0, b"", round(txpk["freq"] * 1e6), txpk["datr"], True, txpk["powe"], start_us, airtime_us
         )
-        verdict = self._jit.enqueue(txpk["tmst"], downlink, here)
+        verdict = self._jit.enqueue(tmst, downlink, here)
+        if verdict == "NONE":
+            self.on_air.append((start_us, start_us + airtime_us))
         error = "" if verdict == "NONE" else verdict
         lab.air.append(Sent(self.eui, txpk, datagram[1:3], lab.mono_us, error))
         up_us = self.up_us()
