@@ -16,7 +16,7 @@ from lns.mac.context import Block, MacContext
 from lns.mac.desired import desired
 from lns.mac.negotiate import after_all, note_sent, windows
 from lns.mac.room import with_room
-from lns.mac.table import ASKERS, HANDLERS, NOTERS
+from lns.mac.table import ASKERS, HANDLERS, IN_STEP, NOTERS
 from lns.mac.versions import version_of
 from lns.radio import channel_index
 from lorawan.commands import Command, LinkADRReq, NewChannelReq, UnknownCommand, parse_commands
@@ -47,14 +47,20 @@ def handle(data: bytes, context: MacContext) -> None:
         else:
             counters["unsupported_mac_commands"] += len(commands)
             context.mac.unsupported += len(commands)
-    if context.device.mac is not None and not context.repeats:
-        context.device.mac.sticky = 0
+    device = context.device
+    if device.mac is not None:
+        if not context.repeats:
+            device.mac.sticky = 0
+        if device.mac.is_empty:
+            device.mac = None
     link_adr.after_uplink(context)
 
 
 def ask(context: MacContext) -> None:
     """Collect what the server wants to ask this device now, as far as the device's next uplink has room to answer."""
-    blocks = [block for asker in ASKERS for block in asker(context)]
+    device, session = context.device, context.session
+    in_step = session.radio is desired(context.state, session) and (device.mac is None or device.mac.wishes is None)
+    blocks = [block for asker in (IN_STEP if in_step else ASKERS) for block in asker(context)]
     if not blocks:
         return
     chosen = with_room(blocks, context)

@@ -73,6 +73,19 @@ class MacState:
         self.wishes: list[Command] | None = None
         """Commands to be sent once: an operator's, or what follows from a device's word."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing to remember: a million devices in step need no such object."""
+        return not (
+            self.asking
+            or self.refusals
+            or self.wishes
+            or self.postponed
+            or self.sticky
+            or self.status_asked
+            or self.unsupported
+        )
+
     def asking_of(self, cid: int) -> Asking:
         """How it stands with a command, made when first needed."""
         if self.asking is None:

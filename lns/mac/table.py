@@ -75,7 +75,8 @@ ROWS: tuple[Row, ...] = (
 )
 HANDLERS: dict[type[Command], Row] = {row.uplink: row for row in ROWS}
 
-ASKERS: tuple[Callable[[MacContext], Iterable[Block]], ...] = (
+Asker = Callable[[MacContext], Iterable[Block]]
+ASKERS: tuple[Asker, ...] = (
     force_rejoin.ask,
     negotiate.ask_settings,
     link_adr.ask,
@@ -84,6 +85,8 @@ ASKERS: tuple[Callable[[MacContext], Iterable[Block]], ...] = (
     dev_status.ask,
 )
 """In the order in which they may speak."""
+IN_STEP: tuple[Asker, ...] = (link_adr.ask, dev_status.ask)
+"""Those that have something to ask of a device that uses what it should."""
 
 NOTERS: dict[type[Command], Callable[[Block, MacContext], None]] = {
     LinkADRReq: link_adr.note_sent,

@@ -25,6 +25,8 @@ VERSIONS = ["1.0.0", "1.0.1", "1.0.2", "1.0.3", "1.0.4", "1.1.0"]
 
 
 def wanted(version: str) -> dict[str, Any]:
+    if version in ("1.0.0", "1.0.1"):  # DlChannelReq came with 1.0.2
+        return EVERYTHING | {"channels": [ChannelWrite(channel.frequency_hz) for channel in CHANNELS]}
     return EVERYTHING | (ONLY_1_1 if version == "1.1.0" else {})
 
 
@@ -49,7 +51,6 @@ def test_a_device_is_brought_in_step(lab: Lab, version: str) -> None:
     assert in_step(world)
     radio = world.session.radio
     assert (radio.rx1_delay_s, radio.rx1_dr_offset, radio.rx2_dr, radio.rx2_frequency_hz) == tuple(WINDOWS.values())
-    # DlChannelReq came with 1.0.2: before it the pair of frequencies stays as it is.
     assert radio.dl_channels == (() if version in ("1.0.0", "1.0.1") else ((6, 869_100_000),))
     assert downlinks <= 5
     assert all(world.uplink() == [] for _ in range(3)), "in step there is nothing to say"
@@ -175,6 +176,21 @@ def test_windows_without_anything_in_common_take_turns(lab: Lab) -> None:
     for _ in range(12):
         world.uplink()
     assert in_step(world)
+
+
+def test_a_device_in_step_costs_no_memory(lab: Lab) -> None:
+    world = abp_world(lab, "1.0.3", dev_status_interval_s=86_400, **EVERYTHING)
+    device = lab.state.devices[int(world.dev_eui, 16)]
+    world.uplink()
+    assert device.mac is not None
+    for _ in range(6):
+        world.uplink()
+    assert device.mac is None and device.battery is not None
+    others = [abp_world(lab, "1.0.3", seed=seed, dev_status_interval_s=86_400, **EVERYTHING) for seed in range(2, 5)]
+    for other in others:
+        for _ in range(6):
+            other.uplink()
+    assert len({id(other.session.radio) for other in (world, *others)}) == 1, "the same parameters are one value"
 
 
 # ---------------------------------------------------------------------------------------- refusals, silence, distance
