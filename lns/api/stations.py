@@ -130,6 +130,8 @@ def revoke(network: Network, eui: int) -> int:
     gateway = network.state.gateways.get(eui)
     ended = network.state.station_tokens.revoke(eui)
     network.state.batch.operations.append(("station_tokens_delete", (int(eui).to_bytes(8, "big"),)))
+    if gateway is not None:
+        gateway.proven = False
     if gateway is not None and gateway.link is not None and gateway.link.peer.credential.startswith("token"):
         gateway.link.wire.close("its token was revoked")
     return ended

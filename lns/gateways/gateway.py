@@ -81,6 +81,7 @@ class Gateway:
         "pending",
         "private_to",
         "protocol_version",
+        "proven",
         "pull_address",
         "refused_power_dbm",
         "roundtrip",
@@ -158,6 +159,8 @@ class Gateway:
         """Each ``stat`` tells which share of its datagrams was answered; those since the last statistics."""
         self.station: dict[str, Any] = {"region": "", "max_eirp_dbm": None, "concentrator": ""}
         """What the operator set for it as a Basics Station; fields of internalapi StationSetup."""
+        self.proven = False
+        """It has shown a token or a certificate since the start: who comes with neither, over UDP, is not it."""
         self.link: Any = None
         """Its connection as a Basics Station (``basicstation.link.Link``), None while there is none."""
 

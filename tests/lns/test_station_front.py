@@ -16,6 +16,7 @@ from lns.gateways.frames import AfterUplink, AtGpsTime, Immediately, RxFrame, Tx
 from lns.keys import KeyRing
 from lorawan.errors import FrameError
 from lorawan.gps import utc_to_gps_us
+from tests.support.fake_gateway import FakeGateway
 from tests.support.lab import KEK, Lab
 from tests.support.lab_station import PING_US, SILENT_US, LabStation, front_of
 from tests.support.node import Node
@@ -518,3 +519,24 @@ def test_a_frame_at_a_data_rate_that_the_station_lacks_is_not_handed_over(lab: L
     assert station.front.transmit(gateway, [frame], object(), lab.now)
     unknown = lab.state.gateways.add(5)
     assert not station.front.transmit(unknown, [frame], object(), lab.now)
+
+
+def test_sec_07_nobody_takes_a_stations_downlinks_over_udp(lab: Lab, station: LabStation) -> None:
+    node = lab.abp()
+    thief = FakeGateway(lab, EUI, 30_000)
+    lab.gateways["thief"] = thief
+    station.uplink(node.up(b"\x01"), SECOND_US)
+    thief.pull()
+    station.uplink(node.up(b"\x02", confirmed=True))
+    assert len(station.air) == 1 and not lab.air
+    assert station.link is not None
+    station.front.disconnected(station.link, lab.now)
+    thief.pull()
+    thief.hear(node.up(b"\x03", confirmed=True))
+    lab.advance(5 * SECOND_US)
+    assert not lab.air and not thief.pull_acks, "not while the station is away either"
+    assert len(lab.ups()) == 3, "a frame proves itself by its MIC, whoever brings it"
+    lab.call("station_credentials_delete", key=EUI)
+    lab.advance(3600 * SECOND_US)
+    thief.pull()
+    assert thief.pull_acks, "the operator took the credentials away: it is a gateway of the other protocol again"

@@ -94,6 +94,7 @@ class BasicStationFront:
             self.disconnected(old, now)
             old.wire.close("another connection of this station took its place")
         self._epoch += 1
+        gateway.proven = gateway.proven or not peer.credential.startswith("open")
         link = self.links[gateway.eui] = gateway.link = Link(gateway, peer, wire, self._epoch, now)
         gateway.seen(now)
         self._host.counters["station_connections"] += 1

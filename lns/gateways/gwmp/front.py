@@ -71,7 +71,7 @@ class GwmpFront:
         try:
             head = codec.header(datagram)
             gateway = self._host.registry.get(head.eui)
-            if gateway is not None and gateway.source.host == address[0] and gateway.front in (self, None):
+            if gateway is not None and gateway.source.host == address[0] and self._may_serve(gateway):
                 gateway.source.alive_us = now.mono_us
                 if not self._is_within_budget(gateway, now):
                     counters["over_budget"] += 1
@@ -100,8 +100,10 @@ class GwmpFront:
 
     def _speaks_for(self, gateway: Gateway, address: Address, now: Now) -> bool:
         """May this address, which is not the one known, speak for the gateway from now on?"""
-        if gateway.front not in (self, None):
-            gateway.source.dispute(address[0], now)  # it is connected by another protocol
+        if not self._may_serve(gateway):
+            gateway.source.dispute(
+                address[0], now
+            )  # it is connected by another protocol, or has shown credentials there
             return False
         if not gateway.source.takes(address[0], self._hold_us, now):
             return False
@@ -138,6 +140,9 @@ class GwmpFront:
             self._tx_ack(gateway, head.token, datagram, address, now)
         else:
             raise FrameError(f"identifier {head.identifier} is not one that a gateway sends", offset=3)
+
+    def _may_serve(self, gateway: Gateway) -> bool:
+        return gateway.front in (self, None) and not gateway.proven
 
     def _push_data(self, gateway: Gateway, datagram: bytes, address: Address, now: Now) -> None:
         push = codec.push_data(datagram)
