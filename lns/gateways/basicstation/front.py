@@ -33,6 +33,8 @@ SECOND_US = 1_000_000
 MOST_RX_DELAY_S = 15
 WRAP = (1 << 32) - 1
 
+_UPLINKS = (codec.UpDataFrame, codec.JoinRequest, codec.Proprietary, codec.Rejoin)
+
 JOIN_ACCEPT, ACK, DATA = 250, 200, 128
 """Priorities for the station, which drops the lower one of two frames that overlap."""
 
@@ -148,7 +150,7 @@ class BasicStationFront:
         self._heard(link, now)
         try:
             message = codec.parse(text)
-            if isinstance(message, codec.UpDataFrame | codec.JoinRequest | codec.Proprietary | codec.Rejoin):
+            if isinstance(message, _UPLINKS):
                 self._uplink(link, message, now)
             elif isinstance(message, codec.TxDone):
                 self._tx_done(link, message, now)
