@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -19,7 +19,8 @@ from internalapi.client import socket_path
 from lns.api.errors import Refused
 from lns.api.frame_log import usage
 from lns.api.table import HANDLERS
-from lns.clock import system_now
+from lns.clock import Now, system_now
+from lns.gateways.gateway import Gateway
 from lns.network import Network, NotDurable
 from lns.settings import NetworkHttpSettings, parse_listen
 
@@ -152,6 +153,7 @@ class _Collector:
             "Gateways that can send at a GPS time.",
             sum(gateway.gps.is_locked(now.mono_us) for gateway in state.gateways),
         )
+        yield from _gateways(state.gateways, now)
         yield GaugeMetricFamily(
             "meterwan_storage_ok", "1 while frames are made durable and acknowledged.", self._network.storage == "ok"
         )
@@ -169,3 +171,34 @@ class _Collector:
                 yield GaugeMetricFamily(
                     "meterwan_disk_days_left", "Until the disk is full at the present rate.", log.days_left
                 )
+
+
+def _gateways(gateways: Iterable[Gateway], now: Now) -> Iterator[Metric]:
+    """What there is to watch of each gateway."""
+    online = GaugeMetricFamily("meterwan_gateway_online", "1 while the gateway is heard.", labels=["gateway"])
+    uplinks = CounterMetricFamily("meterwan_gateway_uplinks", "Frames received.", labels=["gateway"])
+    outcomes = CounterMetricFamily("meterwan_gateway_downlinks", "Answers to downlinks.", labels=["gateway", "outcome"])
+    airtime = GaugeMetricFamily(
+        "meterwan_gateway_airtime_seconds",
+        "Airtime of the last hour; the gateway was deaf meanwhile.",
+        labels=["gateway"],
+    )
+    share = GaugeMetricFamily(
+        "meterwan_gateway_duty_share", "Used share of a sub-band's duty budget.", labels=["gateway", "min_hz"]
+    )
+    rtt = GaugeMetricFamily("meterwan_gateway_rtt_seconds", "Smoothed round trip.", labels=["gateway"])
+    disputed = CounterMetricFamily("meterwan_gateway_disputed", "Datagrams of others in its name.", labels=["gateway"])
+    for gateway in gateways:
+        name = [gateway.eui_text]
+        online.add_metric(name, gateway.is_online(now))
+        uplinks.add_metric(name, gateway.uplinks)
+        disputed.add_metric(name, gateway.disputed)
+        airtime.add_metric(name, gateway.ledger.used_us(now.mono_us) / 1e6)
+        if gateway.rtt_us is not None:
+            rtt.add_metric(name, gateway.rtt_us / 1e6)
+        for outcome, count in gateway.tx_outcomes.items():
+            outcomes.add_metric([*name, outcome], count)
+        for band, used_us, budget_us in gateway.ledger.usage(now.mono_us):
+            if budget_us:
+                share.add_metric([*name, str(band.min_hz)], used_us / budget_us)
+    yield from (online, uplinks, outcomes, airtime, share, rtt, disputed)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+import socket
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from internalapi import messages as m
@@ -205,3 +207,24 @@ def test_operators_place_counts_and_gps_fills_in(lab: Lab) -> None:
     lab.call("gateway_put", gateway_eui=gateway.eui)
     gateway.push({"stat": {"lati": 55.26, "long": 59.5}})
     assert place() == (55.26, 59.5, None, "gps")
+
+
+async def test_metrics_of_each_gateway(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    async with server(tmp_path, http={"listen": f"127.0.0.1:{port}"}) as (_, client, forwarder):
+        node = await registered(client)
+        forwarder.send(2)
+        await forwarder.answer()
+        forwarder.send(0, rxpk(node.up(confirmed=True)))
+        while (await forwarder.answer())[3] != 3:
+            pass
+        async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/metrics") as response:
+            lines = (await response.text()).splitlines()
+    label = '{gateway="70b3d50000000001"'
+    values = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if label in line}
+    assert values[f"meterwan_gateway_online{label}}}"] == values[f"meterwan_gateway_uplinks_total{label}}}"] == 1
+    assert values[f"meterwan_gateway_airtime_seconds{label}}}"] == pytest.approx(0.144384)
+    assert values[f'meterwan_gateway_duty_share{label},min_hz="868700000"}}'] == pytest.approx(0.144384 / 360)
+    assert values[f"meterwan_gateway_disputed_total{label}}}"] == 0

@@ -156,7 +156,12 @@ async def _pull_data(on: Stage, row: Row) -> None:
 async def _push_data(on: Stage, row: Row) -> None:
     taken: list[RxFrame] = []
     uplink = on.network.engine.uplink
-    on.network.engine.uplink = lambda rx, now: (taken.append(rx), uplink(rx, now)) and None  # type: ignore[method-assign]
+
+    def take(rx: RxFrame, now: Any) -> None:
+        taken.append(rx)
+        uplink(rx, now)
+
+    on.network.engine.uplink = take  # type: ignore[method-assign]
     datagram = bytes.fromhex(row["send"]["header_hex"]) + json.dumps(row["send"]["json"]).encode()
     expected = row["expect"]
     assert await on.ask(datagram) == bytes.fromhex(expected["push_ack_hex"])

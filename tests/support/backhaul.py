@@ -64,7 +64,10 @@ class SlowGateway(FakeGateway):
     def hear_now(self, phy: bytes, **fields: Any) -> None:
         """A frame ends in the air now; its datagram arrives when the line likes."""
         body = {"rxpk": [self.rxpk(phy, **fields)]}
-        self.line.after(self.up_us(), lambda: self.push(body) and None)
+        self.line.after(self.up_us(), lambda: self._push_now(body))
+
+    def _push_now(self, body: dict[str, Any]) -> None:
+        self.push(body)
 
     def take(self, datagram: bytes) -> None:
         down_us = self.down_us()
@@ -96,7 +99,11 @@ class SlowGateway(FakeGateway):
         if self.answers:
             body = json.dumps({"txpk_ack": {"error": error}}).encode() if error else b""
             token = datagram[1:3]
-            self.line.after(up_us, lambda: (self.answer(token, body), lab.pump()) and None)
+            self.line.after(up_us, lambda: self._answer_now(token, body))
+
+    def _answer_now(self, token: bytes, body: bytes) -> None:
+        self.answer(token, body)
+        self.lab.pump()
 
 
 def slow_gateway(
