@@ -149,6 +149,11 @@ class _Collector:
             sum(gateway.is_online(now) for gateway in state.gateways),
         )
         yield GaugeMetricFamily(
+            "meterwan_stations_connected",
+            "Basics Stations whose connection stands.",
+            sum(gateway.link is not None for gateway in state.gateways),
+        )
+        yield GaugeMetricFamily(
             "meterwan_gateways_with_gps_time",
             "Gateways that can send at a GPS time.",
             sum(gateway.gps.is_locked(now.mono_us) for gateway in state.gateways),

@@ -52,10 +52,10 @@ def list_(
     with Network(settings(config, set_)) as network:
         if unknown:
             rows = [as_dict(record) for record in network.call("gateways_unknown").items]
-            columns: tuple[str, ...] = ("gateway_eui", "address", "first_seen", "last_seen", "datagrams")
+            columns: tuple[str, ...] = ("gateway_eui", "protocol", "address", "first_seen", "last_seen", "datagrams")
         else:
             rows = [as_dict(record) for record in network.all("gateways", q=q)]
-            columns = ("gateway_eui", "name", "online", "last_seen", "rtt_ms", "uplinks", "downlinks")
+            columns = ("gateway_eui", "name", "online", "protocol", "last_seen", "rtt_ms", "uplinks", "downlinks")
     print_rows(rows, columns, json)
 
 
