@@ -100,7 +100,7 @@ def check_wire(lines: list[Line]) -> list[Violation]:
     """
     on_wire = [line | {"type": "on_air"} if line["type"] == "wire_down" else line for line in lines]
     kinds = ("on_air", "device", "join_request", "rejoin_request", "uplink")
-    order = {kind: 0 for kind in kinds} | {"on_air": 1}
+    order = dict.fromkeys(kinds, 0) | {"on_air": 1}
     told = [line for line, was in zip(on_wire, lines, strict=True) if line["type"] in kinds and was["type"] != "on_air"]
     told.sort(key=lambda line: (line["t"], order[line["type"]]))
     violations = [Violation(f"{found.rule} (wire)", found.t, found.dev_eui, found.text) for found in check_air(told)]
@@ -206,7 +206,7 @@ class _Lost:
         session_of = {}
         for line in lines:
             if line["type"] == "uplink":
-                session = session_of[line["phy"]] = (line["dev_eui"], line["dev_addr"])
+                session_of[line["phy"]] = (line["dev_eui"], line["dev_addr"])
                 if line["dev_addr"] not in self._order[line["dev_eui"]]:
                     self._order[line["dev_eui"]].append(line["dev_addr"])
             elif line["type"] == "wire_up" and line["phy"] in session_of:

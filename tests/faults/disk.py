@@ -8,12 +8,11 @@ the default table whose ``xOpen`` puts a copy of the file's own table in place, 
 
 from __future__ import annotations
 
+import _sqlite3
 import ctypes as c
 import random
 from collections.abc import Callable
 from pathlib import Path
-
-import _sqlite3
 
 FULL, IOERR_WRITE, IOERR_FSYNC = 13, 10 | 3 << 8, 10 | 4 << 8
 SECTOR = 512

@@ -11,12 +11,14 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from lorasim.checker import Violation
 
 from tests.faults import report
 from tests.faults.history import short
@@ -45,7 +47,13 @@ def play(seed: int, only: Iterable[str] | None = None, minutes: float | None = N
     folder = Path(tempfile.mkdtemp(prefix="meterwan-seed-", dir=scratch()))
     try:
         universe = Universe(seed, folder, None if only is None else frozenset(only), minutes)
-        found = universe.run()
+        try:
+            found = universe.run()
+        except Exception as error:
+            # Whatever a server raises in a world of faults is a violation of its own.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            text = f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
+            found = [Violation("the server failed", universe.now, "", text)]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     counts: Counter[str] = Counter(line["type"] for line in universe.history.lines)

@@ -432,6 +432,11 @@ class Universe:
                 kind = self.rng.randrange(3)
                 self.world.act(device, lambda now, device=device, kind=kind: device.rejoin(kind, now))  # type: ignore[misc]
 
+    def crowd(self) -> None:
+        """Everybody has something to say at one moment."""
+        for dev_eui in self.world.devices:
+            self._uplink(dev_eui, True)
+
     def device_restart(self) -> None:
         device = self.rng.choice(self.devices)
         keeps = device.config.counts_nonces or not self._is_otaa(device) or self.rng.random() < 0.5
@@ -479,6 +484,7 @@ FAULTS: tuple[tuple[str, Callable[[Universe], None], int], ...] = (
     ("rejoin_storm", Universe.rejoin_storm, 1),
     ("rejoin", Universe.rejoin, 1),
     ("device_restart", Universe.device_restart, 2),
+    ("crowd", Universe.crowd, 2),
     ("back_up", Universe.back_up, 1),
     ("restore", Universe.restore, 1),
 )

@@ -51,6 +51,8 @@ def load(
     source = _devices(state, db, steps)
     _queue(state, db, now)
     if steps:
+        # This reads every device now: a counter that would go ahead only when its device is first needed could be passed
+        # over by the next start, which knows the restore.
         for device in state.devices.values():
             cancel_items(state, device)
     _listeners(state, db)
