@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from meterwan.commands import device, gateway, lab, metering, people, profile, station, storage, system
+from meterwan.commands import device, gateway, lab, metering, multicast, people, profile, station, storage, system
 from meterwan.errors import Failure
 
 app = typer.Typer(
@@ -58,6 +58,7 @@ gateway.app.add_typer(station.firmware, name="firmware")
 
 for name, commands in (
     ("gateway", gateway.app),
+    ("multicast", multicast.app),
     ("device", device.app),
     ("profile", profile.app),
     ("meter", metering.meter),

@@ -36,6 +36,26 @@ def test_a_gateway_is_added_changed_listed_shown_and_removed(network: Program) -
     assert (gone.code, gone.out) == (1, "") and eui in gone.err and gone.err.count("\n") == 1
 
 
+def test_a_multicast_group_is_made_shown_sent_to_and_removed(network: Program) -> None:
+    keys = {"MC_NWK_S_KEY": KEY, "MC_APP_S_KEY": KEY[::-1]}
+    add = ("multicast", "add", "Подъезд", "--mc-addr", "01020304", "--frequency", "869.1", "--dr", "3")
+    made = network.run(*add, **keys)
+    assert made.code == 0 and made.out.startswith("group Подъезд: added, "), made.err
+    assert network.run(*add, **keys).code == 1, "the address is taken"
+    (row,) = listed(network, "multicast", "list")
+    assert (row["mc_addr"], row["members"]) == ("01020304", 0)
+    shown = network.run("multicast", "show", "Подъезд", "--json")
+    assert json.loads(shown.out)["frequency_hz"] == 869_100_000
+    assert KEY not in shown.out
+    refused = network.run("multicast", "send", "Подъезд", "0102")
+    assert refused.code == 1 and "neither members nor chosen gateways" in refused.err
+    assert network.run("multicast", "send", "Подъезд", "xyz").code == 1
+    assert network.run("multicast", "members", "Подъезд", "--add", EUI).code == 1
+    assert network.run("multicast", "remove", "Подъезд").code == 0
+    gone = network.run("multicast", "show", "Подъезд")
+    assert gone.code == 1 and "no such group" in gone.err
+
+
 def test_wrong_input_is_one_line_and_status_1(network: Program) -> None:
     result = network.run("gateway", "add", "not-an-eui")
     assert result.code == 1 and result.err.startswith("meterwan: gateway_eui: ") and result.err.count("\n") == 1
@@ -120,7 +140,16 @@ def test_profiles(network: Program) -> None:
 
 
 def test_radio_parameters_of_a_profile(network: Program) -> None:
-    radio = ("--radio", "rx2_dr=3", "--radio", "rx1_delay_s=5", "--channel", "864100000:0-5@869100000", "--channel", "864300000")
+    radio = (
+        "--radio",
+        "rx2_dr=3",
+        "--radio",
+        "rx1_delay_s=5",
+        "--channel",
+        "864100000:0-5@869100000",
+        "--channel",
+        "864300000",
+    )
     assert network.run("profile", "add", "radio", *radio).code == 0
     shown = json.loads(network.run("profile", "show", "radio", "--json").out)
     assert (shown["rx2_dr"], shown["rx1_delay_s"], shown["rx1_dr_offset"]) == (3, 5, None)
