@@ -40,15 +40,17 @@ class GpsClock:
     """Maps a gateway's GPS time onto the server's monotonic clock. Microseconds everywhere.
 
     Delay only makes an arrival later, so the largest ``gps - arrival`` seen lately is nearest to the truth; it is let down
-    slowly, as the clocks may drift.
+    slowly, as the clocks may drift. A frame that seems to be late by seconds is that, and is left out.
     """
 
-    __slots__ = ("_at_us", "_offset_us", "_state", "off_us", "trusted")
+    __slots__ = ("_at_us", "_is_known", "_offset_us", "_state", "off_us", "trusted")
 
     def __init__(self) -> None:
         self._state = GpsState.NONE
         self._offset_us = 0
         self._at_us = 0
+        self._is_known = False
+        """The offset was believable once: later times are held against it, and no more against the wall clock."""
         self.trusted = False
         """The last frame told a believable time: a frame without one is news."""
         self.off_us: int | None = None
@@ -57,16 +59,20 @@ class GpsClock:
     def observe(self, gps_us: int, heard_us: int, wall_us: int) -> None:
         """Take the GPS time of a frame whose reception ended at ``heard_us`` (monotonic) and arrived at ``wall_us``."""
         raw = gps_us - heard_us
+        drift = max(0, heard_us - self._at_us) // _DRIFT_DIVISOR
+        if self.is_locked(heard_us) and raw < self._offset_us - STEADY_US - drift:
+            return  # a frame that was held up on its way tells nothing; a receiver that lost the date goes stale
         self.off_us = gps_to_utc_us(gps_us) - wall_us
-        if self.is_locked(heard_us) and abs(raw - self._offset_us) < STEADY_US:
-            self._offset_us = max(raw, self._offset_us - max(0, heard_us - self._at_us) // _DRIFT_DIVISOR)
+        if self._is_known and abs(raw - self._offset_us) < STEADY_US + drift:
+            self._offset_us = max(raw, self._offset_us - drift)
         elif abs(self.off_us) < PLAUSIBLE_US:
             self._offset_us = raw
         else:
             self._state, self.trusted = GpsState.WRONG, False
             return
         self._at_us = heard_us
-        self._state, self.trusted = GpsState.LOCKED, True
+        self._is_known = self.trusted = True
+        self._state = GpsState.LOCKED
 
     def lost(self) -> None:
         """A frame came without GPS time, or the gateway answered GPS_UNLOCKED."""

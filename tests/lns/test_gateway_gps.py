@@ -69,6 +69,40 @@ def test_a_locked_clock_that_jumps_by_weeks_is_wrong() -> None:
     assert clock.state(MONO_US + SECOND_US) is GpsState.WRONG
 
 
+@pytest.mark.parametrize("late_s", [3, 60, 3000])
+def test_a_frame_that_was_held_up_moves_nothing(late_s: int) -> None:
+    clock = GpsClock()
+    told(clock, 0)
+    told(clock, SECOND_US, delay_us=late_s * SECOND_US)
+    assert clock.gps_us(MONO_US) == GPS_US and clock.is_locked(MONO_US)
+    assert clock.off_us == 0
+
+
+def test_a_first_frame_that_was_held_up_is_put_right_by_the_next() -> None:
+    clock = GpsClock()
+    told(clock, 0, delay_us=60 * SECOND_US)
+    told(clock, 70 * SECOND_US, delay_us=20_000)
+    assert clock.gps_us(MONO_US) == GPS_US - 20_000
+
+
+def test_a_receiver_that_loses_the_date_is_found_out_within_an_hour() -> None:
+    clock, weeks_us = GpsClock(), -1024 * 7 * 86_400 * SECOND_US
+    told(clock, 0)
+    told(clock, 60 * SECOND_US, gps_off_us=weeks_us)
+    assert clock.gps_us(MONO_US) == GPS_US
+    told(clock, FRESH_US + SECOND_US, gps_off_us=weeks_us)
+    assert clock.state(MONO_US + FRESH_US + SECOND_US) is GpsState.WRONG
+
+
+@pytest.mark.parametrize("pause_s", [10, 20_000])
+def test_inv_35_a_lock_comes_back_whatever_the_wall_clock_shows_by_then(pause_s: int) -> None:
+    clock = GpsClock()
+    told(clock, 0)
+    clock.lost()
+    told(clock, pause_s * SECOND_US, step_us=-3_600 * SECOND_US)
+    assert clock.is_locked(MONO_US + pause_s * SECOND_US) and clock.gps_us(MONO_US) == GPS_US
+
+
 def test_lost_stale_and_back() -> None:
     clock = GpsClock()
     assert clock.state(MONO_US) is GpsState.NONE
