@@ -21,7 +21,7 @@ def take_ack(state: NetworkState, session: Session, acknowledged: bool, heard_us
     An uplink that began before the downlink was over says nothing about it, whatever its ACK bit: that is how an old ACK
     would be passed off as a new one. Neither does one of another session, in which the ACK can no longer come.
     """
-    item = awaiting_ack(session.device) if session.device.queue is not None else None
+    item = awaiting_ack(session.device)
     if item is None:
         return
     if item.session_id not in (session.id, SESSION_UNKNOWN):

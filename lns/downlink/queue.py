@@ -132,6 +132,11 @@ class Item:
     def awaits_ack(self) -> bool:
         return self.confirmed and self.state in (ItemState.SENT, ItemState.UNKNOWN)
 
+    def pause_us(self, wall_us: int) -> int:
+        """How long it still waits for its next attempt; never longer than it was told to, whatever the wall clock does."""
+        left_us = self.not_before_us - wall_us
+        return left_us if 0 < left_us <= back_off_us(max(1, self.attempts_made)) else 0
+
     def move(self, state: ItemState, reason: str = "") -> None:
         """Go to ``state``. Raises StateError for a step that the table does not have."""
         if state not in TRANSITIONS[self.state]:
@@ -190,7 +195,7 @@ def sendable(device: Device, wall_us: int) -> list[Item]:
         if item.state is not ItemState.QUEUED:
             return []
         queued.append(item)
-    return [] if queued and queued[0].not_before_us > wall_us else queued
+    return [] if queued and queued[0].pause_us(wall_us) else queued
 
 
 def awaiting_ack(device: Device) -> Item | None:

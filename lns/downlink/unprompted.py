@@ -18,7 +18,7 @@ from lns.downlink.acknowledge import missed
 from lns.downlink.compose import compose
 from lns.downlink.listener import class_of
 from lns.downlink.offer import Offer
-from lns.downlink.queue import Item, ItemState, awaiting_ack, back_off_us
+from lns.downlink.queue import Item, ItemState, awaiting_ack
 from lns.downlink.transmit import Transmission, TxState
 from lns.session import Session
 from lns.state import NetworkState
@@ -113,8 +113,8 @@ class Unprompted:
         first = next((item for item in device.queue or () if item.state is ItemState.QUEUED), None)
         if first is None:
             return None
-        if first.not_before_us > now.wall_us:
-            return now.mono_us + min(first.not_before_us - now.wall_us, back_off_us(first.attempts_made))
+        if pause_us := first.pause_us(now.wall_us):
+            return now.mono_us + pause_us
         offer = source(state, session, now)
         if offer.options:
             self._start(compose(state, session, lambda: offer.options, now))

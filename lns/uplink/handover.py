@@ -75,7 +75,8 @@ def _hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmissio
     best = max(gathered.copies, key=events.signal)
     session.rssi_dbm, session.snr_db = best.rssi_dbm, best.snr_db
     lock.heard(state, session, f_ctrl)
-    take_ack(state, session, bool(f_ctrl & F_CTRL_ACK), min(rx.heard_us for rx in gathered.copies), now)
+    if session.device.queue is not None:
+        take_ack(state, session, bool(f_ctrl & F_CTRL_ACK), min(rx.heard_us for rx in gathered.copies), now)
     adr_ack_req = bool(f_ctrl & F_CTRL_ADR_ACK_REQ)
     context = MacContext(state, session, session.device, gathered, adr, adr_ack_req, now, len(data) if f_port else 0)
     mac.handle(_mac_commands(cipher, session, gathered.f_cnt, f_opts, f_port, data), context)

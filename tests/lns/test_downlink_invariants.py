@@ -249,6 +249,23 @@ def test_inv_32_class_a_confirmed_item_is_sent_in_bounded_attempts(lab: Lab) -> 
     assert [event.acknowledged for event in lab.events("ack")] == [False]
 
 
+@pytest.mark.parametrize("device_class", ["A", "C"])
+@pytest.mark.parametrize("step_s", [-86_400, -3600, 3600, 86_400])
+def test_inv_25_attempts_go_on_when_the_wall_clock_steps(lab: Lab, device_class: str, step_s: int) -> None:
+    lab.gateway()
+    node = lab.abp(profile=lab.profile("1.0.3", device_class=device_class))
+    lab.uplink(node.up())
+    lab.advance(60 * SECOND_US)
+    lab.queue(node.dev_eui, b"x", confirmed=True)
+    for turn in range(12):
+        if device_class == "A":
+            lab.uplink(node.up())
+        lab.advance(30 * SECOND_US)
+        if turn == 1:
+            lab.wall_us += step_s * SECOND_US
+    assert len(lab.air) == 3
+
+
 def test_inv_32_a_command_that_reboots_the_device_ends(lab: Lab) -> None:
     """It joins anew instead of acknowledging, each time: the ACK cannot come in another session."""
     lab.gateway()
