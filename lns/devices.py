@@ -22,6 +22,8 @@ class DeviceSource(Protocol):
 
     def dev_euis(self) -> Iterator[int]: ...
 
+    def close(self) -> None: ...
+
 
 class DeviceTable:
     """Devices by DevEUI."""

@@ -143,6 +143,8 @@ class Network:
         await self._loop.run_in_executor(None, self._writer.stop)
         await self._loop.run_in_executor(self._readers, self._close_reader)
         self._readers.shutdown()
+        if self.state.devices.source is not None:
+            self.state.devices.source.close()
         self._journal.close()
 
     # ------------------------------------------------------------------------------------------------- the pump

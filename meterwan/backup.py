@@ -3,7 +3,8 @@
 A backup is a folder: the databases, ``manifest.json`` and, only when asked for, the key-encryption key. SQLite's own
 backup interface copies a database while others write to it. The databases are copied in the order in which data flows
 backwards (application first, network last), so that after a restore the network offers events again rather than the
-application missing some.
+application missing some. Frames move from the network's database to the months of the frame log, so these come after it:
+what moved meanwhile is in both, and nothing in neither.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 from joinserver.file import epoch_of
 from lns.store.embedded.journal import restores_of
-from meterwan.datadir import DATABASES, DataDir, sync_folder, write_secret
+from meterwan.datadir import DATABASES, FRAME_LOG, DataDir, is_database, sync_folder, write_secret
 from meterwan.errors import Failure
 
 MANIFEST = "manifest.json"
@@ -50,6 +51,8 @@ def back_up(data: DataDir, target: Path, with_kek: bool, progress: Progress | No
     if target.exists():
         raise Failure(f"{target} exists already; name a folder that does not")
     present = [name for name in ORDER if (data.path / name).exists()]
+    if present:
+        present += sorted(path.name for path in data.path.glob(FRAME_LOG))
     if not present:
         raise Failure(f"there is nothing to back up in {data.path}")
     if data.next_kek.exists():
@@ -87,7 +90,7 @@ def verify(backup: Path) -> list[Finding]:
     findings = []
     with tempfile.TemporaryDirectory(prefix="meterwan-verify-") as folder:
         for name, expected in manifest["files"].items():
-            if name not in DATABASES:
+            if not is_database(name):
                 problem = "" if sha256(backup / name) == expected["sha256"] else "its checksum differs"
                 findings.append(Finding(name, problem, 0))
                 continue
@@ -153,7 +156,8 @@ def read_manifest(backup: Path) -> dict[str, Any]:
         manifest = json.loads((backup / MANIFEST).read_text(encoding="utf-8"))
         files = manifest["files"]
         known = manifest["format"] == FORMAT and all(
-            name in (*DATABASES, "kek") and (backup / name).is_file() and "sha256" in files[name] for name in files
+            (is_database(name) or name == "kek") and (backup / name).is_file() and "sha256" in files[name]
+            for name in files
         )
     except OSError as error:
         raise Failure(f"{backup} is no backup: cannot read {MANIFEST} ({error.strerror})") from None
@@ -213,7 +217,8 @@ def _difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
 
 def _set_aside(data: DataDir, manifest: dict[str, Any]) -> Path | None:
     """Move the databases that would be covered into a folder beside them."""
-    candidates = [name + suffix for name in DATABASES for suffix in ("", "-wal", "-shm", "-journal")]
+    databases = [*DATABASES, *(path.name for path in data.path.glob(FRAME_LOG))]
+    candidates = [name + suffix for name in databases for suffix in ("", "-wal", "-shm", "-journal")]
     names = [name for name in candidates if (data.path / name).exists()]
     if "kek" in manifest["files"] and data.kek.exists():
         names.append("kek")

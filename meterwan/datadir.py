@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import time
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +16,13 @@ from meterwan.errors import Failure
 
 KEK_BYTES = 32
 DATABASES = ("network.db", "join.db", "application.db")
+FRAME_LOG = "frames-????-??.db"
+"""The months of the frame log: as many as there are."""
+
+
+def is_database(name: str) -> bool:
+    """Whether a file of a data folder or a backup is one of our databases."""
+    return name in DATABASES or fnmatchcase(name, FRAME_LOG)
 
 
 class DataDir:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -52,6 +53,20 @@ def test_a_backup_holds_every_database_and_no_key(backup: Path) -> None:
     assert manifest["files"]["network.db"]["rows"] == {"reading": 1000}
     assert {file.stat().st_mode & 0o777 for file in backup.glob("*.db")} == {0o600}
     assert [finding.problem for finding in verify(backup)] == ["", "", ""]
+
+
+def test_the_months_of_the_frame_log_are_part_of_a_backup(data: DataDir, tmp_path: Path) -> None:
+    months = ("frames-2026-10.db", "frames-2026-11.db")
+    for name in months:
+        shutil.copyfile(data.path / "network.db", data.path / name)
+    manifest = back_up(data, tmp_path / "backup 2", with_kek=False)
+    assert list(manifest["files"]) == ["application.db", "join.db", "network.db", *months], "what moves comes last"
+    assert [finding.problem for finding in verify(tmp_path / "backup 2")] == [""] * 5
+    (data.path / months[0]).unlink()
+    (data.path / "frames-2026-12.db").write_bytes(b"newer than the backup")
+    aside = restore(tmp_path / "backup 2", data)
+    assert aside is not None and (aside / "frames-2026-12.db").exists()
+    assert sorted(path.name for path in data.path.glob("frames-*")) == list(months)
 
 
 def test_a_backup_while_others_write_is_whole(data: DataDir, tmp_path: Path) -> None:

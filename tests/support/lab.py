@@ -114,13 +114,14 @@ class Lab:
 
     def kill(self, restored: int = 0) -> None:
         """``kill -9``: what is not committed is gone. Then start again; gateways come back with their PULL_DATA."""
-        self.journal.close()
-        self.join_server._store._db.close()
+        self.close()
         self.start(restored)
         for gateway in self.gateways.values():
             gateway.pull()
 
     def close(self) -> None:
+        if self.state.devices.source is not None:
+            self.state.devices.source.close()
         self.journal.close()
         self.join_server._store._db.close()
 

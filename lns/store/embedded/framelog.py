@@ -249,7 +249,7 @@ def _delete(db: sqlite3.Connection, first_frames: list[tuple[int]]) -> None:
     db.executemany("DELETE FROM block WHERE first_frame = ?", first_frames)
     db.executemany("DELETE FROM content WHERE first_frame = ?", first_frames)
     db.execute("COMMIT")
-    db.execute("PRAGMA incremental_vacuum").fetchall()
+    db.executescript("PRAGMA incremental_vacuum")  # a step frees a page, and execute() makes only one
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

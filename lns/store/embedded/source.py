@@ -37,6 +37,9 @@ class JournalSource:
         self._db = db
         self._steps = steps
 
+    def close(self) -> None:
+        self._db.close()
+
     def by_id(self, id: int) -> Device | None:
         row = self._db.execute(f"{_DEVICES} WHERE id = ?", (id,)).fetchone()
         return None if row is None else self._device(row)
