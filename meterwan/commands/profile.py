@@ -65,6 +65,9 @@ def add(
     adr: Annotated[str, typer.Option(help="default, recommended, static or off.")] = "default",
     adr_margin: Annotated[float, typer.Option(min=0, max=40, help="dB; more for basements.")] = 10.0,
     expected_interval: Annotated[int, typer.Option(min=60, help="Seconds between frames, at most.")] = 86400,
+    ping_slot_periodicity: Annotated[
+        int | None, typer.Option(min=0, max=7, help="Class B: a ping slot every 2**n s, of devices that do not tell it.")
+    ] = None,
     radio: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="A radio parameter to ask of devices, e.g. rx2_dr=3; again for more."),
@@ -90,6 +93,7 @@ def add(
             adr=adr,
             adr_margin_db=adr_margin,
             expected_interval_s=expected_interval,
+            ping_slot_periodicity=ping_slot_periodicity,
             **_radio(radio or []),
             **({"channels": [_channel(text) for text in channel]} if channel else {}),
         )
