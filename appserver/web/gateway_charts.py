@@ -55,7 +55,7 @@ def charts(hours: Sequence[m.GatewayHour], now_us: int, zone: str) -> list[dict[
 
     def figure(unit: str, digits: int, *series: tuple[str, str, list[float | None]]) -> dict[str, Any]:
         return {
-            "title": " · ".join(name for name, _, _ in series),
+            "title": " · ".join(name for name, _, _ in series) + (f", {unit}" if unit else ""),
             "step": "hour",
             "unit": unit,
             "digits": digits,
