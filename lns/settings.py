@@ -133,8 +133,9 @@ class BasicStationSettings(_Section):
     ``certificate``."""
     uri: Annotated[str, AfterValidator(_check_station_uri)] = ""
     """``wss://lns.example.com:8887``: where stations are sent; empty: to the address that they came to."""
-    open_to: Literal["nobody", "loopback", "anybody"] = "nobody"
-    """Who may connect as a registered gateway with neither token nor certificate."""
+    open_to: Literal["nobody", "loopback", "anybody"] = "loopback"
+    """From where a registered gateway for which no token was made may come with neither token nor certificate. Behind a proxy
+    on this machine everybody comes from loopback."""
     allow_plain: bool = False
     """Listen without TLS beyond this machine: tokens then go in the clear unless a VPN or a proxy encrypts them."""
     region: str = ""

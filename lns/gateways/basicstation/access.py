@@ -89,7 +89,8 @@ class Access:
                 raise Refused(403, "this certificate belongs to another gateway")
             return f"certificate {shown.fingerprint[:16]}"
         open_to = self._settings.open_to
-        if open_to == "anybody" or (open_to == "loopback" and is_loopback(shown.host)):
+        is_open = open_to == "anybody" or (open_to == "loopback" and is_loopback(shown.host))
+        if is_open and not self._state.station_tokens.of(eui, purpose):
             return f"open {shown.host}"
         raise Refused(401, "show a token or a client certificate")
 
