@@ -219,6 +219,19 @@ def test_timesync_is_answered_with_gps_time(lab: Lab, station: LabStation) -> No
     assert station.link is not None and station.link.timesync_us == wall_us
 
 
+def test_inv_35_a_station_is_told_the_time_of_receivers_and_not_of_a_stepped_clock(
+    lab: Lab, station: LabStation
+) -> None:
+    station.delay_us = 0
+    true_us, forwarder = utc_to_gps_us(lab.wall_us), lab.gateway(7)
+    forwarder.hear(b"\x40" + bytes(12), tmms=true_us // 1000)
+    lab.wall_us += 3600 * SECOND_US
+    station.say(msgtype="timesync", txtime=1)
+    station.run(1000)
+    (answer,) = station.state.time_answers[-1:]
+    assert abs(answer["gpstime"] - true_us) < SECOND_US
+
+
 def test_the_round_trip_is_measured_by_pings_and_by_ref_time_over_clock_steps(
     lab: Lab, front: BasicStationFront
 ) -> None:

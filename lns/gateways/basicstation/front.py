@@ -20,6 +20,7 @@ from lns.gateways.basicstation.router_config import Options, RadioSetup, UnfitPl
 from lns.gateways.clock import ConcentratorClock
 from lns.gateways.frames import AfterUplink, AtGpsTime, Immediately, RxFrame, TxFrame
 from lns.gateways.gateway import Gateway, GatewayRegistry
+from lns.gateways.gps import best_clock
 from lorawan.errors import FrameError
 from lorawan.gps import gps_to_utc_us, utc_to_gps_us
 from regional import Plan
@@ -156,14 +157,22 @@ class BasicStationFront:
                 self._tx_done(link, message, now)
             elif isinstance(message, codec.TimeSync):
                 link.timesync_us = now.wall_us
-                gps_us = utc_to_gps_us(now.wall_us)
-                link.wire.send(codec.time_answer(message.txtime, gps_us, link.mux_time_s(now)))
+                link.wire.send(codec.time_answer(message.txtime, self._gps_us(now), link.mux_time_s(now)))
             elif isinstance(message, codec.Version):
                 self._version(link, message, now)
             else:
                 counters["other_frames"] += 1  # another network's downlink, heard by a station in device mode
         except FrameError:
             counters["bad_messages"] += 1
+
+    def _gps_us(self, now: Now) -> int:
+        """GPS time by a gateway that has it from its own receiver, else by the server's clock.
+
+        Stations are no witnesses: their receivers give them the pulse, the number of the second they have from us.
+        """
+        others = (one.gps for one in self._host.registry if one.front is not None and one.front is not self)
+        clock = best_clock(others, now.mono_us)
+        return utc_to_gps_us(now.wall_us) if clock is None else clock.gps_us(now.mono_us)
 
     def _heard(self, link: Link, now: Now) -> None:
         link.answered_us = now.mono_us
