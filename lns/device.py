@@ -38,6 +38,7 @@ class Profile:
     adr_static_dr: int = 0
     adr_static_tx_power: int = 0
     adr_static_nb_trans: int = 1
+    relaxed_f_cnt_reset: bool = False
     expected_interval_s: int = 86_400
     rx1_delay_s: int = 1
     dev_status_interval_s: int = 86_400

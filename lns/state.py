@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, OrderedDict
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,9 @@ from lns.store.batch import Batch
 from lorawan.crypto import SessionCipher
 from lorawan.identifiers import NetID
 from regional import Plan, plan
+
+if TYPE_CHECKING:
+    from lns.uplink.relaxed import Reset
 
 pack = msgspec.msgpack.Encoder().encode
 HEARD_LIMIT = 20_000
@@ -77,6 +80,8 @@ class NetworkState:
         """Join-requests that went to the join server lately: slow copies of them are no news. Bounded."""
         self.relayed: list[RxFrame] = []
         """Frames found inside relays' frames: the engine takes them as it takes what gateways hear."""
+        self.resets: dict[int, Reset] = {}
+        """Session id → what is known of its beginnings, where the profile allows a counter to be reset."""
         self.last_frame_id = 0
         self.last_event_id = 0
         self.last_session_id = 0

@@ -39,6 +39,8 @@ class ProfileBody(RadioBody):
     """What ``static`` asks for."""
     adr_static_tx_power: int = Field(0, ge=0, le=14)
     adr_static_nb_trans: int = Field(1, ge=1, le=15)
+    relaxed_f_cnt_reset: bool = False
+    """ABP devices may begin FCntUp anew, with a frame that was never heard before."""
     expected_interval_s: int = Field(86400, ge=10, le=31 * 86400)
     rx1_delay_s: int = Field(1, ge=1, le=15)
     dev_status_interval_s: int = Field(86400, ge=0, le=366 * 86400)
@@ -80,6 +82,7 @@ class Profile(Output):
     adr_static_dr: int
     adr_static_tx_power: int
     adr_static_nb_trans: int
+    relaxed_f_cnt_reset: bool
     expected_interval_s: int
     rx1_delay_s: int
     dev_status_interval_s: int
@@ -127,6 +130,7 @@ FIELDS = [
     "adr_static_dr",
     "adr_static_tx_power",
     "adr_static_nb_trans",
+    "relaxed_f_cnt_reset",
     "expected_interval_s",
     "rx1_delay_s",
     "dev_status_interval_s",

@@ -9,6 +9,8 @@ can move a frame to another counter.
 
 from __future__ import annotations
 
+from functools import partial
+
 from lns import events
 from lns.clock import Now
 from lns.gateways.clock import WRAP_US
@@ -18,6 +20,7 @@ from lns.mac import expected_channel
 from lns.radio import channel_index
 from lns.session import Session
 from lns.state import NetworkState
+from lns.uplink import relaxed
 from lns.uplink.gather import Gathered, Gatherer, Kind
 from lns.uplink.reception import time_of, to_detail
 from lns.uplink.refused import log_refused
@@ -34,6 +37,8 @@ CONFIRMED_UP = 4
 F_CTRL_ACK = 0x20
 REPEAT_AFTER_US = 800_000
 """A device repeats a frame only behind its receive windows (RECEIVE_DELAY1 is at least 1 s)."""
+F_CNT_RUNNING_OUT = (1 << 32) - (1 << 20)
+"""From here on the end of a session's counter is near."""
 EARLIER_CONFIRMED = 128
 """How far back the FCntDown may lie that a 1.1 device's ACK is bound to."""
 BEHIND_WINDOWS_US = 1_800_000
@@ -84,6 +89,12 @@ def accept(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) -> No
             else:
                 _take(state, gatherer, Kind.LATE, session, rx, m_hdr, f_ctrl, late, dr, now)
             return
+        if session.device.profile.relaxed_f_cnt_reset and session.device.activation == "ABP":
+            holds = partial(_mic_holds_at, state, session, message, mic, f_ctrl, dr, rx)
+            anew = relaxed.begins_anew(state, session, f_cnt16, mic, holds, rx.wall_us)
+            if anew is not None:
+                _fresh(state, gatherer, session, rx, m_hdr, f_ctrl, anew, dr, now)
+                return
     counters[refusal] += 1
     log_refused(state, rx, "rejected", REFUSALS[refusal], sessions[0] if len(sessions) == 1 else None, None, dev_addr)
 
@@ -104,10 +115,16 @@ def _mic_holds(
     is_late = f_cnt < session.f_cnt_up - 1
     if expected == mic or not (is_late and f_ctrl & F_CTRL_ACK and expected[2:] == mic[2:]):
         return expected == mic
-    # A frame that was long on its way, and whose ACK counts for nothing, may acknowledge a confirmed downlink before the last one: half the MIC is over that
-    # counter, and the other half has just held.
+    # A frame that was long on its way, and whose ACK counts for nothing, may acknowledge a confirmed downlink before the
+    # last one: half the MIC is over that counter, and the other half has just held.
     earlier = range(conf_f_cnt - 1, max(-1, conf_f_cnt - 1 - EARLIER_CONFIRMED), -1)
     return any(cipher.uplink_mic(message, f_cnt, one, dr, channel) == mic for one in earlier)
+
+
+def _mic_holds_at(
+    state: NetworkState, session: Session, message: bytes, mic: bytes, f_ctrl: int, dr: int, rx: RxFrame, f_cnt: int
+) -> bool:
+    return _mic_holds(state, session, message, mic, f_ctrl, f_cnt, dr, rx)
 
 
 def _fresh(
@@ -121,14 +138,22 @@ def _fresh(
     dr: int,
     now: Now,
 ) -> None:
-    if f_cnt == MAX_F_CNT:
-        events.emit_log(
-            state, session.device, rx.wall_us, "ERROR", "UPLINK_F_CNT_RESET",
-            "FCntUp has reached its end, 2**32 - 1: the device must join again",
-        )  # fmt: skip
+    if f_cnt >= F_CNT_RUNNING_OUT:
+        _tell_end(state, session, f_cnt, rx.wall_us)
     if not session.confirmed:
         activate(state, session, rx.wall_us)
     _take(state, gatherer, Kind.DATA, session, rx, m_hdr, f_ctrl, f_cnt, dr, now)
+
+
+def _tell_end(state: NetworkState, session: Session, f_cnt: int, wall_us: int) -> None:
+    """Counters end; a device that sends every minute needs two years from the first alarm to the end."""
+    device = session.device
+    if f_cnt == MAX_F_CNT:
+        text = "FCntUp has reached its end, 2**32 - 1: the device must join again"
+        events.emit_log(state, device, wall_us, "ERROR", "UPLINK_F_CNT_RESET", text)
+    elif session.f_cnt_up <= F_CNT_RUNNING_OUT:
+        text = f"FCntUp is {f_cnt}, {MAX_F_CNT - f_cnt} frames before its end: let the device join again"
+        events.emit_log(state, device, wall_us, "WARNING", "UPLINK_F_CNT_RESET", text)
 
 
 def _take(
@@ -145,6 +170,8 @@ def _take(
 ) -> None:
     """Counter and frame go into one batch: both survive, or neither."""
     phy = rx.phy
+    if session.device.profile.relaxed_f_cnt_reset and f_cnt <= relaxed.MAX_FIRST:
+        relaxed.note(state, session, f_cnt, phy[-4:])
     session.take_f_cnt_up(f_cnt, phy[-4:])
     frame_id = state.next_frame_id()
     session.last_seen_us = rx.wall_us

@@ -68,6 +68,9 @@ def add(
     ping_slot_periodicity: Annotated[
         int | None, typer.Option(min=0, max=7, help="Class B: a ping slot every 2**n s, of devices that do not tell it.")
     ] = None,
+    relaxed_f_cnt_reset: Annotated[
+        bool, typer.Option(help="ABP devices may begin FCntUp anew, with a frame never heard before.")
+    ] = False,
     radio: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="A radio parameter to ask of devices, e.g. rx2_dr=3; again for more."),
@@ -93,6 +96,7 @@ def add(
             adr=adr,
             adr_margin_db=adr_margin,
             expected_interval_s=expected_interval,
+            relaxed_f_cnt_reset=relaxed_f_cnt_reset,
             ping_slot_periodicity=ping_slot_periodicity,
             **_radio(radio or []),
             **({"channels": [_channel(text) for text in channel]} if channel else {}),

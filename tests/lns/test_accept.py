@@ -36,7 +36,7 @@ def test_uplink_is_decrypted_and_handed_over_once(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.0.2", "1.0.3", "1.0.4"])
-def test_counter_goes_on_over_the_16_bits(lab: Lab, version: str) -> None:
+def test_inv_07_counter_goes_on_over_the_16_bits(lab: Lab, version: str) -> None:
     lab.gateway()
     node = lab.abp(mac_version=version, f_cnt_up=65_534)
     for _ in range(4):
@@ -45,7 +45,7 @@ def test_counter_goes_on_over_the_16_bits(lab: Lab, version: str) -> None:
     assert all(data == b"\x05" for _, data in lab.ups())
 
 
-def test_gap_across_the_16_bits(lab: Lab) -> None:
+def test_inv_07_gap_across_the_16_bits(lab: Lab) -> None:
     lab.gateway()
     node = lab.abp(f_cnt_up=65_500)
     lab.uplink(node.up(f_cnt=65_500))
@@ -63,7 +63,7 @@ def test_gap_across_the_16_bits(lab: Lab) -> None:
         ("1.0.4", 65_000, True),
     ],
 )
-def test_gap_limit_by_version(lab: Lab, version: str, gap: int, taken: bool) -> None:
+def test_inv_07_gap_limit_by_version(lab: Lab, version: str, gap: int, taken: bool) -> None:
     """MAX_FCNT_GAP up to 1.0.3; 1.0.4 has none (TS001-1.0.4 §4.3.1.5)."""
     lab.gateway()
     node = lab.abp(mac_version=version)
@@ -72,7 +72,7 @@ def test_gap_limit_by_version(lab: Lab, version: str, gap: int, taken: bool) -> 
     assert (1 + gap in [f_cnt for f_cnt, _ in lab.ups()]) is taken
 
 
-def test_replay_is_refused_also_after_a_kill(lab: Lab) -> None:
+def test_inv_05_replay_is_refused_also_after_a_kill(lab: Lab) -> None:
     gateway, node = lab.gateway(), lab.abp()
     frames = [node.up(bytes((i,))) for i in range(5)]
     for phy in frames:
@@ -88,7 +88,7 @@ def test_replay_is_refused_also_after_a_kill(lab: Lab) -> None:
     assert lab.counters["late_copies"] == 1
 
 
-def test_late_frame_is_taken_once_and_as_data_only(lab: Lab) -> None:
+def test_inv_10_late_frame_is_taken_once_and_as_data_only(lab: Lab) -> None:
     lab.gateway()
     node = lab.abp()
     slow = node.up(b"slow", confirmed=True, f_opts=b"\x02")
@@ -102,7 +102,7 @@ def test_late_frame_is_taken_once_and_as_data_only(lab: Lab) -> None:
     assert lab.session(node).f_cnt_up == 2
 
 
-def test_frame_behind_the_window_of_late_ones_is_refused(lab: Lab) -> None:
+def test_inv_10_frame_behind_the_window_of_late_ones_is_refused(lab: Lab) -> None:
     lab.gateway()
     node = lab.abp()
     lab.uplink(node.up(f_cnt=200))
@@ -135,7 +135,7 @@ def test_wrong_mic_changes_nothing(lab: Lab) -> None:
     assert lab.ups() == [(8, b"\x01")]
 
 
-def test_two_devices_with_one_dev_addr(lab: Lab) -> None:
+def test_inv_20_two_devices_with_one_dev_addr(lab: Lab) -> None:
     lab.gateway()
     nodes = [lab.abp(number, dev_addr=0x0100_0042) for number in range(1, 6)]
     for node in [*nodes, *reversed(nodes)]:
@@ -173,7 +173,7 @@ def test_disabled_device_is_not_heard(lab: Lab) -> None:
     assert lab.session(node).f_cnt_up == 2
 
 
-def test_another_frame_under_a_used_counter_is_reported(lab: Lab) -> None:
+def test_inv_09_another_frame_under_a_used_counter_is_reported(lab: Lab) -> None:
     """INV-09: the first one is kept."""
     lab.gateway()
     node = lab.abp()
@@ -184,7 +184,7 @@ def test_another_frame_under_a_used_counter_is_reported(lab: Lab) -> None:
     assert (entry.level, entry.code) == ("WARNING", "UPLINK_F_CNT_RETRANSMISSION")
 
 
-def test_end_of_the_counter_is_told(lab: Lab) -> None:
+def test_inv_08_end_of_the_counter_is_told(lab: Lab) -> None:
     """INV-08: 2**32 - 1 is the last one, nothing comes after it."""
     lab.gateway()
     node = lab.abp(f_cnt_up=2**32 - 2)

@@ -15,7 +15,7 @@ from tests.support.lab import SECOND_US, WINDOW_US, Lab
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_one_event_for_three_gateways_in_any_order(lab: Lab, order: tuple[int, ...]) -> None:
+def test_inv_17_one_event_for_three_gateways_in_any_order(lab: Lab, order: tuple[int, ...]) -> None:
     gateways = [lab.gateway(number) for number in (1, 2, 3)]
     node = lab.abp()
     phy = node.up(b"\x07")
@@ -31,7 +31,7 @@ def test_one_event_for_three_gateways_in_any_order(lab: Lab, order: tuple[int, .
     ]
 
 
-def test_eight_gateways_and_repeated_datagrams_make_one_event(lab: Lab) -> None:
+def test_inv_17_eight_gateways_and_repeated_datagrams_make_one_event(lab: Lab) -> None:
     """INV-17; a datagram that the network doubles is no second reception."""
     rng = random.Random(8)
     gateways = [lab.gateway(number) for number in range(1, 9)]

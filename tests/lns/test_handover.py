@@ -70,7 +70,7 @@ def test_gateways_own_time_is_a_hint(lab: Lab) -> None:
     assert [event.receptions[0].gateway_time_us for event in lab.events("up")[1:3]] == [None, None]
 
 
-def test_confirmed_frame_repeated_by_the_device_is_answered_anew(lab: Lab) -> None:
+def test_inv_09_confirmed_frame_repeated_by_the_device_is_answered_anew(lab: Lab) -> None:
     """INV-09: one event, an ACK each time, each under its own FCntDown."""
     gateways = [lab.gateway(1), lab.gateway(2)]
     node = lab.abp(f_cnt_down=40)
@@ -164,7 +164,7 @@ def test_error_in_one_frame_does_not_lose_the_frames_behind_it(lab: Lab, monkeyp
 
 
 @pytest.mark.parametrize("step_s", [-3600, 3600, -86_400 * 365])
-def test_wall_clock_is_moved(lab: Lab, step_s: int) -> None:
+def test_inv_25_wall_clock_is_moved(lab: Lab, step_s: int) -> None:
     """INV-25: an operator or NTP sets the clock in the middle of a window; the radio knows nothing of it."""
     gateway, node = lab.gateway(), lab.abp()
     lab.uplink(node.up(confirmed=True))

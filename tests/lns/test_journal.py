@@ -36,7 +36,7 @@ def count(journal: Journal) -> int:
         db.close()
 
 
-def test_settings_that_make_it_durable(journal: Journal) -> None:
+def test_inv_37_settings_that_make_it_durable(journal: Journal) -> None:
     """INV-37."""
     assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert journal._db.execute("PRAGMA synchronous").fetchone() == (2,)
@@ -51,7 +51,7 @@ def test_batch_is_all_or_nothing(journal: Journal) -> None:
     assert count(journal) == 2
 
 
-def test_full_disk_is_a_passing_thing(journal: Journal) -> None:
+def test_inv_40_full_disk_is_a_passing_thing(journal: Journal) -> None:
     """A real SQLITE_FULL: the same batch goes in once there is room again."""
     journal.commit(batch_of(frame_row(1)))
     journal._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -125,7 +125,7 @@ def test_another_server_on_the_same_file_is_noticed(lab: Lab, tmp_path: Path) ->
     assert len(lab.air) == 1 and other.air == []
 
 
-def test_counter_guard_of_sessions(lab: Lab) -> None:
+def test_inv_05_counter_guard_of_sessions(lab: Lab) -> None:
     """Only the session row differs: the compare-and-set itself."""
     lab.gateway()
     node = lab.abp()

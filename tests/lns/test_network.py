@@ -49,7 +49,7 @@ async def test_stopped_server_starts_where_it_was(tmp_path: Path) -> None:
         assert (await client.session(key=node.dev_eui)).f_cnt_up == 0
 
 
-async def test_full_disk_withholds_the_acknowledgement_and_recovers_by_itself(
+async def test_inv_40_full_disk_withholds_the_acknowledgement_and_recovers_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """INV-40, with a real SQLITE_FULL; the pages go on being served."""

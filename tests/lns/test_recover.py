@@ -53,7 +53,7 @@ def test_killed_while_a_frame_is_handed_over(lab: Lab, step: str) -> None:
     assert lab.ups() == [(0, b"frame")]
 
 
-def test_frames_before_the_kill_are_handed_over_in_order_exactly_once(lab: Lab) -> None:
+def test_inv_18_frames_before_the_kill_are_handed_over_in_order_exactly_once(lab: Lab) -> None:
     gateway = lab.gateway()
     nodes = [lab.abp(number) for number in range(1, 11)]
     frames = [(node, node.up(node.dev_eui.encode())) for node in nodes]
@@ -172,7 +172,7 @@ def test_item_on_its_way_at_the_kill(lab: Lab, step: str, state: str) -> None:
         assert outcomes[0].startswith("unknown")
 
 
-def test_restored_file_skips_counters(lab: Lab) -> None:
+def test_inv_03_restored_file_skips_counters(lab: Lab) -> None:
     """INV-03: downlinks after the backup may have used what the file does not know."""
     lab.gateway()
     one, other = lab.abp(1, f_cnt_down=10), lab.abp(2, mac_version="1.1.0", f_cnt_down=20, a_f_cnt_down=30)
@@ -215,7 +215,7 @@ def test_restored_uplink_counters_are_as_they_were(lab: Lab) -> None:
     assert [f_cnt for f_cnt, _ in lab.ups()] == [100, 101]
 
 
-def test_random_life_with_kills(lab: Lab) -> None:
+def test_inv_21_random_life_with_kills(lab: Lab) -> None:
     """Twenty kills at random moments of a busy day: the recorder's word against the server's promises."""
     rng = random.Random(20)
     gateways = [lab.gateway(number) for number in (1, 2)]

@@ -24,6 +24,7 @@ from lns.store.embedded.source import JournalSource
 from lns.store.embedded.statements import MARKS, RESTORES
 from lns.uplink.gather import Gathered, Kind
 from lns.uplink.reception import from_detail
+from lns.uplink.relaxed import Reset
 from lorawan.errors import FrameError, StateError
 
 
@@ -64,6 +65,8 @@ def load(
             (max(0, state.last_frame_id - 100_000),),
         )
     )
+    for session_id, before, mics in db.execute("SELECT session_id, before, mics FROM f_cnt_reset"):
+        state.resets[session_id] = Reset(before, mics)
     waiting = _not_handed_over(state, db, source)
     skip_numbers(state, steps)
     return waiting

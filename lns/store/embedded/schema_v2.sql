@@ -108,6 +108,14 @@ CREATE TABLE firmware (
     created_at_us INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- ---------------------------------------------------------------------------------------------------- counters
+
+CREATE TABLE f_cnt_reset (
+    session_id INTEGER PRIMARY KEY,
+    before     INTEGER NOT NULL,  -- next FCntUp expected before the last reset, 0: none
+    mics       BLOB NOT NULL      -- of all frames taken with FCntUp 0 to 16, four bytes each
+);
+
 -- -------------------------------------------------------------------------------------------------- frame log
 
 ALTER TABLE event ADD COLUMN way BLOB NOT NULL DEFAULT x'';  -- of an uplink: lns.uplink.way

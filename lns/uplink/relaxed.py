@@ -1,0 +1,81 @@
+"""The guarded exception for ABP devices that lose their counter (``relaxed_f_cnt_reset`` of their profile).
+
+TS001-1.0.4 §4.3.1.5: an ABP device shall not reset its frame counters. Some do, when their battery is changed, and would
+never be heard again. For those a session may begin anew, under three conditions: FCntUp is at most 16; the frame was never
+taken before (the MIC of every frame with so low a counter is remembered, of all beginnings); and should the device after
+all count on where it was, the reset was somebody else's replay, and is undone. Each is told to the operator. FCntDown is
+never reset: no keystream is used twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lns import events
+from lns.session import Session
+from lns.state import NetworkState
+from lorawan.counters import full_f_cnt, within_gap
+
+MAX_FIRST = 16
+"""A device that begins anew has sent no more frames that nobody heard."""
+MIC_BYTES = 4
+REMEMBERED = 4096
+"""Frames with a low counter: some 240 beginnings. Beyond it no reset is taken any more."""
+
+
+class Reset:
+    """What is known of the beginnings of one session."""
+
+    __slots__ = ("before", "mics")
+
+    def __init__(self, before: int = 0, mics: bytes = b"") -> None:
+        self.before = before
+        """The next FCntUp expected before the last reset; 0 when there was none, or when it was undone."""
+        self.mics = {mics[at : at + MIC_BYTES] for at in range(0, len(mics), MIC_BYTES)}
+
+
+def note(state: NetworkState, session: Session, f_cnt: int, mic: bytes) -> None:
+    """A frame is taken: remember it when its counter could begin a session."""
+    if f_cnt <= MAX_FIRST:
+        reset = state.resets.setdefault(session.id, Reset())
+        reset.mics.add(mic)
+        _keep(state, session, reset)
+
+
+def begins_anew(
+    state: NetworkState, session: Session, f_cnt16: int, mic: bytes, mic_holds: Callable[[int], bool], wall_us: int
+) -> int | None:
+    """The full FCntUp of a frame that the rules refuse and this exception takes, or None. The session is made ready for it."""
+    reset = state.resets.get(session.id) or Reset()
+    if reset.before:
+        f_cnt = full_f_cnt(f_cnt16, reset.before)
+        if f_cnt >= reset.before and within_gap(f_cnt, reset.before) and mic_holds(f_cnt):
+            session.f_cnt_up, session.window, reset.before = reset.before, 0, 0
+            _keep(state, session, reset)
+            text = f"the device goes on with FCntUp {f_cnt}: the reset before was a replay, or the device's mistake"
+            _tell(state, session, wall_us, text)
+            return f_cnt
+    if f_cnt16 > MAX_FIRST or session.f_cnt_up <= MAX_FIRST or mic in reset.mics or len(reset.mics) >= REMEMBERED:
+        return None
+    if not mic_holds(f_cnt16):
+        return None
+    text = (
+        f"FCntUp was reset from {session.f_cnt_up - 1} to {f_cnt16}, as this device's profile allows; FCntDown goes on"
+    )
+    reset.before = max(reset.before, session.f_cnt_up)
+    state.resets[session.id] = reset
+    session.f_cnt_up = session.window = 0
+    state.batch.operations.append(("session_f_cnt_reset", (session.id,)))
+    state.batch.operations.append(("audit", (wall_us, "network", f"device {session.device.dev_eui_text}: {text}")))
+    _keep(state, session, reset)
+    _tell(state, session, wall_us, text)
+    return f_cnt16
+
+
+def _keep(state: NetworkState, session: Session, reset: Reset) -> None:
+    state.batch.operations.append(("f_cnt_reset_put", (session.id, reset.before, b"".join(sorted(reset.mics)))))
+
+
+def _tell(state: NetworkState, session: Session, wall_us: int, text: str) -> None:
+    state.counters["f_cnt_resets"] += 1
+    events.emit_log(state, session.device, wall_us, "WARNING", "UPLINK_F_CNT_RESET", text)

@@ -1,0 +1,106 @@
+"""INV-06: a reset of FCntUp is taken from ABP devices of such a profile only, never from a replay, and always told."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.lab import SECOND_US, Lab
+from tests.support.node import Node
+
+FAR = 70_000
+
+
+@pytest.fixture
+def node(lab: Lab) -> Node:
+    """An ABP device that has counted far, its first frames long taken."""
+    lab.gateway()
+    node = lab.abp(profile=lab.profile(relaxed_f_cnt_reset=True), f_cnt_down=40)
+    for f_cnt in (0, 1, 5):
+        lab.uplink(node.up(b"first life", f_cnt=f_cnt))
+        lab.advance(5 * SECOND_US)
+    session = lab.session(node)
+    session.f_cnt_up, session.window = FAR, 1
+    lab.state.dirty(session)
+    lab.pump()
+    return node
+
+
+def taken(lab: Lab) -> list[tuple[int, bytes]]:
+    return [one for one in lab.ups() if one[1] != b"first life"]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_inv_06_a_replay_of_the_first_life_resets_nothing(lab: Lab, node: Node, killed: bool) -> None:
+    if killed:
+        lab.kill()
+    for f_cnt in (0, 1, 5):
+        lab.uplink(node.up(b"first life", f_cnt=f_cnt))
+    lab.uplink(node.up(b"goes on", f_cnt=FAR))
+    assert taken(lab) == [(FAR, b"goes on")]
+    assert lab.events("log") == []
+
+
+def test_inv_06_a_device_that_was_reset_is_heard_once_and_told(lab: Lab, node: Node) -> None:
+    down = lab.session(node).n_f_cnt_down
+    frames = [node.up(b"second life", f_cnt=f_cnt) for f_cnt in (2, 3, 4)]
+    for phy in frames:
+        lab.uplink(phy)
+        lab.advance(5 * SECOND_US)
+    lab.kill()
+    for phy in frames:
+        lab.uplink(phy)
+    assert taken(lab) == [(2, b"second life"), (3, b"second life"), (4, b"second life")]
+    (entry,) = lab.events("log")
+    assert (entry.level, entry.code) == ("WARNING", "UPLINK_F_CNT_RESET") and "reset from 69999 to 2" in entry.text
+    assert "reset from 69999" in lab.rows("SELECT what FROM audit ORDER BY id DESC")[0][0]
+    assert lab.session(node).n_f_cnt_down == down, "FCntDown is never reset"
+    lab.uplink(node.up(b"first life", f_cnt=5))
+    assert taken(lab)[-1] == (4, b"second life"), "a replay of the first life is none of the second"
+
+
+def test_inv_06_whoever_resets_with_an_unheard_frame_strands_nobody(lab: Lab, node: Node) -> None:
+    """A captured frame that never reached the server resets the counter; the device goes on where it was."""
+    lab.uplink(node.up(b"captured", f_cnt=7))
+    lab.kill()
+    lab.uplink(node.up(b"goes on", f_cnt=FAR + 1))
+    lab.advance(5 * SECOND_US)
+    lab.uplink(node.up(b"and on", f_cnt=FAR + 2))
+    assert taken(lab) == [(7, b"captured"), (FAR + 1, b"goes on"), (FAR + 2, b"and on")]
+    assert "was a replay" in lab.events("log")[-1].text
+    lab.uplink(node.up(b"captured", f_cnt=7))
+    assert taken(lab)[-1] == (FAR + 2, b"and on"), "the same trick works once"
+
+
+@pytest.mark.parametrize("f_cnt", [17, 400])
+def test_inv_06_only_low_counters_begin_anew(lab: Lab, node: Node, f_cnt: int) -> None:
+    lab.uplink(node.up(b"no", f_cnt=f_cnt))
+    assert taken(lab) == [] and lab.counters["mic_failed"] == 1
+
+
+def test_inv_06_without_the_profile_nothing_is_reset(lab: Lab) -> None:
+    lab.gateway()
+    node = lab.abp(f_cnt_up=FAR)
+    lab.uplink(node.up(b"reset", f_cnt=0))
+    assert lab.ups() == [] and lab.events("log") == []
+    assert lab.rows("SELECT count(*) FROM f_cnt_reset") == [(0,)]
+
+
+def test_inv_06_the_beginnings_go_with_their_session(lab: Lab, node: Node) -> None:
+    assert lab.rows("SELECT count(*) FROM f_cnt_reset") == [(1,)]
+    lab.call("session_delete", key=node.dev_eui)
+    lab.kill()
+    assert lab.rows("SELECT count(*) FROM f_cnt_reset") == [(0,)] and lab.state.resets == {}
+
+
+def test_inv_08_alarm_before_the_end_of_the_counter(lab: Lab) -> None:
+    """2**20 frames before it: told once, also over a kill."""
+    lab.gateway()
+    near = 2**32 - 2**20
+    node = lab.abp(mac_version="1.0.4", f_cnt_up=near - 1)
+    for f_cnt in (near - 1, near, near + 1):
+        lab.uplink(node.up(b"\x01", f_cnt=f_cnt))
+        lab.advance(5 * SECOND_US)
+    lab.kill()
+    lab.uplink(node.up(b"\x01", f_cnt=near + 5))
+    (entry,) = lab.events("log")
+    assert entry.level == "WARNING" and "1048575 frames before its end" in entry.text
