@@ -29,12 +29,12 @@ ROOT = Path(__file__).parent.parent
 LOADS = {
     "hourly": Setup(period_s=3600, days=8),
     "daily": Setup(period_s=86_400, days=60),
-    "dense": Setup(period_s=600, days=2, devices=300),
+    "dense": Setup(period_s=600, days=1, devices=300),
 }
 TITLES = {
     "hourly": "200 devices, a frame an hour, 8 days",
     "daily": "200 devices, a frame a day, 60 days",
-    "dense": "300 devices, a frame every ten minutes, 2 days",
+    "dense": "300 devices, a frame every ten minutes, one day",
 }
 KINDS = ("static", "fading", "moving", "basement")
 CURVES = {
