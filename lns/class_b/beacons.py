@@ -2,8 +2,8 @@
 
 A gateway whose ``class_b`` is ``server`` gets each beacon as a frame at a GPS time; one whose ``class_b`` is ``gateway`` has
 a forwarder that makes beacons by itself. Either way the transmitter is promised for it and its airtime is booked before
-any class A answer could want that moment. A beacon uses up no counter and repeats no bytes, so nothing of it is stored: a
-restart loses at most one.
+any class A answer could want that moment. A beacon uses up no counter and repeats no bytes, so nothing of it is stored but
+its airtime: a restart loses at most one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from typing import Final
 
 from lns.clock import Now
 from lns.downlink.options import eirp_dbm
+from lns.gateways.airtime import Sending
 from lns.gateways.frames import AtGpsTime, TxFrame
+from lns.gateways.front import Front
 from lns.gateways.gateway import Gateway
 from lns.gateways.gps import best_clock
+from lns.gateways.ledger import Priority
 from lns.state import NetworkState
 from lorawan.airtime import lora_airtime_us
 from lorawan.class_b import (
@@ -40,14 +43,23 @@ GPS_UNLOCKED: Final = "GPS_UNLOCKED"
 class BeaconShot:
     """One beacon on its way to one gateway, in place of a transmission."""
 
-    __slots__ = ("airtime_us", "booking", "frequency_hz", "gateway", "start_us")
+    __slots__ = ("airtime_us", "booking", "frequency_hz", "gateway", "key", "start_us")
 
-    def __init__(self, gateway: Gateway, start_us: int, airtime_us: int, frequency_hz: int, booking: int) -> None:
+    def __init__(
+        self, gateway: Gateway, start_us: int, airtime_us: int, frequency_hz: int, booking: int, key: int
+    ) -> None:
         self.gateway = gateway
         self.start_us = start_us
         self.airtime_us = airtime_us
         self.frequency_hz = frequency_hz
         self.booking = booking
+        self.key = key
+        """Of its airtime in the store."""
+
+    @property
+    def sending(self) -> Sending:
+        """What of the gateway's airtime it takes."""
+        return Sending(self.gateway.eui, self.frequency_hz, self.start_us, self.airtime_us)
 
 
 class Beacons:
@@ -100,6 +112,7 @@ class Beacons:
         if error:
             gateway.schedule.release(shot.start_us, shot.airtime_us)
             gateway.ledger.cancel(self._state.plan.sub_band(shot.frequency_hz), shot.booking)
+        self._state.airtime.settle(self._state.batch, shot.key, [] if error else [shot.sending], now)
         if error == GPS_UNLOCKED:
             gateway.gps.lost()
 
@@ -114,16 +127,16 @@ class Beacons:
         if gateway.class_b == "gateway":
             # Its forwarder refuses all frames in the reserved time (COLLISION_BEACON).
             gateway.schedule.take(start_us, BEACON_RESERVED_US, now.mono_us)
-            gateway.ledger.book(band, start_us, airtime)
+            self._settled(self._book(gateway, start_us, airtime, frequency_hz, now), now)
             return
         front = gateway.front
         if front is None or not front.sends_beacons:
             gateway.beacons["NO_PATH" if front is None else "NOT_POSSIBLE"] += 1
             return
-        if gateway.ledger.left_us(band, now.mono_us) < airtime:
+        if gateway.ledger.left_us(band, now.mono_us, Priority.BULK) < airtime:
             gateway.beacons["DUTY_CYCLE"] += 1
             return
-        shot = BeaconShot(gateway, start_us, airtime, frequency_hz, gateway.ledger.book(band, start_us, airtime))
+        shot = self._book(gateway, start_us, airtime, frequency_hz, now)
         gateway.schedule.take(start_us, airtime, now.mono_us)
         frame = TxFrame(
             phy,
@@ -133,7 +146,22 @@ class Beacons:
             AtGpsTime(beacon_us + BEACON_DELAY_US),
             beacon=True,
         )
-        if not front.transmit(gateway, [frame], shot, now):
+        state.batch.after.append(lambda now: self._send(front, frame, shot, now))
+
+    def _book(self, gateway: Gateway, start_us: int, airtime_us: int, frequency_hz: int, now: Now) -> BeaconShot:
+        state = self._state
+        booking = gateway.ledger.book(state.plan.sub_band(frequency_hz), start_us, airtime_us)
+        shot = BeaconShot(gateway, start_us, airtime_us, frequency_hz, booking, state.airtime.new_key())
+        if state.plan.sub_bands or gateway.max_duty_cycle is not None:
+            state.airtime.reserve(state.batch, shot.key, [shot.sending], now)
+        return shot
+
+    def _settled(self, shot: BeaconShot, now: Now) -> None:
+        self._state.airtime.settle(self._state.batch, shot.key, [shot.sending], now)
+
+    def _send(self, front: Front, frame: TxFrame, shot: BeaconShot, now: Now) -> None:
+        """Its airtime is durable: hand it over."""
+        if not front.transmit(shot.gateway, [frame], shot, now):
             self.answered(shot, "NO_PATH", now)
 
 

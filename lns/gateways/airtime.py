@@ -39,13 +39,19 @@ _unpack = msgspec.msgpack.Decoder(list[Sending]).decode
 class AirtimeBook:
     """Rows of the store: which are there, and when they may go."""
 
-    __slots__ = ("_ends", "_reserved")
+    __slots__ = ("_ends", "_last_key", "_reserved")
 
     def __init__(self) -> None:
         self._reserved: dict[int, list[Sending]] = {}
         """Frame → what its row says; its outcome is not known yet."""
         self._ends: deque[tuple[int, int]] = deque()
         """(when the frame is off the air, frame), of rows whose outcome is known."""
+        self._last_key = 0
+
+    def new_key(self) -> int:
+        """In place of a frame's number, for what is in no frame log: beacons."""
+        self._last_key -= 1
+        return self._last_key
 
     def reserve(self, batch: Batch, frame_id: int, ways: Sequence[Sending], now: Now) -> None:
         """The frame may go these ways: the row is durable with its batch."""
@@ -67,8 +73,17 @@ class AirtimeBook:
 
     def prune(self, batch: Batch, now: Now) -> None:
         """Delete rows that no sliding hour holds any more."""
-        while self._ends and self._ends[0][0] <= now.mono_us - HOUR_US:
+        before_us = now.mono_us - HOUR_US
+        while self._ends and self._ends[0][0] <= before_us:
             batch.operations.append(("airtime_drop", (self._ends.popleft()[1],)))
+        untold = []
+        for frame_id, ways in self._reserved.items():
+            if max(way.start_us + way.airtime_us for way in ways) > before_us:
+                break
+            untold.append(frame_id)  # nobody ever told what became of it, and now it does not matter any more
+        for frame_id in untold:
+            del self._reserved[frame_id]
+            batch.operations.append(("airtime_drop", (frame_id,)))
 
     def restore(
         self, rows: Iterable[tuple[int, int, int, bytes]], gateways: GatewayRegistry, plan: Plan, now: Now
@@ -76,6 +91,7 @@ class AirtimeBook:
         """Fill the ledgers from the store's rows (frame, wall clock, monotonic clock, ways), at the start."""
         sendings: list[tuple[int, int, Sending]] = []
         for frame_id, wall_us, mono_us, ways in rows:
+            self._last_key = min(self._last_key, frame_id)
             at_us = now.mono_us - age_us(wall_us, mono_us, now)
             placed = [way._replace(start_us=at_us + way.start_us) for way in _unpack(ways)]
             sendings += [(way.start_us, frame_id, way) for way in placed]

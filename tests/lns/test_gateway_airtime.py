@@ -8,10 +8,12 @@ import pytest
 
 from lns.clock import Now
 from lns.downlink.options import airtime_us
-from lns.gateways.airtime import age_us
+from lns.gateways.airtime import AirtimeBook, Sending, age_us
 from lns.gateways.ledger import CEILINGS, HOUR_US, DutyLedger, Priority
+from lns.store.batch import Batch
 from regional import plan
 from tests.support.fake_gateway import FakeGateway, Sent
+from tests.support.gps_lab import Air, hear_a_stranger
 from tests.support.lab import SECOND_US, Lab
 from tests.support.otaa_device import OtaaDevice
 
@@ -175,3 +177,35 @@ NOW = Now(5 * HOUR_US, 10 * DAY_US)
 )
 def test_age_of_a_booking_is_never_overestimated(wall_us: int, mono_us: int, age: int) -> None:
     assert age_us(wall_us, mono_us, NOW) == age
+
+
+@pytest.mark.parametrize("mode", ["server", "gateway"])
+def test_inv_29_beacons_are_in_the_ledger_after_a_kill(lab: Lab, mode: str) -> None:
+    """Also those of which nobody told whether they went out, and they are forgotten after the hour."""
+    air = Air(lab, 1)
+    (gateway,) = air.gateways
+    lab.call("gateway_put", gateway_eui=gateway.eui, class_b=mode)
+    gateway.outcomes.extend([None] * 3)
+    hear_a_stranger(air)
+    for number in range(12):
+        lab.advance(64 * SECOND_US)
+        hear_a_stranger(air, number)
+    before_ms = used_ms(lab, gateway, 2)
+    assert before_ms >= 5 * 152.576
+    lab.kill()
+    assert used_ms(lab, gateway, 2) == pytest.approx(before_ms)
+    lab.call("gateway_put", gateway_eui=gateway.eui, class_b="off")
+    lab.advance(HOUR_US + 60 * SECOND_US)
+    lab.engine.keeper.tend(lab.now)
+    lab.pump()
+    assert lab.rows("SELECT count(*) FROM airtime") == [(0,)] and used_ms(lab, gateway, 2) == 0
+
+
+def test_rows_whose_outcome_never_came_are_pruned() -> None:
+    book, batch = AirtimeBook(), Batch()
+    book.reserve(batch, 7, [Sending(1, 868_900_000, 1_000_000, 50_000)], Now(0, 0))
+    book.prune(batch, Now(HOUR_US + 1_049_999, 0))
+    assert [name for name, _ in batch.operations] == ["airtime_put"]
+    book.prune(batch, Now(HOUR_US + 1_050_000, 0))
+    book.prune(batch, Now(2 * HOUR_US, 0))
+    assert batch.operations[1:] == [("airtime_drop", (7,))]
