@@ -32,6 +32,9 @@ KINDS: dict[str, ForwarderKind] = {
 UNKNOWN = ForwarderKind("", 42_500, 80_000, 1_000_000)
 """Not known yet: the later of both, whatever is asked."""
 
+STATION = ForwarderKind("station", 60_000, 20_000, 60_000)
+"""LoRa Basics Station 2.0.6 (s2conf.h): TX_AIM_GAP is 60 ms on Linux and 20 ms elsewhere."""
+
 _STAT_SIGNS = {"temp": "hal", "fpga": "legacy", "dsp": "legacy"}
 """Fields of ``stat`` that only one generation writes (sx1302_hal PROTOCOL.md 1.6; SX1301 gateways with an FPGA and a DSP)."""
 

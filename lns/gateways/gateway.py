@@ -231,7 +231,9 @@ class Gateway:
 
     @property
     def kind(self) -> forwarder.ForwarderKind:
-        """The generation of its forwarder: as set, else as seen."""
+        """The generation of its forwarder: as set, else as seen; a Basics Station while it is connected as one."""
+        if self.link is not None:
+            return forwarder.STATION
         name = self.forwarder_seen if self.forwarder == "auto" else self.forwarder
         return forwarder.KINDS.get(name, forwarder.UNKNOWN)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lorasim import class_b as oracle
 from lorasim.crypto import SessionKeys
 
 from internalapi import messages as m
@@ -17,6 +18,7 @@ from lns.keys import KeyRing
 from lorawan.errors import FrameError
 from lorawan.gps import utc_to_gps_us
 from tests.support.fake_gateway import FakeGateway
+from tests.support.gps_lab import BEACON_PERIOD_US, PERIODICITY, Air, class_b_node
 from tests.support.lab import KEK, Lab
 from tests.support.lab_station import PING_US, SILENT_US, LabStation, front_of
 from tests.support.node import Node
@@ -553,3 +555,26 @@ def test_sec_07_nobody_takes_a_stations_downlinks_over_udp(lab: Lab, station: La
     lab.advance(3600 * SECOND_US)
     thief.pull()
     assert thief.pull_acks, "the operator took the credentials away: it is a gateway of the other protocol again"
+
+
+def test_inv_35_a_device_of_class_b_is_reached_in_its_ping_slot_by_a_station_with_gps(
+    lab: Lab, front: BasicStationFront
+) -> None:
+    air = Air(lab, 0)  # sets the time to half a minute behind a beacon
+    station = new_station(lab, front, has_gps=True)
+    lab.call("gateway_put", gateway_eui=EUI, class_b="gateway")
+    station.connect()
+    assert station.state.radio is not None
+    assert station.state.radio.config["bcning"] == {"DR": 3, "layout": [2, 8, 17], "freqs": [869_100_000]}
+    station.state.radio.gps_offset_us = air.gps_us - station.us
+    node = class_b_node(lab)
+    station.uplink(node.up(b"hello", class_b=True), 20 * SECOND_US)
+    before, asked_us = len(station.air), air.gps_us
+    item = lab.queue(node.dev_eui, b"open")
+    station.run(30 * SECOND_US)
+    (aired,) = station.air[before:]
+    gps_us = aired.message["gpstime"]
+    begin_us = gps_us - gps_us % BEACON_PERIOD_US
+    assert gps_us in oracle.slots(begin_us, node.dev_addr, PERIODICITY) and gps_us > asked_us
+    assert (aired.window, aired.dr, aired.frequency_hz) == ("ping slot", 3, 868_900_000)
+    assert node.read(aired.phy).data == b"open" and lab.item(item).state == "sent"
