@@ -60,7 +60,8 @@ def after_uplink(context: MacContext) -> None:
 def ask(context: MacContext) -> Iterator[Block]:
     """One block for what ADR wants changed and for the channels that should be on."""
     session, plan = context.session, context.state.plan
-    decision, target = _decision(context), _wanted_channels(context)
+    decision = _decision(context)
+    target = _wanted_channels(context, decision is not None)
     if decision is None and target is None:
         return
     if negotiate.is_under_way(NewChannelReq, context):
@@ -68,8 +69,9 @@ def ask(context: MacContext) -> Iterator[Block]:
     has = enabled_channels(plan, session.radio)
     version = version_of(session)
     dr, tx_power, nb_trans = context.gathered.dr, session.tx_power, session.nb_trans
-    if decision is not None:
-        dr, tx_power, nb_trans = context.adr_asked = decision.dr, decision.tx_power, decision.nb_trans
+    asked = (decision.dr, decision.tx_power, decision.nb_trans) if decision is not None else _asked_by_adr(context)
+    if asked is not None:
+        dr, tx_power, nb_trans = context.adr_asked = asked
     elif version in KEEPS_15:
         dr = tx_power = 15
     steps = plan_of(plan, version).link_adr_commands(
@@ -100,8 +102,19 @@ def _decision(context: MacContext) -> adr.Decision | None:
     return decision
 
 
-def _wanted_channels(context: MacContext) -> frozenset[int] | None:
-    """The channels that shall be on, of those that the device has; None when they are, or it is not to be asked now."""
+def _asked_by_adr(context: MacContext) -> tuple[int, int, int] | None:
+    """What ADR has asked and the device has not answered: a further request must not say otherwise, its answer is for both."""
+    memory = memory_of(context.session)
+    if not context.adr or not memory.asked_nb_trans:
+        return None
+    return memory.asked_dr, memory.asked_tx_power, memory.asked_nb_trans
+
+
+def _wanted_channels(context: MacContext, at_once: bool) -> frozenset[int] | None:
+    """The channels that shall be on, of those that the device has; None when they are, or it is not to be asked now.
+
+    ``at_once``: a request goes down anyhow, so nothing is to be waited for.
+    """
     plan, radio, mac = context.state.plan, context.session.radio, context.device.mac
     wanted = desired(context.state, context.session)
     if (radio.channels, radio.disabled) == (wanted.channels, wanted.disabled):
@@ -113,7 +126,7 @@ def _wanted_channels(context: MacContext) -> frozenset[int] | None:
         refusal = mac.refusal_of(_mask_request(target))
         if refusal is not None and refusal.holds(context.now.mono_us):
             return None
-        if not mac.is_due(LinkADRReq.cid, context.gathered.f_cnt, context.now.mono_us):
+        if not at_once and not mac.is_due(LinkADRReq.cid, context.gathered.f_cnt, context.now.mono_us):
             return None
     return target
 
@@ -138,6 +151,8 @@ def note_sent(block: Block, context: MacContext) -> None:
         _say(context, "INFO", reasons.in_english(context.adr_reason), {"reason": session.adr_reason})
     if _after(block, context) != enabled_channels(context.state.plan, session.radio):
         negotiate.note_sent(block, context)
+    elif session.radio.asked:  # an earlier mask, if there was one, is undone by this one
+        context.set_radio(session.radio._replace(asked=negotiate.without(session.radio.asked, {LinkADRReq.cid})))
 
 
 def _after(block: Block, context: MacContext) -> frozenset[int] | None:

@@ -147,6 +147,25 @@ def test_a_mask_waits_for_the_channel_that_is_being_made(lab: Lab) -> None:
     assert differences(world) == {} and world.truth.enabled == {0, 1, 2} and world.truth.dr == 5
 
 
+def test_a_mask_says_what_adr_has_asked_before(lab: Lab) -> None:
+    """ADR's answer is lost, then channels are to go: the one request that follows must not say otherwise than ADR."""
+    channels = [ChannelWrite(864_100_000), ChannelWrite(864_300_000)]
+    world = abp_world(lab, "1.0.4", channels=channels, adr="recommended", device_fields={"dr": 0})
+    world.device.config.adr = True
+    for _ in range(30):
+        world.uplink()
+        if any("LinkADRReq" in text for note in world.notes if note.kind == "downlink" for text in note.fields["mac"]):
+            break
+        world.notes.clear()
+    world.uplink(lost=True)
+    lab.profile("1.0.4", channels=channels[:1], adr="recommended")
+    for _ in range(12):
+        world.uplink()
+    server, device = world.session, world.truth
+    assert (server.dr, server.tx_power, server.nb_trans) == (device.dr, device.tx_power, device.nb_trans)
+    assert device.enabled == {0, 1, 2} and {name for name in differences(world)} <= {"channels"}
+
+
 @pytest.mark.parametrize("region", [name for name in regional.names() if regional.plan(name).default_channels])
 def test_every_plan_has_a_picture(tmp_path: Path, region: str) -> None:
     """A device at its defaults is in step in every region: nothing is asked that the plan does not need."""
