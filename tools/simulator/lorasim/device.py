@@ -1,4 +1,4 @@
-"""A LoRaWAN end device of class A or B as a state machine without a radio: 1.0.2, 1.0.3, 1.0.4 and 1.1, OTAA and ABP.
+"""A LoRaWAN end device of class A, B or C as a state machine without a radio: 1.0.2, 1.0.3, 1.0.4 and 1.1, OTAA and ABP.
 
 Feed it downlinks with :meth:`Device.detect` (the preamble reaches the antenna: is a window open?) and
 :meth:`Device.receive` (the whole frame is there), ask :meth:`Device.timer`, call :meth:`Device.handle_timer`, and take
@@ -17,9 +17,9 @@ from lorasim import mac
 from lorasim.class_b import ClassB
 from lorasim.class_c import ClassC
 from lorasim.crypto import SessionKeys
+from lorasim.device_config import DeviceConfig
 from lorasim.joining import Joiner
 from lorasim.mac import Condition, MacState
-from lorasim.manners import Manners
 from lorasim.outbox import Message, Outbox, Sending
 from lorasim.radio import Downlink, Note, Uplink, airtime_us
 from lorasim.receiver import Receiver
@@ -28,6 +28,8 @@ from lorawan import commands, frames
 from lorawan.errors import FrameError
 from lorawan.identifiers import DevAddr, NetID
 from regional import Plan, PlanError
+
+__all__ = ["Device", "DeviceConfig", "Phase"]
 
 EMPTY_UPLINK_US = (1_000_000, 3_000_000)
 """Random pause before an uplink without payload that only acknowledges or fetches more."""
@@ -45,45 +47,6 @@ class Phase(Enum):
     REPEAT_WAIT = auto()
     """The same frame leaves again at the deadline."""
     REJOINING = auto()
-
-
-@dataclass(slots=True)
-class DeviceConfig:
-    """What is fixed in a device."""
-
-    dev_eui: int
-    join_eui: int = 0
-    app_key: bytes = bytes(16)
-    nwk_key: bytes = bytes(16)
-    """1.1 only."""
-    mac_version: str = "1.0.3"
-    dr: int = 5
-    adr: bool = True
-    battery: int = 255
-    first_dev_nonce: int = 0
-    """1.0.4 and 1.1 count DevNonce; older devices draw it."""
-    join_backoff_s: tuple[float, float] = (4.0, 12.0)
-    """Random pause after a join without answer; doubles each time, at most :attr:`join_backoff_max_s`."""
-    join_backoff_max_s: float = 600.0
-    confirmed_tries: int = 8
-    """Up to 1.0.3; later versions use NbTrans (TS001-1.0.4 §4.3.1.2)."""
-    ack_timeout_s: tuple[float, float] = (1.0, 3.0)
-    queue_length: int = 64
-    manners: Manners = field(default_factory=Manners)
-    ping_periodicity: int | None = None
-    """A device of class B: it opens a ping slot every 2**ping_periodicity s once it has the beacon. None: class A."""
-    class_c: bool = False
-    """It listens whenever it does not send."""
-    ppm: float = 0.0
-    """How much too fast the crystal runs that finds beacons and ping slots."""
-
-    @property
-    def lorawan_1_1(self) -> bool:
-        return self.mac_version.startswith("1.1")
-
-    @property
-    def counts_nonces(self) -> bool:
-        return self.lorawan_1_1 or self.mac_version == "1.0.4"
 
 
 @dataclass(slots=True)
