@@ -1,4 +1,4 @@
-"""A LoRaWAN end device of class A, B or C as a state machine without a radio: 1.0.2, 1.0.3, 1.0.4 and 1.1, OTAA and ABP.
+"""A LoRaWAN end device of class A, B or C as a state machine without a radio: 1.0.2 to 1.0.4 and 1.1, OTAA and ABP.
 
 Feed it downlinks with :meth:`Device.detect` (the preamble reaches the antenna: is a window open?) and
 :meth:`Device.receive` (the whole frame is there), ask :meth:`Device.timer`, call :meth:`Device.handle_timer`, and take
