@@ -53,10 +53,11 @@ def compose(
     queued = _sendable(state, session, now) if device.queue is not None else []
     if ack_f_cnt is None and not answers and not requests and not must_answer and not queued:
         return None
-    usable = in_order(state, session, options())
+    ways = options()
+    usable = in_order(state, session, ways)
     if not usable:
         state.counters["no_downlink_option"] += 1
-        state.silence = "no window: no gateway can send in time"
+        state.silence = f"no window: {'an earlier downlink is not over' if ways else 'no gateway can send in time'}"
         return None
     room = max(option.max_mac_payload for option in usable) - FHDR_BYTES
     waiting = [
