@@ -11,7 +11,7 @@ class AdrReason(msgspec.Struct, frozen=True, gc=False):
     code: str
     """``few``: too few frames; ``stays``: nothing better to ask for; ``spare``: the link is better than the setting
     needs; ``weak``: it is worse; ``lossy``: frames are lost that the signal does not explain; ``steps``: a step of the
-    recommended algorithm; ``restated``: the device may use something else than agreed; ``static``, ``off``."""
+    recommended algorithm; ``static``, ``off``."""
     dr_from: int = 0
     dr_to: int = 0
     tx_power_from: int = 0
@@ -42,14 +42,13 @@ class AdrReason(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-_WHY = {
+WHY = {
     "few": "only {frames} frames heard: too few to decide",
     "stays": "nothing to gain",
     "spare": "the signal is better than this setting needs",
     "weak": "the signal is too weak for this setting",
     "lossy": "frames are lost that the signal does not explain",
     "steps": "steps of the recommended algorithm",
-    "restated": "the device may use something else than was agreed",
     "static": "the profile fixes the values",
     "off": "ADR is off",
 }
@@ -57,7 +56,7 @@ _WHY = {
 
 def in_english(reason: AdrReason) -> str:
     """The decision as a sentence."""
-    why = _WHY.get(reason.code, reason.code).format(frames=reason.frames)
+    why = WHY.get(reason.code, reason.code).format(frames=reason.frames)
     changed = [
         f"{word}{before}→{sign}{after}"
         for word, sign, before, after in (

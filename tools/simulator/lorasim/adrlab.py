@@ -29,7 +29,7 @@ has it for the SX1272."""
 WINDOW_SYMBOLS = 8
 """How long a receive window is open when nothing comes."""
 UNHEARD_IS_STRANDED = 48
-"""Uplinks in a row, up to the end, of which none arrived, though the signal at full power is well above the floor."""
+"""Uplinks in a row, up to the end, of which none arrived, though half of them would have at full power and the slowest rate."""
 WELL_ABOVE_DB = 5.0
 DOWNLINK_LOSS = 0.03
 """Downlinks lost to something else than a weak signal."""
@@ -74,8 +74,8 @@ class Score:
     back_offs: int = 0
     course: list[tuple[int, int, int]] = field(default_factory=list)
     """Data rate, power index and NbTrans of every uplink."""
-    reachable: bool = True
-    """At the end its slowest data rate at full power would be heard well."""
+    reachable: int = 0
+    """Transmissions since then that would have been heard well at full power and the slowest data rate."""
 
     @property
     def delivery(self) -> float:
@@ -84,7 +84,7 @@ class Score:
     @property
     def stranded(self) -> bool:
         """Unheard for long although another setting would be heard: what no ADR may do to a device."""
-        return self.silent >= UNHEARD_IS_STRANDED and self.reachable
+        return min(self.silent, 2 * self.reachable) >= UNHEARD_IS_STRANDED
 
     @property
     def converged_after(self) -> int:
@@ -130,11 +130,6 @@ class _Device:
         self.next_s = 0.0
         self.free_s: dict[int, float] = {}
 
-    def spare_db(self, at_s: float) -> float:
-        """SNR above the floor at full power and the slowest data rate."""
-        best = max(path.gain_db(at_s) for path in self._paths)
-        return self._lab.power_dbm[0] + best - SENSITIVITY_DBM[12]
-
     def begin(self, now: float) -> None:
         """A new uplink."""
         score, plan = self.score, self._lab.plan
@@ -173,6 +168,8 @@ class _Device:
         self.transmissions += 1
         score = self.score
         score.transmissions += 1
+        at_most_dbm = max(frame.rssi_dbm) - power_dbm + lab.power_dbm[0]
+        score.reachable += at_most_dbm - SENSITIVITY_DBM[12] > WELL_ABOVE_DB
         score.airtime_s += airtime_s
         windows_s = WINDOW_SYMBOLS * (2**sf + 2**12) / 125_000
         score.energy_mj += VOLT * (airtime_s * SUPPLY_MA[round(power_dbm)] + windows_s * RX_MA)
@@ -273,8 +270,6 @@ class Lab:
         while events and events[0][0] <= end_s:
             now, _, action, arguments = heapq.heappop(events)
             action(now, *arguments)
-        for device in self.devices:
-            device.score.reachable = device.spare_db(end_s) > WELL_ABOVE_DB
         return [device.score for device in self.devices]
 
     def receive(
@@ -283,7 +278,7 @@ class Lab:
         """The server has an uplink. Returns its downlink: when, from which gateway, at which spreading factor, what."""
         score = device.score
         score.delivered += 1
-        score.silent = 0
+        score.silent = score.reachable = 0
         best = max(by, key=lambda gateway: frame.rssi_dbm[gateway])
         adr_ack_req = device.adr_ack_cnt > self.plan.adr_ack_limit
         snr_db = min(MAX_SNR_DB, round((frame.rssi_dbm[best] - NOISE_DBM + self.rng.gauss(0, 0.7)) * 4) / 4)
