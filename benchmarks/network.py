@@ -1,9 +1,12 @@
 """What an uplink costs the network process, from the UDP socket to durable hand-over, with 100,000 sessions.
 
-``python -m benchmarks.network [--sessions N] [--quick]`` prints the figures. The server is the real network process on one
-core, the generator runs on another. Three runs: device uplinks a little faster than the goal with one copy and with three
-(through three gateways), of which none may be lost, and the latency of the downlink decision at 500 confirmed uplinks/s
-through three gateways.
+``python -m benchmarks.network [--sessions N] [--uplinks N] [--quick]`` prints the figures and how they stand to the goals; it
+fails when one is missed. The server is the real network process on one core, the generator runs on another. Three runs:
+device uplinks a little faster than the goal with one copy and with three (through three gateways), of which none may be lost,
+and the latency of the downlink decision at 1,000 confirmed uplinks/s through three gateways.
+
+What counts first is CPU time an uplink: it depends little on what else the machine does, while the rate that is kept up
+without loss needs a machine of one's own. Both goals are the same number: uplinks per second of one core.
 """
 
 from __future__ import annotations
@@ -30,9 +33,12 @@ from internalapi.client import NetworkClient, socket_path
 
 GATEWAYS = [0x70B3D50000000001, 0x70B3D50000000002, 0x70B3D50000000003]
 TICKS = os.sysconf("SC_CLK_TCK")
-LIMITS = {"one_copy": 10_000, "three_copies": 5_000}
+LIMITS = {"one_copy": 15_000, "three_copies": 8_000}
 """Device uplinks per second that one core of the network process must take without losing a datagram."""
-RATE = 1.05
+LATENCY_RATE, LATENCY_MS = 1000, 20.0
+"""Confirmed uplinks per second, and how long beyond the window the 99th percentile of decisions may take."""
+WINDOW_MS = 200.0
+RATE = 1.03
 """The generator sends this much faster than the limit."""
 
 
@@ -164,7 +170,7 @@ def measure(sessions: int, uplinks: int, rate: float | None = None, confirmed: i
             throughput(server, root / "warm", 1, rate or 5_000)  # cipher state is made on a session's first frame
             results["one_copy"] = throughput(server, root / "one", 1, rate or LIMITS["one_copy"] * RATE)
             results["three_copies"] = throughput(server, root / "three", 3, rate or LIMITS["three_copies"] * RATE)
-            results["decision"] = latency(server, root / "confirmed", 500, 200)
+            results["decision"] = latency(server, root / "confirmed", LATENCY_RATE, WINDOW_MS)
         finally:
             server.stop()
         os.sched_setaffinity(0, cores)
@@ -180,12 +186,18 @@ def main() -> int:
     sessions, uplinks = (5_000, 5_000) if given.quick else (given.sessions, given.uplinks)
     results = measure(sessions, uplinks)
     print(json.dumps(results, indent=2, default=lambda value: round(value, 2)))
-    missed = [
-        f"{name}: {results[name]['handed_over']:,} of {results[name]['sent']:,} at "
-        f"{results[name]['sustained_uplinks_per_s']:,.0f}/s, goal {limit:,}/s without loss"
-        for name, limit in LIMITS.items()
-        if results[name]["handed_over"] < results[name]["sent"] or results[name]["sustained_uplinks_per_s"] < limit
-    ]
+    ratios = {
+        **{
+            f"{name}: uplinks per second of CPU": results[name]["uplinks_per_s_one_core"] / limit
+            for name, limit in LIMITS.items()
+        },
+        **{f"{name}: sustained": results[name]["sustained_uplinks_per_s"] / limit for name, limit in LIMITS.items()},
+        "decision beyond the window, p99": LATENCY_MS / max(0.1, results["decision"]["beyond_window_p99_ms"]),
+    }
+    for name, ratio in ratios.items():
+        print(f"{ratio:5.2f} of the goal, {name}")
+    missed = [name for name, ratio in ratios.items() if ratio < 1]
+    missed += [f"{name}: frames lost" for name in LIMITS if results[name]["handed_over"] < results[name]["sent"]]
     if missed:
         print("below the goal:", "; ".join(missed))
     return 1 if missed else 0
