@@ -163,7 +163,7 @@ def test_a_mask_says_what_adr_has_asked_before(lab: Lab) -> None:
         world.uplink()
     server, device = world.session, world.truth
     assert (server.dr, server.tx_power, server.nb_trans) == (device.dr, device.tx_power, device.nb_trans)
-    assert device.enabled == {0, 1, 2} and {name for name in differences(world)} <= {"channels"}
+    assert device.enabled == {0, 1, 2} and set(differences(world)) <= {"channels"}
 
 
 @pytest.mark.parametrize("region", [name for name in regional.names() if regional.plan(name).default_channels])
