@@ -79,7 +79,20 @@ class Universe:
     def __post_init__(self) -> None:
         self.rng = random.Random(f"{self.seed}/universe")
         rng = self.rng
-        gateways = [
+        gateways = self._gateways()
+        radio = Radio(
+            snr_db=8.0, spread_db=2.0, loss=rng.choice((0.0, 0.05, 0.2)), downlink_loss=rng.choice((0.0, 0.05, 0.2))
+        )
+        scenario = Scenario(
+            f"seed {self.seed}", preset="", seed=self.seed, radio=radio, backhaul=CALM, gateways=gateways
+        )
+        self.world = World(scenario, BEGIN_US, recorder=self.history)
+        self.devices = self._devices()
+        self.disk = Disk(self.folder)
+
+    def _gateways(self) -> list[GatewayEntry]:
+        rng = self.rng
+        return [
             GatewayEntry(
                 f"{GATEWAY + n:016x}",
                 forwarder=rng.choice(("1301", "1302")),
@@ -90,15 +103,6 @@ class Universe:
             )
             for n in range(rng.choice((1, 2, 2, 3)))
         ]
-        radio = Radio(
-            snr_db=8.0, spread_db=2.0, loss=rng.choice((0.0, 0.05, 0.2)), downlink_loss=rng.choice((0.0, 0.05, 0.2))
-        )
-        scenario = Scenario(
-            f"seed {self.seed}", preset="", seed=self.seed, radio=radio, backhaul=CALM, gateways=gateways
-        )
-        self.world = World(scenario, BEGIN_US, recorder=self.history)
-        self.devices = self._devices()
-        self.disk = Disk(self.folder)
 
     def _devices(self) -> list[Device]:
         rng = self.rng
@@ -153,10 +157,11 @@ class Universe:
     def _register(self) -> None:
         server = self.server
         for eui in self.world.gateways:
-            server.call("gateway_put", gateway_eui=f"{eui:016x}")
+            beacons = "gateway" if self.world.gateways[eui].config.beacon_hz else "off"
+            server.call("gateway_put", gateway_eui=f"{eui:016x}", class_b=beacons)
         for device in self.devices:
             config, session = device.config, device.session
-            profile = {"1.1": "lorawan-1.1"}.get(config.mac_version, f"lorawan-{config.mac_version}")
+            profile = self._profile(config)
             dev_eui = f"{config.dev_eui:016x}"
             if session is None:
                 keys = {"app_key": config.app_key.hex(), "join_eui": f"{JOIN_EUI:016x}"}
@@ -172,6 +177,10 @@ class Universe:
                 app_s_key=session.keys.app_s_key.hex(),
                 f_cnt_up=session.f_cnt_up,
             )
+
+    def _profile(self, config: DeviceConfig) -> str:
+        """The name of the device's profile; built-in ones are of class A."""
+        return f"lorawan-{config.mac_version}"
 
     def _switch_on(self, device: Device) -> None:
         self.world.devices[device.config.dev_eui] = device
