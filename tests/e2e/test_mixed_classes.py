@@ -81,8 +81,10 @@ def test_no_downlink_is_refused_in_an_hour_of_mixed_classes(tmp_path: Path) -> N
     lab.call("group_members_put", group=group, add=listening)
     ids = []
     for minute in range(60):
-        for eui in rng.sample(sorted(devices), 4):
-            ids.append(lab.queue(eui, rng.randbytes(rng.randrange(1, 20)), confirmed=rng.random() < 0.2))
+        ids += [
+            lab.queue(eui, rng.randbytes(rng.randrange(1, 20)), confirmed=rng.random() < 0.2)
+            for eui in rng.sample(sorted(devices), 4)
+        ]
         if minute % 5 == 0:
             lab.call("group_queue_put", group=group, f_port=5, data=bytes((minute,)))
         lab.run(60)
