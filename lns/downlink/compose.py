@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from lns import events
+from lns.adr import chosen
 from lns.clock import Now
 from lns.downlink.options import Option
 from lns.downlink.queue import Item, ItemState, drop_closed, sendable, take_expired
@@ -158,7 +159,7 @@ def encode(
         uplink=False,
         confirmed=confirmed,
         dev_addr=session.dev_addr,
-        adr=session.device.profile.adr != "off",
+        adr=chosen(session.device.profile.adr, state.settings.adr) != "off",
         ack=ack_f_cnt is not None,
         f_pending=f_pending,
         f_cnt=f_cnt & 0xFFFF,

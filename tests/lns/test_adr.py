@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from internalapi.adr import AdrReason, in_english, pack, unpack
@@ -275,3 +277,17 @@ def test_inv_36_adr_ack_req_is_answered_with_the_parameters(lab: Lab) -> None:
     assert lab.uplink(node.up(adr=True, f_opts=b"\x03\x07"), datr="SF7BW125", lsnr=8.0) == []
     (sent,) = lab.uplink(node.up(adr=True, adr_ack_req=True), datr="SF7BW125", lsnr=8.0)
     assert node.read(sent.phy).f_opts[:2] == bytes((3, 5 << 4 | 4))
+
+
+@pytest.mark.parametrize(
+    ("network", "profile", "told"),
+    [("off", "default", False), ("default", "default", True), ("default", "off", False), ("off", "static", True)],
+)
+def test_downlinks_say_whether_the_network_adapts(tmp_path: Path, network: str, profile: str, told: bool) -> None:
+    """FCtrl.ADR of a downlink (TS001-1.0.4 §4.3.1.1)."""
+    lab = Lab(tmp_path, adr=network)
+    lab.gateway()
+    node = lab.abp(profile=lab.profile("1.0.3", adr=profile))
+    (sent,) = lab.uplink(node.up(adr=True, adr_ack_req=True), datr="SF12BW125", lsnr=5.0)
+    assert node.read(sent.phy).adr is told
+    lab.close()

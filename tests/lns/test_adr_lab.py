@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from lorasim.adr_rivals import Heard, Request
 from lorasim.adrlab import Lab, Score, Setup
@@ -58,9 +60,10 @@ def test_default_delivers_more_than_the_others() -> None:
 
 
 def test_the_same_seed_is_the_same_run() -> None:
-    first, again = (Lab(SHORT, SERVERS["MeterWAN default"], 3).run() for _ in range(2))
+    short = replace(SHORT, days=1)
+    first, again = (Lab(short, SERVERS["MeterWAN default"], 3).run() for _ in range(2))
     assert first == again
-    assert first != Lab(SHORT, SERVERS["MeterWAN default"], 4).run()
+    assert first != Lab(short, SERVERS["MeterWAN default"], 4).run()
 
 
 @pytest.mark.parametrize("name", ["default", "static", "off"])
