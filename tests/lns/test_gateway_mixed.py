@@ -68,3 +68,24 @@ def test_inv_29_mixed_classes_are_refused_nothing(lab: Lab, seed: int, kinds: tu
         spans = sorted(gateway.on_air)
         assert all(end <= start for (_, end), (start, _) in pairwise(spans)) and len(spans) > MINUTES
     assert lab.counters["downlinks_unknown"] == 0
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_inv_29_two_hundred_devices_answered_in_one_second(lab: Lab, number: int) -> None:
+    """What has no room says so; nothing overlaps, nothing is refused, and more gateways answer more."""
+    rng, line = random.Random(number), Line(lab)
+    gateways = [slow_gateway(line, n, lambda: 20 * MS, lambda: 20 * MS) for n in range(1, number + 1)]
+    nodes = [lab.abp(n) for n in range(1, 201)]
+    for node in nodes:
+        phy = node.up(confirmed=True)
+        for gateway in gateways:
+            gateway.hear_now(phy, datr="SF7BW125", lsnr=rng.choice([-2.0, 3.0, 8.0]))
+        line.run(5 * MS)
+    line.run(10 * SECOND_US)
+    assert {verdict for gateway in gateways for verdict, _ in gateway.verdicts} == {"NONE"}
+    for gateway in gateways:
+        spans = sorted(gateway.on_air)
+        assert all(end + 42_500 <= start for (_, end), (start, _) in pairwise(spans))
+    assert len(lab.air) == lab.counters["downlinks_sent"] and len(lab.air) + lab.counters["downlinks_failed"] == 200
+    # A frame of 41 ms and its guard take 90 ms: eleven of them fit into the second of RX1.
+    assert len(lab.air) >= 10 * number

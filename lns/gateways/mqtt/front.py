@@ -131,24 +131,12 @@ class MqttFront:
         )
         host.uplink(rx, now)
         if up.location is not None:
-            self._locate(gateway, up.location)
+            gateway.told_position(*up.location)
 
     def _stats(self, gateway: Gateway, payload: bytes, now: Now) -> None:
         gateway.stat, location = codec.stats(payload)
         if location is not None:
-            self._locate(gateway, location)
-
-    @staticmethod
-    def _locate(gateway: Gateway, location: tuple[float, float, float]) -> None:
-        """A position that the gateway tells fills an empty one; what the operator wrote stays."""
-        latitude, longitude, altitude = location
-        if (
-            gateway.latitude is None
-            and (latitude, longitude) != (0, 0)
-            and abs(latitude) <= 90
-            and abs(longitude) <= 180
-        ):
-            gateway.latitude, gateway.longitude, gateway.altitude_m = latitude, longitude, altitude
+            gateway.told_position(*location)
 
     def transmit(self, gateway: Gateway, frames: Sequence[TxFrame], transmission: Any, now: Now) -> bool:
         """Publish a downlink with its alternatives. False when there is no broker."""
