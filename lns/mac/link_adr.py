@@ -74,9 +74,11 @@ def ask(context: MacContext) -> Iterator[Block]:
         dr, tx_power, nb_trans = context.adr_asked = asked
     elif version in KEEPS_15:
         dr = tx_power = 15
+    if target is None:
+        target = has
     steps = plan_of(plan, version).link_adr_commands(
-        has,
-        has if target is None else target,
+        _furthest_from(target, has, _perhaps(context)),
+        target,
         dr=dr,
         tx_power=tx_power,
         nb_trans=nb_trans,
@@ -117,10 +119,11 @@ def _wanted_channels(context: MacContext, at_once: bool) -> frozenset[int] | Non
     """
     plan, radio, mac = context.state.plan, context.session.radio, context.device.mac
     wanted = desired(context.state, context.session)
-    if (radio.channels, radio.disabled) == (wanted.channels, wanted.disabled):
+    doubtful = negotiate.is_asked(LinkADRReq, context)
+    if not doubtful and (radio.channels, radio.disabled) == (wanted.channels, wanted.disabled):
         return None
     target = enabled_channels(plan, wanted) & defined_channels(plan, radio)
-    if not target or target == enabled_channels(plan, radio):
+    if not target or (target == enabled_channels(plan, radio) and not doubtful):
         return None
     if mac is not None:
         refusal = mac.refusal_of(_mask_request(target))
@@ -129,6 +132,18 @@ def _wanted_channels(context: MacContext, at_once: bool) -> frozenset[int] | Non
         if not at_once and not mac.is_due(LinkADRReq.cid, context.gathered.f_cnt, context.now.mono_us):
             return None
     return target
+
+
+def _perhaps(context: MacContext) -> frozenset[int] | None:
+    """The channels that are on if the device has obeyed a mask that it has not answered; None when none is under way."""
+    asked = context.session.radio.asked
+    masks = [one for one in negotiate.under_way(asked) if isinstance(one, LinkADRReq)] if asked else []
+    return _after(masks, context) if masks else None
+
+
+def _furthest_from(target: frozenset[int], has: frozenset[int], perhaps: frozenset[int] | None) -> frozenset[int]:
+    """A set that is wrong wherever one of the two is: masks that mend it mend both."""
+    return has if perhaps is None else target ^ ((has ^ target) | (perhaps ^ target))
 
 
 def _mask_request(channels: frozenset[int]) -> LinkADRReq:
@@ -149,10 +164,9 @@ def note_sent(block: Block, context: MacContext) -> None:
         operations.append(("adr_decision_add", (id, context.gathered.wall_us, session.adr_reason)))
         operations.append(("adr_decision_trim", (id, id, DECISIONS_KEPT)))
         _say(context, "INFO", reasons.in_english(context.adr_reason), {"reason": session.adr_reason})
-    if _after(block, context) != enabled_channels(context.state.plan, session.radio):
+    moves = _after(block, context) != enabled_channels(context.state.plan, session.radio)
+    if moves or negotiate.is_asked(LinkADRReq, context):
         negotiate.note_sent(block, context)
-    elif session.radio.asked:  # an earlier mask, if there was one, is undone by this one
-        context.set_radio(session.radio._replace(asked=negotiate.without(session.radio.asked, {LinkADRReq.cid})))
 
 
 def _after(block: Block, context: MacContext) -> frozenset[int] | None:

@@ -53,10 +53,15 @@ def under_way(asked: bytes) -> tuple[Command, ...]:
     return tuple(parse_commands(asked, uplink=False, lorawan_1_1=True))
 
 
+def is_asked(request: type[Command], context: MacContext) -> bool:
+    """True when such a request was sent and not answered."""
+    asked = context.session.radio.asked
+    return bool(asked) and any(isinstance(command, request) for command in under_way(asked))
+
+
 def is_under_way(request: type[Command], context: MacContext) -> bool:
     """True while the device may have obeyed such a request without our knowing; not for ever, for it may not know it."""
-    asked = context.session.radio.asked
-    if not asked or not any(isinstance(command, request) for command in under_way(asked)):
+    if not is_asked(request, context):
         return False
     return context.mac.asking_of(request.cid).tries < SILENT_AFTER  # type: ignore[arg-type]
 

@@ -166,6 +166,25 @@ def test_a_mask_says_what_adr_has_asked_before(lab: Lab) -> None:
     assert device.enabled == {0, 1, 2} and set(differences(world)) <= {"channels"}
 
 
+@pytest.mark.parametrize("version", ["1.0.2", "1.1.0"])
+def test_a_mask_in_doubt_is_settled_although_nobody_wants_it_any_more(tmp_path: Path, version: str) -> None:
+    """The device obeyed, its answer was lost, and meanwhile the wish is gone: it must be told to go back."""
+    lab = Lab(tmp_path, region="US915")
+    world = abp_world(lab, version, device_fields={"dr": 3})
+    world.uplink(b"\x01")
+    name = world.session.device.profile.name
+    every = lab.state.desired_radio[name]
+    lab.state.desired_radio[name] = lab.state.radio(every._replace(disabled=mask_of({1, 17, 33, 49})))
+    world.uplink(b"\x01")
+    world.uplink(b"\x01", lost=True)
+    assert world.truth.enabled == set(range(72)) - {1, 17, 33, 49}
+    lab.state.desired_radio[name] = every
+    for _ in range(6):
+        world.uplink(b"\x01")
+    assert differences(world) == {} and world.truth.enabled == set(range(72)) and not world.session.radio.asked
+    lab.close()
+
+
 @pytest.mark.parametrize("region", [name for name in regional.names() if regional.plan(name).default_channels])
 def test_every_plan_has_a_picture(tmp_path: Path, region: str) -> None:
     """A device at its defaults is in step in every region: nothing is asked that the plan does not need."""
