@@ -15,7 +15,7 @@ from tests.support.server import Server, running, wait_until
 from tests.support.wire_gateway import WireGateway
 
 
-def test_a_full_disk_stops_acknowledgements_and_loses_nothing(tmp_path: Path) -> None:
+def test_inv_40_a_full_disk_stops_acknowledgements_and_loses_nothing(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         server.ask("POST", "/gateways", {"gateway_eui": GATEWAY, "name": "bare socket"})
         gateway = WireGateway(server.udp, GATEWAY)

@@ -206,6 +206,47 @@ def test_the_same_backup_restored_again_skips_further(lab: Lab, tmp_path: Path) 
     assert seen == [10 + 1024, 10 + 2048, 10 + 3072]
 
 
+def test_inv_03_a_restored_file_repeats_no_number_and_no_valve_command(lab: Lab) -> None:
+    """Who has taken an event of the lost days never sees its number again; what may have been sent waits for people."""
+    lab.gateway()
+    node = lab.abp()
+    once = lab.queue(node.dev_eui, b"close the valve")
+    again = lab.queue(node.dev_eui, b"read-out", confirmed=True)
+    lab.uplink(node.up(b"before", f_cnt=0), lab.gateway(2, pulls=False))
+    last = lab.events()[-1].id
+    lab.kill(restored=1)
+    lab.uplink(node.up(b"after", f_cnt=1))
+    assert lab.events("up")[-1].id > last + 1_000_000
+    assert lab.item(once).state == "cancelled" and "queue it again" in lab.item(once).reason
+    assert lab.item(again).state == "sent"
+    assert [node.read(sent.phy).data for sent in lab.air] == [b"read-out"]
+
+
+def test_inv_05_replays_after_a_restore_are_harmless(lab: Lab, tmp_path: Path) -> None:
+    """FCntUp is the backup's, so a frame of the lost days is taken when it comes again: once, and it is a true reading."""
+    lab.gateway()
+    node = lab.abp()
+    lab.uplink(node.up(b"before"))
+    path, backup = Path(lab.settings.data_dir) / "network.db", tmp_path / "backup.db"
+    with closing(lab.journal.reader()) as source, closing(sqlite3.connect(backup)) as copy:
+        source.backup(copy)
+    lost = [node.up(bytes((number,))) for number in range(3)]
+    for phy in lost:
+        lab.uplink(phy)
+    lab.close()
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    shutil.copyfile(backup, path)
+    lab.start(restored=1)
+    for gateway in lab.gateways.values():
+        gateway.pull()
+    lab.uplink(node.up(b"after"))
+    for phy in (*lost, *lost):
+        lab.uplink(phy)
+    assert sorted(lab.ups()) == [(0, b"before"), (1, b"\0"), (2, b"\1"), (3, b"\2"), (4, b"after")]
+    assert [event.late for event in lab.events("up")] == [False, False, True, True, True]
+
+
 def test_restored_uplink_counters_are_as_they_were(lab: Lab) -> None:
     lab.gateway()
     node = lab.abp(f_cnt_up=100)

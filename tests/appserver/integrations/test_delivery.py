@@ -128,7 +128,7 @@ async def test_without_a_sink_nothing_is_kept(db: Database) -> None:
     assert db.rows("SELECT * FROM outbox") == []
 
 
-async def test_server_that_is_down_gets_everything_later_and_in_order(
+async def test_inv_22_server_that_is_down_gets_everything_later_and_in_order(
     db: Database, receiver: Receiver, session
 ) -> None:
     clock = Clock()
@@ -170,7 +170,7 @@ async def test_one_device_that_fails_holds_up_no_other(db: Database, receiver: R
 
 
 @pytest.mark.parametrize("status", [400, 404, 410, 302])
-async def test_what_is_refused_is_a_dead_letter_and_can_be_sent_again(
+async def test_inv_22_what_is_refused_is_a_dead_letter_and_can_be_sent_again(
     db: Database, receiver: Receiver, session, status: int
 ) -> None:
     create_sink(db, {"name": "billing", "url": receiver.url}, START_US, LOCAL)
