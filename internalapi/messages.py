@@ -262,6 +262,7 @@ class GatewayRecord(Struct):
     tx_ack: str = "auto"
     silent_in_row: int = 0
     """Downlinks without TX_ACK since the last one with."""
+    private_to: str = ""
     allowed_sources: list[str] = []
     location_source: str = ""
     """Which location counts: the ``operator``'s, else its own ``gps``; empty when there is none."""

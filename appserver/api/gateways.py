@@ -42,6 +42,8 @@ class GatewayBody(Input):
     """``never``: its forwarder never answers a downlink, and silence means that it was sent."""
     allowed_sources: Annotated[list[str], Field(max_length=32)] = Field(default_factory=list)
     """Networks (CIDR) from which it may speak; empty: any."""
+    private_to: Annotated[str, Field(max_length=200)] = ""
+    """It serves only devices whose tag ``organisation`` says this; empty: all."""
 
     @field_validator("allowed_sources")
     @classmethod
@@ -135,6 +137,7 @@ class Gateway(Output):
     lead_ms: float | None
     """A message must leave the server so long before its transmission."""
     allowed_sources: list[str]
+    private_to: str
     bad_crc: int
     disputed: int
     """Datagrams in its name from another source, since the server's start."""
@@ -145,7 +148,7 @@ class Gateway(Output):
 
 _AS_IT_IS = (
     "location_source", "max_duty_cycle", "airtime_ms", "forwarder", "forwarder_seen", "tx_ack", "silent_in_row", "lead_ms",
-    "allowed_sources", "bad_crc", "disputed", "clock_restarts",
+    "allowed_sources", "private_to", "bad_crc", "disputed", "clock_restarts",
 )  # fmt: skip
 
 
@@ -245,6 +248,7 @@ async def write_gateway(call: Call, eui: str, body: GatewayBody) -> None:
         max_duty_cycle=body.max_duty_cycle,
         forwarder=body.forwarder,
         tx_ack=body.tx_ack,
+        private_to=body.private_to,
         allowed_sources=body.allowed_sources,
     )
 

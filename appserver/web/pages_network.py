@@ -85,13 +85,13 @@ class _GatewayForm(GatewayBody):
 
 _GATEWAY_NUMBERS = ("latitude", "longitude", "altitude_m", "antenna_gain_dbi", "max_duty_cycle")
 _GATEWAY_CHOICES = {"class_b": "off", "forwarder": "auto", "tx_ack": "auto"}
-_GATEWAY_FIELDS = ("gateway_eui", "name", *_GATEWAY_NUMBERS, *_GATEWAY_CHOICES, "allowed_sources")
+_GATEWAY_FIELDS = ("gateway_eui", "name", *_GATEWAY_NUMBERS, *_GATEWAY_CHOICES, "allowed_sources", "private_to")
 
 
 def _gateway_body(fields: dict[str, str]) -> tuple[str | None, GatewayBody]:
     numbers = {name: fields.get(name, "").replace(",", ".") for name in _GATEWAY_NUMBERS}
     words: dict[str, Any] = {name: fields.get(name) or default for name, default in _GATEWAY_CHOICES.items()}
-    words |= {"gateway_eui": fields.get("gateway_eui"), "name": fields.get("name")}
+    words |= {name: fields.get(name) for name in ("gateway_eui", "name")} | {"private_to": fields.get("private_to", "")}
     words["allowed_sources"] = fields.get("allowed_sources", "").replace(",", " ").split()
     form = check(_GatewayForm, words | numbers)
     location = None
@@ -107,6 +107,7 @@ def _gateway_body(fields: dict[str, str]) -> tuple[str | None, GatewayBody]:
         max_duty_cycle=None if form.max_duty_cycle is None else form.max_duty_cycle / 100,
         forwarder=form.forwarder,
         tx_ack=form.tx_ack,
+        private_to=form.private_to,
         allowed_sources=form.allowed_sources,
     )
     return form.gateway_eui, body

@@ -198,6 +198,7 @@ def _record(network: Network, gateway: Gateway, now: Now) -> m.GatewayRecord:
         forwarder=gateway.forwarder,
         forwarder_seen=gateway.forwarder_seen,
         tx_ack=gateway.tx_ack,
+        private_to=gateway.private_to,
         silent_in_row=gateway.silent_in_row,
         allowed_sources=gateway.allowed_sources,
         location_source="" if position is None else "gps" if gateway.latitude is None else "operator",
