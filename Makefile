@@ -119,14 +119,21 @@ serial: setup-test
 bench: setup-dev
 	@$(if $(BENCH),for bench in $(BENCH); do echo "== $$bench"; $(PY) -m "benchmarks.$$bench" || exit 1; done,echo "no benchmarks" >&2; exit 1)
 
-# Hours rather than minutes: many more kills, and five million executions of the fuzzer.
+# Hours rather than minutes (docs/reliability.md). Each trial prints one line and appends its figures to build/trials/.
 trial: setup-test
-	METERWAN_KILLS=$(KILLS) $(PY) -m pytest -q --timeout=0 tests/e2e $(wildcard tests/faults)
+	$(PY) -m tests.faults.planted
+	$(PY) -m tests.faults.seeds --seeds $(METERWAN_SEEDS)
+	$(PY) -m tests.faults.forwarder
+	$(PY) -m tests.faults.joins
+	METERWAN_KILLS=$(METERWAN_KILLS) $(PY) -m pytest -q --timeout=0 -n 0 tests/e2e/test_kill.py
 	METERWAN_MIXED_MINUTES=60 $(PY) -m pytest -q --timeout=0 -n 0 tests/lns/test_gateway_mixed.py
 	$(PY) -m tests.fuzz.fuzz_wire -runs=$(FUZZ_RUNS)
+	$(PY) -m tests.faults.soak --minutes $(METERWAN_SOAK_MINUTES)
 
-KILLS     ?= 500
-FUZZ_RUNS ?= 5000000
+METERWAN_KILLS        ?= 500
+METERWAN_SEEDS        ?= 10000
+METERWAN_SOAK_MINUTES ?= 60
+FUZZ_RUNS             ?= 5000000
 
 wheel: setup-dev
 	$(PY) -m hatchling build -t wheel

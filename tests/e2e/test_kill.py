@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 from lorasim import checker, runner, scenario
 
+from tests.faults import report
 from tests.support.server import Server, running, wait_until
 
 KILLS = int(os.environ.get("METERWAN_KILLS", "20"))
@@ -137,6 +138,21 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
         wait_until(lambda: not wanted - counted(), 30, "every acknowledged frame has its reading")
         found = counted()
 
+    if "METERWAN_KILLS" in os.environ:
+        lost, twice = sum((wanted - found).values()), sum(count > 1 for count in found.values())
+        faults = [f"{one.rule}: {one.text}" for one in checker.check_air(lines)]
+        sent = Counter(line["type"] for line in lines)
+        report.note(
+            "kills",
+            {
+                "kills": killed.total(),
+                "of": dict(killed),
+                "acknowledged": len(acknowledged),
+                "lost": lost,
+                "duplicates": twice,
+            }
+            | {"joins": sent["joined"], "downlinks": sent["on_air"], "on_the_air": faults},
+        )
     assert killed.total() == KILLS
     assert len(acknowledged) > 200, "too few frames for the kills to hit"
     assert set(wanted.values()) == {1}
