@@ -1,7 +1,8 @@
-"""Semtech's recommended algorithm ("simple rate adaptation"), with two cautions of ours.
+"""Semtech's recommended algorithm ("simple rate adaptation"), with one caution of ours.
 
-It needs a full history before it takes power away or changes NbTrans (others decide on a few frames and overshoot), and it
-never lowers the data rate: that is the device's own back-off (TS001-1.0.4 §4.3.1.1).
+It raises the data rate from the first frame on, but needs a full history before it takes power away or changes NbTrans (others
+decide on a few frames and overshoot). It never lowers the data rate: that is the device's own back-off (TS001-1.0.4
+§4.3.1.1).
 """
 
 from __future__ import annotations
@@ -18,8 +19,6 @@ NB_TRANS_BY_LOSS = (
     (0.30, (2, 3, 3)),
     (1.01, (3, 3, 3)),
 )
-FIRST_DECISION_AFTER = 5
-"""Frames before the data rate is raised for the first time: one good frame may be a lucky one."""
 
 
 def recommended(samples: Sequence[Sample], current: Current, limits: Limits) -> Decision:
@@ -28,8 +27,8 @@ def recommended(samples: Sequence[Sample], current: Current, limits: Limits) -> 
     SNRs measured at another power are not comparable: only the samples since the last change count.
     """
     alike = samples[-current.since :] if current.since else ()
-    if len(alike) < FIRST_DECISION_AFTER:
-        return stay(current, "few", frames=len(alike))
+    if not alike:
+        return stay(current, "few")
     full = len(alike) >= HISTORY
     best = max(sample.snr_db for sample in alike)
     spare = best - limits.required_snr_db
