@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from internalapi import messages as m
 from lns.store.batch import Batch
 from lns.store.embedded.journal import SealedBatch, StoreError
+from lns.store.embedded.packer import pack_settled
 from lns.uplink.join import JoinAsked
 from lorawan.backend import JoinAns
 from tests.faults.disk import Disk
@@ -273,7 +274,23 @@ class Server(Lab):
             for gateway in self.state.gateways:
                 self.engine.gwmp.forget_stale(gateway, self.now)
             self.engine.keeper.tend(self.now)
+            self._pack()
         self.pump()
+
+    def _pack(self) -> None:
+        """``Network.pack``: old frames move into a file of their own, and leave the journal with the next commit."""
+        log = self.journal.log
+        try:
+            with contextlib.closing(self.journal.reader()) as db:
+                packed = pack_settled(db, log, self.state.handed_over_id, self.wall_us)
+        except sqlite3.Error:
+            self._notice()
+            return  # they stay in the journal for now
+        self._notice()
+        if packed:
+            self._fault(f"frames up to {log.last_frame_id} are packed")
+            self.state.batch.operations.append(("frames_packed", (log.last_frame_id,)))
+            self.state.batch.operations.append(("events_packed", (log.last_event_id,)))
 
     def _later(self, us: int, action: Callable[[], None]) -> None:
         self._questions.append((self.now_us + us, action))
