@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from lorasim import crypto
 from lorasim.checker import Violation
@@ -24,6 +25,7 @@ from lorasim.scenario import Backhaul, GatewayEntry, Radio, Scenario
 from lorasim.world import Outgoing, World
 
 from internalapi import messages as m
+from lns.store.embedded import packer
 from lns.store.embedded.journal import StoreError
 from tests.faults import checks
 from tests.faults.disk import Disk
@@ -129,7 +131,8 @@ class Universe:
     def run(self) -> list[Violation]:
         """Play it. Raises what the server raises."""
         rng = self.rng
-        with self.disk:
+        # A day's frames make a block; here half a minute's do, so that packing gets its share of the faults.
+        with self.disk, mock.patch.object(packer, "FLUSH_AFTER_US", 30 * SECOND_US):
             self.server = Server(
                 self.folder, self.disk, self.history, random.Random(f"{self.seed}/server"), self._from_server, self.now
             )
