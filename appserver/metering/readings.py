@@ -34,12 +34,13 @@ class NewReading:
     uplink_id: int | None = None
     codec: str = ""
     author: str = ""
+    clock_error_us: int | None = None
 
 
 _INSERT = (
     "INSERT OR IGNORE INTO reading (meter_id, register, measured_at_us, value_micro, quality, source, received_at_us,"
-    " recorded_at_us, device_time_us, uplink_id, codec, author, conflict)"
-    " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, EXISTS (SELECT 1 FROM reading"
+    " recorded_at_us, device_time_us, uplink_id, codec, author, clock_error_us, conflict)"
+    " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, EXISTS (SELECT 1 FROM reading"
     " WHERE meter_id = ?1 AND register = ?2 AND measured_at_us = ?3 AND value_micro <> ?4)"
 )
 _LAST = (
@@ -59,8 +60,7 @@ def store(connection: sqlite3.Connection, readings: Sequence[NewReading], now_us
     """
     if not readings:
         return 0
-    before = connection.total_changes
-    connection.executemany(
+    new = connection.executemany(
         _INSERT,
         [
             (
@@ -76,11 +76,11 @@ def store(connection: sqlite3.Connection, readings: Sequence[NewReading], now_us
                 r.uplink_id,
                 r.codec,
                 r.author,
+                r.clock_error_us,
             )
             for r in readings
         ],
-    )
-    new = connection.total_changes - before
+    ).rowcount
     newest: dict[tuple[int, str], NewReading] = {}
     for reading in readings:
         key = (reading.meter_id, reading.register_name)

@@ -5,6 +5,8 @@ Volumes are :class:`~decimal.Decimal` in Python and whole millionths of the unit
 and differences are exact. A schema change is a new file in ``appserver/migrations/versions``.
 """
 
+from appserver.models.history import Correction, DaySeal, PeriodClose, PeriodValue, Unsealed
+from appserver.models.network import NetworkEdge, NetworkNode, Norm
 from appserver.models.people import ApiToken, Audit, User, UserSession
 from appserver.models.readings import (
     Boundary,
@@ -23,6 +25,8 @@ __all__ = [
     "Audit",
     "Boundary",
     "Building",
+    "Correction",
+    "DaySeal",
     "Delivery",
     "DeviceFlag",
     "DeviceState",
@@ -31,12 +35,18 @@ __all__ = [
     "LastReading",
     "Meter",
     "ModuleChannel",
+    "NetworkEdge",
+    "NetworkNode",
+    "Norm",
     "Organisation",
     "OutboxEvent",
+    "PeriodClose",
+    "PeriodValue",
     "Point",
     "Premises",
     "Reading",
     "Sink",
+    "Unsealed",
     "Uplink",
     "User",
     "UserSession",

@@ -86,6 +86,11 @@ class Reading(SQLModel, table=True):
     """Who entered it, for manual and imported readings."""
     conflict: bool = False
     """Another value for this key was there before."""
+    clock_error_us: int | None = None
+    """Device clock minus server clock as far as it was known when the reading came; None: nothing compared them.
+
+    Of a reading on server time: 0 when it was read while sending, None when it may be of any age.
+    """
 
 
 class LastReading(SQLModel, table=True):
@@ -126,6 +131,10 @@ class Boundary(SQLModel, table=True):
     """``measured``, ``interpolated``, ``server_time`` or ``disputed``."""
     event: str = ""
     """What happened since the previous boundary: ``rollover``, ``reset``, ``small_decrease``, ``reverse_flow`` …"""
+    clock_us: int | None = None
+    """Error of the clock that stamped the value (device minus server), None when nothing compared it."""
+    spread: Decimal | None = Field(default=None, sa_type=MicroDecimal, sa_column_kwargs={"name": "spread_micro"})
+    """How far the value may be off by interpolation and by the register's own step; None: computed before this was kept."""
 
 
 class DeviceState(SQLModel, table=True):

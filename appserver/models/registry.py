@@ -108,6 +108,8 @@ class Meter(SQLModel, table=True):
     """Digits before the decimal mark: the register wraps at 10 ** digits."""
     qmax: Decimal | None = Field(default=None, sa_type=MicroDecimal)
     """Most that can flow in an hour, in units of the resource; None takes the resource's default."""
+    qstart: Decimal | None = Field(default=None, sa_type=MicroDecimal)
+    """Flow below which the meter stands still, units an hour; None takes the resource's default."""
     verified_on: dt.date | None = None
     verification_until: dt.date | None = Field(default=None, index=True)
 
@@ -134,6 +136,8 @@ class Installation(SQLModel, table=True):
     """Principal register at the installation, from the act."""
     end_value: Decimal | None = Field(default=None, sa_type=MicroDecimal)
     """Principal register at the removal, from the act."""
+    ratio: Decimal = Field(default=Decimal(1), sa_type=TextDecimal, sa_column_kwargs={"server_default": "1"})
+    """Units a unit of the register: transformer ratio Kтт·Kтн. Another ratio is another installation, by its act."""
 
 
 class ModuleChannel(SQLModel, table=True):
@@ -159,3 +163,5 @@ class ModuleChannel(SQLModel, table=True):
     start_pulses: Decimal = Field(default=Decimal(0), sa_type=MicroDecimal)
     valid_from_us: int = 0
     valid_until_us: int | None = None
+    counter_bits: int = Field(default=32, sa_column_kwargs={"server_default": "32"})
+    """Width of the module's pulse counter: it wraps at 2 ** bits pulses."""

@@ -1,0 +1,176 @@
+"""Clock errors of readings, corrections, closed periods, sealed days, ratios, norms, networks."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+APPEND_ONLY = ("correction", "day_seal", "period_close", "period_value")
+TABLES = (
+    "correction",
+    "unsealed",
+    "day_seal",
+    "period_close",
+    "period_value",
+    "norm",
+    "network_node",
+    "network_edge",
+)
+RESOURCES = "resource IN ('cold_water', 'hot_water', 'electricity', 'heat', 'gas')"
+
+
+def upgrade() -> None:
+    op.add_column("reading", sa.Column("clock_error_us", sa.Integer(), nullable=True))
+    op.add_column("boundary", sa.Column("clock_us", sa.Integer(), nullable=True))
+    op.add_column("boundary", sa.Column("spread_micro", sa.BigInteger(), nullable=True))
+    op.add_column("installation", sa.Column("ratio", sa.Text(), nullable=False, server_default="1"))
+    op.add_column("meter", sa.Column("qstart", sa.BigInteger(), nullable=True))
+    op.add_column("module_channel", sa.Column("counter_bits", sa.Integer(), nullable=False, server_default="32"))
+
+    op.create_table(
+        "correction",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("meter_id", sa.Integer(), nullable=False),
+        sa.Column("register", sa.String(), nullable=False),
+        sa.Column("measured_at_us", sa.Integer(), nullable=False),
+        sa.Column("value_micro", sa.BigInteger(), nullable=True),
+        sa.Column("supersedes_micro", sa.BigInteger(), nullable=True),
+        sa.Column("supersedes_id", sa.Integer(), nullable=True),
+        sa.Column("author", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("document", sa.String(), nullable=False),
+        sa.Column("recorded_at_us", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["meter_id"], ["meter.id"]),
+        sa.ForeignKeyConstraint(["supersedes_id"], ["correction.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_correction_key", "correction", ["meter_id", "register", "measured_at_us"])
+    op.create_index("ix_correction_recorded_at_us", "correction", ["recorded_at_us"])
+    op.create_table(
+        "unsealed",
+        sa.Column("recorded_at_us", sa.Integer(), nullable=False),
+        sa.Column("meter_id", sa.Integer(), nullable=False),
+        sa.Column("register", sa.String(), nullable=False),
+        sa.Column("measured_at_us", sa.Integer(), nullable=False),
+        sa.Column("value_micro", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("recorded_at_us", "meter_id", "register", "measured_at_us", "value_micro"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "day_seal",
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("readings", sa.Integer(), nullable=False),
+        sa.Column("corrections", sa.Integer(), nullable=False),
+        sa.Column("digests", sa.LargeBinary(), nullable=False),
+        sa.Column("previous", sa.String(), nullable=False),
+        sa.Column("root", sa.String(), nullable=False),
+        sa.Column("sealed_at_us", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("day"),
+        sa.UniqueConstraint("sequence"),
+    )
+    op.create_table(
+        "period_close",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("building_id", sa.Integer(), nullable=False),
+        sa.Column("resource", sa.String(), nullable=False),
+        sa.Column("first_day", sa.Date(), nullable=False),
+        sa.Column("last_day", sa.Date(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("author", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("closed_at_us", sa.Integer(), nullable=False),
+        sa.CheckConstraint(RESOURCES, name="ck_resource"),
+        sa.ForeignKeyConstraint(["building_id"], ["building.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("building_id", "resource", "first_day", "revision"),
+    )
+    op.create_table(
+        "period_value",
+        sa.Column("close_id", sa.Integer(), nullable=False),
+        sa.Column("point_id", sa.Integer(), nullable=False),
+        sa.Column("start_micro", sa.BigInteger(), nullable=True),
+        sa.Column("end_micro", sa.BigInteger(), nullable=True),
+        sa.Column("volume_micro", sa.BigInteger(), nullable=True),
+        sa.Column("quality", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["close_id"], ["period_close.id"]),
+        sa.ForeignKeyConstraint(["point_id"], ["point.id"]),
+        sa.PrimaryKeyConstraint("close_id", "point_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "norm",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("building_id", sa.Integer(), nullable=True),
+        sa.Column("resource", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.Column("valid_from", sa.Date(), nullable=False),
+        sa.Column("valid_until", sa.Date(), nullable=True),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.CheckConstraint(RESOURCES, name="ck_resource"),
+        sa.CheckConstraint("kind IN ('person_month', 'common_m2_month')", name="ck_kind"),
+        sa.ForeignKeyConstraint(["building_id"], ["building.id"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_norm_resource", "norm", ["resource", "kind", "valid_from"])
+    op.create_table(
+        "network_node",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("resource", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("building_id", sa.Integer(), nullable=True),
+        sa.Column("loss_norm_pct", sa.BigInteger(), nullable=True),
+        sa.CheckConstraint(RESOURCES, name="ck_resource"),
+        sa.CheckConstraint("kind IN ('source', 'trunk', 'section', 'house')", name="ck_kind"),
+        sa.ForeignKeyConstraint(["building_id"], ["building.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("resource", "name"),
+    )
+    op.create_table(
+        "network_edge",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("from_id", sa.Integer(), nullable=False),
+        sa.Column("to_id", sa.Integer(), nullable=False),
+        sa.Column("point_id", sa.Integer(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.CheckConstraint("from_id <> to_id", name="ck_no_loop"),
+        sa.ForeignKeyConstraint(["from_id"], ["network_node.id"]),
+        sa.ForeignKeyConstraint(["to_id"], ["network_node.id"]),
+        sa.ForeignKeyConstraint(["point_id"], ["point.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("point_id"),
+    )
+    op.create_index("ix_network_edge_from_id", "network_edge", ["from_id"])
+    op.create_index("ix_network_edge_to_id", "network_edge", ["to_id"])
+    for table in APPEND_ONLY:
+        for verb in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table}"
+                f" BEGIN SELECT RAISE(ABORT, '{table} is append-only: {verb} is refused'); END"
+            )
+    # Every reading waits for the seal of its day, however it came in; those that are there wait from now on.
+    op.execute(
+        "CREATE TRIGGER reading_waits_for_its_seal AFTER INSERT ON reading BEGIN INSERT INTO unsealed"
+        " VALUES (new.recorded_at_us, new.meter_id, new.register, new.measured_at_us, new.value_micro); END"
+    )
+    op.execute(
+        "INSERT INTO unsealed SELECT recorded_at_us, meter_id, register, measured_at_us, value_micro FROM reading"
+    )
+
+
+def downgrade() -> None:
+    op.execute("DROP TRIGGER reading_waits_for_its_seal")
+    for table in reversed(TABLES):
+        op.drop_table(table)
+    for table, column in (
+        ("module_channel", "counter_bits"),
+        ("meter", "qstart"),
+        ("installation", "ratio"),
+        ("boundary", "spread_micro"),
+        ("boundary", "clock_us"),
+        ("reading", "clock_error_us"),
+    ):
+        op.drop_column(table, column)
