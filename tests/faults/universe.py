@@ -36,7 +36,7 @@ SECOND_US = 1_000_000
 BEGIN_US = 1_790_000_000_000_000
 CONVERGE_US = 60 * SECOND_US
 CALM = Backhaul(delay_ms=12, jitter_ms=8)
-JOIN_EUI = 0x70B3D5FFFE0000FF
+JOIN_EUI = checks.JOIN_EUI
 DEV_EUI = 0x70B3D5FFFE000001
 GATEWAY = 0x0016C001FF1E5A01
 ERRORS = (
@@ -323,8 +323,8 @@ class Universe:
             self.world._backhaul[eui] = CALM
         for dev_eui, device in self.world.devices.items():
             device.outbox.queue.clear()  # what has piled up would keep a slow device busy for longer than the peace
-            for n in range(4):
-                self.at(self.now + (n * 14 + self.rng.randrange(1, 12)) * SECOND_US, self._uplink, dev_eui, True)
+            for n in range(6):
+                self.at(self.now + (n * 9 + self.rng.randrange(1, 8)) * SECOND_US, self._uplink, dev_eui, True)
 
     # ------------------------------------------------------------------------------------------------- the faults
 
