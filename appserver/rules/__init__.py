@@ -1,0 +1,36 @@
+"""Rules as dated data: what the law, the region or the operator says, with its source and its term.
+
+Rules are TOML files: those of the package (``data/``), extended or overridden by ``data_dir/rules/*.toml``. ``kinds``
+says which values a rule of each kind has, ``book`` reads the files and answers what held on a day, ``tariffs`` reads
+clock times as tariff zones. Changing a rule needs no release, and a statement says which version of it was used.
+"""
+
+from appserver.rules.book import Rule, RuleBook, RulesError, book_of, load
+from appserver.rules.kinds import (
+    KINDS,
+    HeatQuality,
+    HeatSubstitution,
+    IncidentLimits,
+    Norm,
+    Substitution,
+    TariffZones,
+    TemperatureGraph,
+    Verification,
+)
+
+__all__ = [
+    "KINDS",
+    "HeatQuality",
+    "HeatSubstitution",
+    "IncidentLimits",
+    "Norm",
+    "Rule",
+    "RuleBook",
+    "RulesError",
+    "Substitution",
+    "TariffZones",
+    "TemperatureGraph",
+    "Verification",
+    "book_of",
+    "load",
+]
