@@ -24,6 +24,7 @@ from appserver.db import Database, open_database
 from appserver.jobs import Jobs
 from appserver.live import Live
 from appserver.models import User
+from appserver.rules import book_of
 from appserver.server import make_app
 from appserver.services import Services, now_us
 from appserver.settings import ApplicationSettings
@@ -74,6 +75,7 @@ async def application(
 ) -> AsyncIterator[tuple[Services, Started]]:
     """The running application: its services and its address. ``background`` also runs ingest and integrations."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
+    book_of(settings.data_dir)  # a rule file that cannot be used is refused now, not at the first statement
     database = await asyncio.to_thread(open_database, settings.data_dir / "application.db")
     services = make_services(settings, network, database, clock)
     password = await make_first_administrator(services)

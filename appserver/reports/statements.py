@@ -10,12 +10,15 @@ from functools import partial
 from appserver.db import Database
 from appserver.errors import RegistryError
 from appserver.metering.balance import Balance, PeriodRow, PointRow
+from appserver.metering.charges import charges, is_month
 from appserver.metering.queries import BalanceStep, house_balance
+from appserver.metering.substitution import Charge
 from appserver.metering.timebase import day_number
 from appserver.models.columns import from_micro, neat
 from appserver.models.registry import REGISTERS
 from appserver.reports.statement import Cell, Column, Statement
 from appserver.reports.words import word
+from appserver.rules import Rule, book_of
 
 Words = Callable[[str], str]
 
@@ -65,10 +68,19 @@ def individual_statement(
     )
     rows: list[tuple[Cell, ...]] = []
     totals: list[tuple[Cell, ...]] = []
+    used: list[Rule] = []
     for balance in balances:
         points = [point for point in balance.points if point.role == "individual"]
-        rows += [_individual_row(len(rows) + n, point, balance, verified, say) for n, point in enumerate(points, 1)]
-        totals.append(_individual_total(points, balance, say))
+        charged: dict[int, Charge] = {}
+        if is_month(from_date, to_date):
+            found = charges(db, building_id, balance.resource, from_date, points, book_of(db.path.parent))
+            charged = found.by_point
+            used += [rule for rule in found.rules if rule not in used]
+        rows += [
+            _individual_row(len(rows) + n, point, balance, verified, charged.get(point.point_id), say)
+            for n, point in enumerate(points, 1)
+        ]
+        totals.append(_individual_total(points, balance, charged, say))
     columns = [
         Column("number", say("number"), 5, number=True),
         Column("premises", say("premises"), 12),
@@ -84,15 +96,31 @@ def individual_statement(
         Column("quality", say("quality"), 10),
         Column("verification", say("verification"), 11),
         Column("events", say("events"), 18),
+        Column("charge", say("charge"), 11, number=True),
+        Column("basis", say("basis"), 16),
     ]
     header = _header(db, building_id, from_date, to_date, say, resource)
+    notes = rule_notes(used, say)
     return Statement(
-        "individual", language, say("individual.title"), header, columns, rows, totals, [], _signatures(say)
+        "individual", language, say("individual.title"), header, columns, rows, totals, notes, _signatures(say)
     )
 
 
+def rule_notes(rules: Sequence[Rule], say: Words) -> list[str]:
+    """Which versions of which rules a statement used, one a line."""
+    return [f"{say('rule')}: {rule.version} — {rule.source}" for rule in rules]
+
+
+def _basis(charge: Charge | None, say: Words) -> str:
+    if charge is None:
+        return ""
+    word, _, months = charge.basis.partition("_")
+    said = say(f"b.{word}") + (f" {months.removesuffix('m')} {say('months')}" if months else "")
+    return f"{said} ({charge.clause})" if charge.clause else said
+
+
 def _individual_row(
-    number: int, point: PointRow, balance: Balance, verified: dict[int, str | None], say: Words
+    number: int, point: PointRow, balance: Balance, verified: dict[int, str | None], charge: Charge | None, say: Words
 ) -> tuple[Cell, ...]:
     until = verified.get(point.point_id)
     return (
@@ -110,10 +138,14 @@ def _individual_row(
         say(f"q.{point.quality}"),
         date.fromisoformat(until) if until else None,
         ", ".join(say(f"e.{event}") for event in point.events),
+        charge.volume if charge is not None else None,
+        _basis(charge, say),
     )
 
 
-def _individual_total(points: Sequence[PointRow], balance: Balance, say: Words) -> tuple[Cell, ...]:
+def _individual_total(
+    points: Sequence[PointRow], balance: Balance, charged: dict[int, Charge], say: Words
+) -> tuple[Cell, ...]:
     volume = neat(sum((point.volume for point in points if point.volume is not None), Decimal(0)))
     label, unit = say("total"), say(f"u.{balance.unit}")
     return (
@@ -130,6 +162,8 @@ def _individual_total(points: Sequence[PointRow], balance: Balance, say: Words) 
         unit,
         None,
         None,
+        None,
+        neat(sum((c.volume for c in charged.values() if c.volume is not None), Decimal(0))) if charged else None,
         None,
     )
 
