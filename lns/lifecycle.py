@@ -76,6 +76,7 @@ def end_session(state: NetworkState, session: Session) -> None:
     state.batch.operations.append(("session_end", (session.id,)))
     if state.resets.pop(session.id, None) is not None:
         state.batch.operations.append(("f_cnt_reset_delete", (session.id,)))
+        state.batch.operations.append(("taken_mics_delete", (session.id,)))
     device = session.device
     if device.session is session:
         device.session = None

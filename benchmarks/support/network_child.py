@@ -48,7 +48,11 @@ def resident_kib() -> int:
 
 def settings(data_dir: Path, port: int) -> NetworkSettings:
     return NetworkSettings.model_validate(
-        {"data_dir": data_dir, "gateways": {"udp": {"listen": f"127.0.0.1:{port}", "datagrams_per_s": 0}}, "http": {"listen": ""}}
+        {
+            "data_dir": data_dir,
+            "gateways": {"udp": {"listen": f"127.0.0.1:{port}", "datagrams_per_s": 0}},
+            "http": {"listen": ""},
+        }
     )
 
 

@@ -76,27 +76,56 @@ def accept(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) -> No
         if f_cnt >= next_expected:
             gap_is_fair = not session.device.profile.has_max_f_cnt_gap or within_gap(f_cnt, next_expected)
             if gap_is_fair and _mic_holds(state, session, message, mic, f_ctrl, f_cnt, dr, rx):
-                _fresh(state, gatherer, session, rx, m_hdr, f_ctrl, f_cnt, dr, now)
+                if session.device.profile.relaxed_f_cnt_reset and relaxed.is_replay(state, session, mic):
+                    _replayed(state, session, rx, f_cnt)
+                else:
+                    _fresh(state, gatherer, session, rx, m_hdr, f_ctrl, f_cnt, dr, now)
                 return
         elif f_cnt == next_expected - 1 and _mic_holds(state, session, message, mic, f_ctrl, f_cnt, dr, rx):
-            _again(state, gatherer, session, rx, f_cnt, dr, now)
+            if _is_repetition(session, mic) or not _begins_anew(
+                state, gatherer, session, rx, m_hdr, f_ctrl, f_cnt16, dr, now
+            ):
+                _again(state, gatherer, session, rx, f_cnt, dr, now)
             return
         late = late_f_cnt(f_cnt16, next_expected)
         if late is not None and late != f_cnt and _mic_holds(state, session, message, mic, f_ctrl, late, dr, rx):
-            if session.was_taken(late):
-                counters["replayed"] += 1
-                log_refused(state, rx, "rejected", "a replay: this FCntUp was taken before", session, late, dev_addr)
-            else:
+            if not session.was_taken(late) and not relaxed.is_replay(state, session, mic):
                 _take(state, gatherer, Kind.LATE, session, rx, m_hdr, f_ctrl, late, dr, now)
+            elif not _begins_anew(state, gatherer, session, rx, m_hdr, f_ctrl, f_cnt16, dr, now):
+                _replayed(state, session, rx, late)
             return
-        if session.device.profile.relaxed_f_cnt_reset and session.device.activation == "ABP":
-            holds = partial(_mic_holds_at, state, session, message, mic, f_ctrl, dr, rx)
-            anew = relaxed.begins_anew(state, session, f_cnt16, mic, holds, rx.wall_us)
-            if anew is not None:
-                _fresh(state, gatherer, session, rx, m_hdr, f_ctrl, anew, dr, now)
-                return
+        if _begins_anew(state, gatherer, session, rx, m_hdr, f_ctrl, f_cnt16, dr, now):
+            return
     counters[refusal] += 1
     log_refused(state, rx, "rejected", REFUSALS[refusal], sessions[0] if len(sessions) == 1 else None, None, dev_addr)
+
+
+def _replayed(state: NetworkState, session: Session, rx: RxFrame, f_cnt: int) -> None:
+    state.counters["replayed"] += 1
+    log_refused(state, rx, "rejected", "a replay: this FCntUp was taken before", session, f_cnt, session.dev_addr)
+
+
+def _begins_anew(
+    state: NetworkState,
+    gatherer: Gatherer,
+    session: Session,
+    rx: RxFrame,
+    m_hdr: int,
+    f_ctrl: int,
+    f_cnt16: int,
+    dr: int,
+    now: Now,
+) -> bool:
+    """Take a frame that the rules refuse, from a device that is allowed to lose its counter. False for all others."""
+    if not session.device.profile.relaxed_f_cnt_reset or session.device.activation != "ABP":
+        return False
+    message, mic = rx.phy[:-4], rx.phy[-4:]
+    holds = partial(_mic_holds_at, state, session, message, mic, f_ctrl, dr, rx)
+    f_cnt = relaxed.begins_anew(state, session, f_cnt16, mic, holds, rx.wall_us)
+    if f_cnt is None:
+        return False
+    _fresh(state, gatherer, session, rx, m_hdr, f_ctrl, f_cnt, dr, now)
+    return True
 
 
 def _mic_holds(
@@ -170,8 +199,8 @@ def _take(
 ) -> None:
     """Counter and frame go into one batch: both survive, or neither."""
     phy = rx.phy
-    if session.device.profile.relaxed_f_cnt_reset and f_cnt <= relaxed.MAX_FIRST:
-        relaxed.note(state, session, f_cnt, phy[-4:])
+    if session.device.profile.relaxed_f_cnt_reset:
+        relaxed.note(state, session, phy[-4:])
     session.take_f_cnt_up(f_cnt, phy[-4:])
     frame_id = state.next_frame_id()
     session.last_seen_us = rx.wall_us
@@ -213,13 +242,17 @@ def _take(
     gathered.batch = state.batch
 
 
+def _is_repetition(session: Session, mic: bytes) -> bool:
+    """Is a frame with the newest counter the same frame as before?"""
+    # A 1.1 MIC has the channel and data rate in its first half, and a repetition may change both (LoRaWAN 1.1 §4.4).
+    return mic[-2:] == session.last_mic[-2:] if session.lorawan_1_1 else mic == session.last_mic
+
+
 def _again(
     state: NetworkState, gatherer: Gatherer, session: Session, rx: RxFrame, f_cnt: int, dr: int, now: Now
 ) -> None:
     """The newest counter once more, with a MIC that holds."""
-    # A 1.1 MIC has the channel and data rate in its first half, and a repetition may change both (LoRaWAN 1.1 §4.4).
-    mic = slice(-2, None) if session.lorawan_1_1 else slice(-4, None)
-    if rx.phy[mic] != session.last_mic[mic]:
+    if not _is_repetition(session, rx.phy[-4:]):
         # Two different frames under one counter: the device has lost its counter or its mind.
         state.counters["counter_reused"] += 1
         log_refused(state, rx, "rejected", "another frame under the newest FCntUp", session, f_cnt, session.dev_addr)

@@ -2,9 +2,9 @@
 
 TS001-1.0.4 §4.3.1.5: an ABP device shall not reset its frame counters. Some do, when their battery is changed, and would
 never be heard again. For those a session may begin anew, under three conditions: FCntUp is at most 16; the frame was never
-taken before (the MIC of every frame with so low a counter is remembered, of all beginnings); and should the device after
-all count on where it was, the reset was somebody else's replay, and is undone. Each is told to the operator. FCntDown is
-never reset: no keystream is used twice.
+taken before (the MICs of all frames of such a session are remembered, of all beginnings, and none is ever taken twice);
+and should the device after all count on where it was, the reset was somebody else's replay, and is undone. Each is told
+to the operator. FCntDown is never reset: no keystream is used twice.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from lorawan.counters import full_f_cnt, within_gap
 MAX_FIRST = 16
 """A device that begins anew has sent no more frames that nobody heard."""
 MIC_BYTES = 4
-REMEMBERED = 4096
-"""Frames with a low counter: some 240 beginnings. Beyond it no reset is taken any more."""
+REMEMBERED = 65_536
+"""Frames of a session whose MICs are remembered: a meter's hours of seven years. Beyond it no reset is taken any more."""
 
 
 class Reset:
@@ -31,15 +31,38 @@ class Reset:
     def __init__(self, before: int = 0, mics: bytes = b"") -> None:
         self.before = before
         """The next FCntUp expected before the last reset; 0 when there was none, or when it was undone."""
-        self.mics = {mics[at : at + MIC_BYTES] for at in range(0, len(mics), MIC_BYTES)}
+        self.mics = bytearray(mics)
+        """MICs of the frames taken, four bytes each."""
+
+    def has_taken(self, mic: bytes) -> bool:
+        at = self.mics.find(mic)
+        while at > 0 and at % MIC_BYTES:  # found across two of them
+            at = self.mics.find(mic, at + 1)
+        return at >= 0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.mics) >= REMEMBERED * MIC_BYTES
 
 
-def note(state: NetworkState, session: Session, f_cnt: int, mic: bytes) -> None:
-    """A frame is taken: remember it when its counter could begin a session."""
-    if f_cnt <= MAX_FIRST:
-        reset = state.resets.setdefault(session.id, Reset())
-        reset.mics.add(mic)
-        _keep(state, session, reset)
+def _mark(session: Session, mic: bytes) -> bytes:
+    """What tells a frame from others with its counter. In 1.1 half of a MIC changes with the channel of a repetition."""
+    return mic[-2:].rjust(MIC_BYTES, b"\0") if session.lorawan_1_1 else mic
+
+
+def is_replay(state: NetworkState, session: Session, mic: bytes) -> bool:
+    """Was this frame taken in an earlier life of the session? Its counter alone does not tell after a reset."""
+    reset = state.resets.get(session.id)
+    return reset is not None and reset.has_taken(_mark(session, mic))
+
+
+def note(state: NetworkState, session: Session, mic: bytes) -> None:
+    """A frame is taken: remember it, for its counter may come again."""
+    reset = state.resets.setdefault(session.id, Reset())
+    if not reset.is_full:
+        mark = _mark(session, mic)
+        reset.mics += mark
+        state.batch.operations.append(("taken_mic_add", (session.id, mark)))
 
 
 def begins_anew(
@@ -47,7 +70,9 @@ def begins_anew(
 ) -> int | None:
     """The full FCntUp of a frame that the rules refuse and this exception takes, or None. The session is made ready for it."""
     reset = state.resets.get(session.id) or Reset()
-    if reset.before:
+    if reset.has_taken(_mark(session, mic)):
+        return None
+    if reset.before > session.f_cnt_up:
         f_cnt = full_f_cnt(f_cnt16, reset.before)
         if f_cnt >= reset.before and within_gap(f_cnt, reset.before) and mic_holds(f_cnt):
             session.f_cnt_up, session.window, reset.before = reset.before, 0, 0
@@ -55,7 +80,7 @@ def begins_anew(
             text = f"the device goes on with FCntUp {f_cnt}: the reset before was a replay, or the device's mistake"
             _tell(state, session, wall_us, text)
             return f_cnt
-    if f_cnt16 > MAX_FIRST or session.f_cnt_up <= MAX_FIRST or mic in reset.mics or len(reset.mics) >= REMEMBERED:
+    if f_cnt16 > MAX_FIRST or reset.is_full:
         return None
     if not mic_holds(f_cnt16):
         return None
@@ -73,7 +98,7 @@ def begins_anew(
 
 
 def _keep(state: NetworkState, session: Session, reset: Reset) -> None:
-    state.batch.operations.append(("f_cnt_reset_put", (session.id, reset.before, b"".join(sorted(reset.mics)))))
+    state.batch.operations.append(("f_cnt_reset_put", (session.id, reset.before)))
 
 
 def _tell(state: NetworkState, session: Session, wall_us: int, text: str) -> None:

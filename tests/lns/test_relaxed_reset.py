@@ -71,6 +71,23 @@ def test_inv_06_whoever_resets_with_an_unheard_frame_strands_nobody(lab: Lab, no
     assert taken(lab)[-1] == (FAR + 2, b"and on"), "the same trick works once"
 
 
+@pytest.mark.parametrize("count", [1, 6, 40, 127])
+def test_inv_06_a_young_device_may_begin_anew_too(lab: Lab, count: int) -> None:
+    """Its battery was changed before 128 frames were heard: the old counters are still in the window of late frames."""
+    lab.gateway()
+    node = lab.abp(profile=lab.profile(relaxed_f_cnt_reset=True))
+    before = [node.up(b"before") for _ in range(count)]
+    for phy in before:
+        lab.uplink(phy)
+    node.f_cnt = 0
+    after = [node.up(b"after") for _ in range(3)]
+    for phy in (*after, *before[:17], *after):
+        lab.uplink(phy)
+        lab.advance(5 * SECOND_US)
+    assert [event.f_cnt for event in lab.events("up") if event.data == b"after"] == [0, 1, 2]
+    assert len(lab.events("up")) == count + 3, "no replay among them"
+
+
 @pytest.mark.parametrize("f_cnt", [17, 400])
 def test_inv_06_only_low_counters_begin_anew(lab: Lab, node: Node, f_cnt: int) -> None:
     lab.uplink(node.up(b"no", f_cnt=f_cnt))
@@ -86,10 +103,12 @@ def test_inv_06_without_the_profile_nothing_is_reset(lab: Lab) -> None:
 
 
 def test_inv_06_the_beginnings_go_with_their_session(lab: Lab, node: Node) -> None:
-    assert lab.rows("SELECT count(*) FROM f_cnt_reset") == [(1,)]
+    lab.uplink(node.up(b"second life", f_cnt=2))
+    kept = "SELECT (SELECT count(*) FROM f_cnt_reset), (SELECT count(*) FROM taken_mic)"
+    assert lab.rows(kept) == [(1, 4)]
     lab.call("session_delete", key=node.dev_eui)
     lab.kill()
-    assert lab.rows("SELECT count(*) FROM f_cnt_reset") == [(0,)] and lab.state.resets == {}
+    assert lab.rows(kept) == [(0, 0)] and lab.state.resets == {}
 
 
 def test_inv_08_alarm_before_the_end_of_the_counter(lab: Lab) -> None:

@@ -214,6 +214,20 @@ async def counter_errors(folder: Path, row: Row) -> None:
             assert log.code == "UPLINK_F_CNT_RETRANSMISSION"
 
 
+@plays("skip-fcnt-7", "skip-fcnt-0")
+async def relaxed(folder: Path, row: Row) -> None:
+    """The check is never off here: a reset is taken from an ABP device whose profile allows it, once, and told."""
+    async with world(folder, GATEWAY, region="EU868") as on:
+        await activate(on, row["preconditions"], relaxed_f_cnt_reset=True)
+        await hear(on, row["input"])
+        await check_event(on, row["expected"]["event"])
+        await check_counters(on, row["expected"])
+        assert on.session(DEV_EUI).n_f_cnt_down == 5
+        assert [log.code for log in await on.events_when(1, "log")] == ["UPLINK_F_CNT_RESET"]
+        await hear(on, row["input"], tmst=6 * TMST)
+        assert await on.gateway.downlinks(refuse=False) == [] and len(await on.events()) == 1, "a replay"
+
+
 # ------------------------------------------------------------------------------------- gateways of one organisation
 
 

@@ -65,8 +65,10 @@ def load(
             (max(0, state.last_frame_id - 100_000),),
         )
     )
-    for session_id, before, mics in db.execute("SELECT session_id, before, mics FROM f_cnt_reset"):
-        state.resets[session_id] = Reset(before, mics)
+    for session_id, mic in db.execute("SELECT session_id, mic FROM taken_mic"):
+        state.resets.setdefault(session_id, Reset()).mics += mic
+    for session_id, before in db.execute("SELECT session_id, before FROM f_cnt_reset"):
+        state.resets.setdefault(session_id, Reset()).before = before
     waiting = _not_handed_over(state, db, source)
     skip_numbers(state, steps)
     return waiting

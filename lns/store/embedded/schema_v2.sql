@@ -112,9 +112,15 @@ CREATE TABLE firmware (
 
 CREATE TABLE f_cnt_reset (
     session_id INTEGER PRIMARY KEY,
-    before     INTEGER NOT NULL,  -- next FCntUp expected before the last reset, 0: none
-    mics       BLOB NOT NULL      -- of all frames taken with FCntUp 0 to 16, four bytes each
+    before     INTEGER NOT NULL  -- next FCntUp expected before the last reset, 0: none
 );
+
+-- Frames taken of sessions whose device may lose its counter: none is ever taken twice.
+CREATE TABLE taken_mic (
+    session_id INTEGER NOT NULL,
+    mic        BLOB NOT NULL,
+    PRIMARY KEY (session_id, mic)
+) WITHOUT ROWID;
 
 -- -------------------------------------------------------------------------------------------------- frame log
 

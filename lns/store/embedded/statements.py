@@ -82,8 +82,10 @@ OPERATIONS: dict[str, str] = {
     "session_add": "INSERT INTO session (id, device_id, dev_addr, lorawan_1_1, sealed_keys, activated_at_us)"
     " VALUES (?, ?, ?, ?, ?, ?)",
     "session_f_cnt_reset": "UPDATE session SET f_cnt_up = 0, replay_window = x'' WHERE id = ?",
-    "f_cnt_reset_put": "INSERT INTO f_cnt_reset (session_id, before, mics) VALUES (?, ?, ?) ON CONFLICT (session_id)"
-    " DO UPDATE SET before = excluded.before, mics = excluded.mics",
+    "f_cnt_reset_put": "INSERT INTO f_cnt_reset (session_id, before) VALUES (?, ?) ON CONFLICT (session_id)"
+    " DO UPDATE SET before = excluded.before",
+    "taken_mic_add": "INSERT OR IGNORE INTO taken_mic (session_id, mic) VALUES (?, ?)",
+    "taken_mics_delete": "DELETE FROM taken_mic WHERE session_id = ?",
     "f_cnt_reset_delete": "DELETE FROM f_cnt_reset WHERE session_id = ?",
     "session_end": "UPDATE session SET ended = 1 WHERE id = ?",
     "frame_outcome": "UPDATE frame SET outcome = ?, gateway = ?, frequency_hz = ?, datr = ?, detail = ? WHERE id = ?",
