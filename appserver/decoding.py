@@ -146,11 +146,22 @@ def clock_zone(device: Device, clock: str, meter_id: int | None, at_us: int) -> 
     return zone_of("UTC")
 
 
+def clock_offset_us(device: Device, decoded: Decoded, clock: str, received_at_us: int) -> int | None:
+    """Device clock minus server clock when the frame tells the time of its sending.
+
+    It is this frame's word alone, so that frames may come in any order.
+    """
+    if decoded.clock is None:
+        return None
+    return from_device(decoded.clock, clock_zone(device, clock, None, received_at_us)) - received_at_us
+
+
 def readings_of(
     device: Device, decoded: Decoded, uplink_id: int, received_at_us: int, label: str
 ) -> Sequence[NewReading]:
     """Readings of a decoded frame: one for each measurement whose channel is bound to a meter then."""
     clock = CODECS[label.partition("@")[0]].clock
+    offset_us = clock_offset_us(device, decoded, clock, received_at_us)
     readings = []
     for measurement in decoded.measurements:
         for binding in device.bindings:
@@ -172,6 +183,12 @@ def readings_of(
             floor_us = max(device.commissioned_at_us, place.from_us if place is not None else 0)
             at_us, trusted = trusted_moment(device_us, received_at_us, floor_us)
             quality = ("archive" if measurement.archive else "measured") if trusted else "server_time"
+            error_us = offset_us
+            if not trusted:
+                error_us = None if measurement.archive else 0
+            elif not measurement.archive and device_us is not None and decoded.clock is None:
+                # The stamp of a value read while sending is the clock at the sending.
+                error_us = device_us - received_at_us
             name = f"{binding.register_name}_{measurement.variant}" if measurement.variant else binding.register_name
             readings.append(
                 NewReading(
@@ -185,6 +202,7 @@ def readings_of(
                     device_us,
                     uplink_id,
                     label,
+                    clock_error_us=error_us,
                 )
             )
     return readings

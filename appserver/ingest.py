@@ -19,11 +19,10 @@ import msgspec
 import structlog
 
 from appserver.db import Database
-from appserver.decoding import Device, Frame, clock_zone, load_device, read_frame, readings_of
+from appserver.decoding import Device, Frame, clock_offset_us, load_device, read_frame, readings_of
 from appserver.integrations import chirpstack
 from appserver.integrations.outbox import enqueue, wanted_types
 from appserver.metering.readings import NewReading, store
-from appserver.metering.timebase import from_device
 from internalapi.client import ApiError, NetworkUnavailable
 from internalapi.messages import Event, EventsResult, NetworkStatus
 
@@ -202,8 +201,7 @@ class _Batch:
             if getattr(decoded, name) is not None:
                 state[name] = getattr(decoded, name)
         if decoded.clock is not None:
-            zone = clock_zone(device, result.clock, None, received_at_us)
-            state["clock_offset_us"] = from_device(decoded.clock, zone) - received_at_us
+            state["clock_offset_us"] = clock_offset_us(device, decoded, result.clock, received_at_us)
         if decoded.flags is not None:
             self._flags(dev_eui, device, decoded.flags, received_at_us, uplink_id)
 

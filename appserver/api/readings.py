@@ -204,6 +204,10 @@ class Period(Output):
     partial: int
     missing: int
     coverage_pct: Volume | None
+    clock: Volume
+    """How much of the imbalance may be clock, at most."""
+    error: Volume
+    """Bound of the whole error."""
 
 
 class PointVolume(Output):
@@ -225,6 +229,8 @@ class PointVolume(Output):
     volume: Volume | None
     quality: str
     events: list[str]
+    clock: Volume | None
+    error: Volume | None
 
 
 class Balance(Output):

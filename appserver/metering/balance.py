@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 
 from appserver.metering.consumption import ZERO, Mark
+from appserver.metering.timebase import clock_bound_us
 from appserver.models.columns import neat
 
 QUALITY_ORDER = ("measured", "interpolated", "server_time", "disputed", "partial", "missing")
 """Best first; a volume is as good as the worse of its two ends."""
 _WORSE = {quality: rank for rank, quality in enumerate(QUALITY_ORDER)}
 ESTIMATED = ("interpolated", "server_time", "disputed")
-_PERCENT = Decimal("0.1")
+_PERCENT, _STEP = Decimal("0.1"), Decimal("0.000001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,10 @@ class PointRow:
     """Signed; of the known part when the quality is ``partial``; None when missing."""
     quality: str
     events: tuple[str, ...] = ()
+    clock: Decimal | None = None
+    """How much of the volume may be clock, at most."""
+    error: Decimal | None = None
+    """Bound of its whole error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,10 @@ class PeriodRow:
     coverage_pct: Decimal | None
     """Share of flats known for the whole period."""
     house_quality: str = "missing"
+    clock: Decimal = ZERO
+    """How much of the imbalance clocks may make, at most: what flows while they are off, over all points."""
+    error: Decimal = ZERO
+    """Bound of the whole error: clocks, interpolation, and the registers' own steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +142,11 @@ def worse(one: str, other: str) -> str:
     return one if _WORSE[one] >= _WORSE[other] else other
 
 
+def shown(value: Decimal) -> Decimal:
+    """A bound to the millionth, rounded up: it must not promise more than is known."""
+    return neat(value.quantize(_STEP, ROUND_CEILING))
+
+
 def volume_of(ends: Ends, start_us: int, end_us: int) -> tuple[Decimal | None, str]:
     """Volume and quality of a point in a period. Before a point's first installation there was nothing to count."""
     first, last = ends.first, ends.last
@@ -144,6 +158,19 @@ def volume_of(ends: Ends, start_us: int, end_us: int) -> tuple[Decimal | None, s
     if (first.at_us > start_us and first.event != "origin") or last.at_us < end_us:
         quality = "partial"
     return last.total - first.total, quality
+
+
+def errors_of(ends: Ends) -> tuple[Decimal, Decimal]:
+    """How much of a volume may be clock, and the bound of its whole error: (clock, all), both at most.
+
+    Clocks count with the mean flow of the period; values of before errors were kept count with their clocks only.
+    """
+    first, last = ends.first, ends.last
+    if first is None or last is None or last.at_us <= first.at_us:
+        return ZERO, ZERO
+    bounds_us = sum(clock_bound_us(m.clock_us, m.quality == "server_time") for m in (first, last))
+    clock = abs(last.total - first.total) * bounds_us / (last.at_us - first.at_us)
+    return clock, clock + (first.spread or ZERO) + (last.spread or ZERO)
 
 
 def imbalance(house: Decimal, individual: Decimal, unmetered: Decimal = ZERO) -> tuple[Decimal, Decimal | None]:
@@ -158,10 +185,12 @@ def period_row(
     """One period of a building: ``ends`` runs parallel to ``points``."""
     house: Decimal | None = None
     house_quality = "measured"
-    individual = ZERO
+    individual = clock = error = ZERO
     flats: dict[object, int] = {}
     for point, its in zip(points, ends, strict=True):
         volume, quality = volume_of(its, start_us, end_us)
+        of_clock, of_all = errors_of(its)
+        clock, error = clock + of_clock, error + of_all
         if point.role == "house":
             house_quality = worse(house_quality, quality)
             if volume is not None:
@@ -196,6 +225,8 @@ def period_row(
         missing=counts[_WORSE["missing"]],
         coverage_pct=coverage,
         house_quality=house_quality,
+        clock=shown(clock),
+        error=shown(error),
     )
 
 
@@ -209,6 +240,7 @@ def point_row(
 ) -> PointRow:
     """One point over a period; ``moments`` are those of its ends."""
     volume, quality = volume_of(ends, start_us, end_us)
+    clock, error = errors_of(ends)
     return PointRow(
         point_id=point.point_id,
         premises_id=point.premises_id,
@@ -226,4 +258,6 @@ def point_row(
         volume=neat(volume) if volume is not None else None,
         quality=quality,
         events=tuple(events),
+        clock=shown(clock) if volume is not None else None,
+        error=shown(error) if volume is not None else None,
     )

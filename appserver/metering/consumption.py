@@ -9,7 +9,9 @@ from decimal import Decimal
 from appserver.metering.boundary import TOLERANCE
 from appserver.metering.timebase import HOUR_US
 
-ZERO = Decimal(0)
+ZERO, ONE = Decimal(0), Decimal(1)
+SWAP_US = 24 * HOUR_US
+"""A point may be without a meter for so long while one is replaced; what flows in a longer gap is missing."""
 KARAT_MODULUS = Decimal(2**32).scaleb(-4)
 """Where the 32-bit register of a KARAT module wraps, m³."""
 
@@ -32,6 +34,8 @@ class Register:
     qmax: Decimal
     """Most that can pass in an hour."""
     tolerance: Decimal = TOLERANCE
+    step: Decimal = ZERO
+    """The least it shows: the weight of a pulse, its last digit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class Step:
     volume: Decimal | None
     """Signed; None when the values do not tell."""
     event: str = ""
-    """Empty, ``rollover``, ``small_decrease``, ``reverse_flow``, ``implausible`` or ``reset``."""
+    """Empty, ``rollover``, ``small_decrease``, ``reverse_flow``, ``implausible``, ``reset``, ``no_meter`` …"""
 
     @property
     def billable(self) -> Decimal:
@@ -86,6 +90,8 @@ class Term:
     end_value: Decimal | None
     register: Register
     meter_id: int = 0
+    ratio: Decimal = ONE
+    """Units a unit of the register (transformer ratio)."""
 
     def holds(self, at_us: int) -> bool:
         """Whether the meter hung there at that moment."""
@@ -104,6 +110,9 @@ class Mark:
     """How many jumps before this moment nothing explains: between marks that differ in it something is unknown."""
     quality: str = "measured"
     event: str = ""
+    clock_us: int | None = None
+    spread: Decimal | None = None
+    """In units of the resource."""
 
 
 ReverseGrowth = Callable[[Term, int, int], Decimal]
@@ -137,17 +146,21 @@ def advance(
         events = []
     total, breaks = previous.total, previous.breaks
     steps: list[Step] = []
-    value_before, at_before = previous.value, previous.at_us
+    value_before, at_before, left_us = previous.value, previous.at_us, previous.at_us
     for term in terms[next(i for i, t in enumerate(terms) if t.id == previous.term_id) :]:
         if term.id != previous.term_id:
             value_before, at_before = term.start_value, term.from_us
             events.append("replaced")
+            if term.from_us - left_us > SWAP_US:
+                steps.append(Step(None, "no_meter"))
         if term.id == current.id:
             steps.append(_step(term, at_before, value_before, at_us, value, reverse_growth))
             break
         if term.until_us is None or term.end_value is None:
             steps.append(Step(None, "no_end_value"))
+            left_us = term.until_us if term.until_us is not None else term.from_us
         else:
+            left_us = term.until_us
             steps.append(_step(term, at_before, value_before, term.until_us, term.end_value, reverse_growth))
     for step in steps:
         if step.volume is None:
@@ -161,7 +174,10 @@ def advance(
 
 def _step(term: Term, from_us: int, before: Decimal, to_us: int, after: Decimal, reverse_growth: ReverseGrowth) -> Step:
     growth = reverse_growth(term, from_us, to_us) if after < before else ZERO
-    return consumption(before, after, Decimal(to_us - from_us) / HOUR_US, term.register, growth)
+    step = consumption(before, after, Decimal(to_us - from_us) / HOUR_US, term.register, growth)
+    if term.ratio == 1 or step.volume is None:
+        return step
+    return Step(step.volume * term.ratio, step.event)
 
 
 def from_pulses(pulses: Decimal, start_value: Decimal, start_pulses: Decimal, weight: Decimal) -> Decimal:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from appserver.db import Database
@@ -24,7 +24,10 @@ from appserver.models.registry import REGISTERS, UNITS
 
 BalanceStep = Literal["hour", "day", "month"]
 MAX_DAYS = {"hour": 31, "day": 400, "month": 3700}
-_MARK = "b.point_id, b.day, b.installation_id, b.value_micro, b.total_micro, b.breaks, b.quality, b.event"
+_MARK = (
+    "b.point_id, b.day, b.installation_id, b.value_micro, b.total_micro, b.breaks, b.quality, b.event,"
+    " b.clock_us, b.spread_micro"
+)
 _OF_BUILDING = "(SELECT id FROM point WHERE building_id = :building AND resource = :resource)"
 
 
@@ -145,7 +148,7 @@ def _house(connection: sqlite3.Connection, building_id: int, resource: str) -> _
             )
         )
         if from_us is not None:
-            origins[id_] = Mark(from_us, first, from_micro(start), ZERO, event="origin")
+            origins[id_] = Mark(from_us, first, from_micro(start), ZERO, event="origin", clock_us=0, spread=ZERO)
     return _House(connection, building_id, resource, row[0], zone_of(row[1]), points, origins)
 
 
@@ -224,8 +227,10 @@ def _day_by_day(house: _House, pairs: list[tuple[int, int]]) -> list[_EndsOf]:
     return ends_of
 
 
-def _mark(row: tuple[int, int, int, int, int, int, str, str], zone: ZoneInfo) -> Mark:
-    return Mark(midnight_us(row[1], zone), row[2], exact(row[3]), exact(row[4]), row[5], row[6], row[7])
+def _mark(row: tuple[Any, ...], zone: ZoneInfo) -> Mark:
+    _, day, term_id, value, total, *rest, spread = row
+    spread = None if spread is None else exact(spread)
+    return Mark(midnight_us(day, zone), term_id, exact(value), exact(total), *rest, spread)
 
 
 def _origin(house: _House, point_id: int, first: Mark, start_us: int) -> Mark:
@@ -274,10 +279,10 @@ def _hour_marks(house: _House, point_id: int, edges: list[int]) -> dict[int, Mar
             continue
         samples = samples_around(connection, history, term, inside[0], inside[-1])
         for edge in inside:
-            value = boundary_value(samples, edge)
+            value = boundary_value(samples, edge, step=term.register.step)
             if value is not None:
                 previous = advance(previous, history.terms, edge, value.value, value.quality, growth)
-                marks[edge] = previous
+                marks[edge] = replace(previous, clock_us=value.clock_us, spread=value.spread * term.ratio)
     return marks
 
 

@@ -20,6 +20,7 @@ from appserver.models.columns import from_micro, to_micro
 from appserver.models.registry import REGISTERS
 
 REVERSE = "_reverse"
+FOREVER = 2**62
 _QMAX_SMALL, _QMAX_LARGE = 0, 1
 
 
@@ -48,46 +49,80 @@ def point_history(connection: sqlite3.Connection, point_id: int) -> PointHistory
     resource, role, timezone = row
     default_qmax = QMAX[resource][_QMAX_SMALL if role == "individual" else _QMAX_LARGE]
     terms = []
-    for id_, meter_id, from_us, until_us, start, end, digits, qmax in connection.execute(
-        "SELECT i.id, i.meter_id, i.installed_at_us, i.removed_at_us, i.start_value, i.end_value, m.digits, m.qmax"
+    for id_, meter_id, from_us, until_us, start, end, ratio, digits, qmax in connection.execute(
+        "SELECT i.id, i.meter_id, i.installed_at_us, i.removed_at_us, i.start_value, i.end_value, i.ratio, m.digits, m.qmax"
         " FROM installation i JOIN meter m ON m.id = i.meter_id WHERE i.point_id = ? ORDER BY i.installed_at_us",
         (point_id,),
     ).fetchall():
-        weights = connection.execute("SELECT DISTINCT weight FROM module_channel WHERE meter_id = ?", (meter_id,))
-        moduli = {Decimal(10) ** digits, KARAT_MODULUS, *(Decimal(weight) * 2**32 for (weight,) in weights)}
-        register = Register(tuple(moduli), from_micro(qmax) if qmax is not None else default_qmax)
+        channels = connection.execute(
+            "SELECT DISTINCT weight, counter_bits FROM module_channel WHERE meter_id = ? ORDER BY 1, 2", (meter_id,)
+        ).fetchall()
+        moduli = {Decimal(10) ** digits, KARAT_MODULUS, *(Decimal(weight) * 2**bits for weight, bits in channels)}
+        pulse = max((Decimal(weight) for weight, _ in channels if Decimal(weight) != 1), default=ZERO)
+        register = Register(tuple(moduli), from_micro(qmax) if qmax is not None else default_qmax, step=pulse)
         ending = from_micro(end) if end is not None else None
-        terms.append(Term(id_, from_us, until_us, from_micro(start), ending, register, meter_id))
+        terms.append(Term(id_, from_us, until_us, from_micro(start), ending, register, meter_id, Decimal(ratio)))
     return PointHistory(point_id, zone_of(timezone), REGISTERS[resource], tuple(terms))
 
 
 def samples_around(
-    connection: sqlite3.Connection, history: PointHistory, term: Term, from_us: int, until_us: int
+    connection: sqlite3.Connection,
+    history: PointHistory,
+    term: Term,
+    from_us: int,
+    until_us: int,
+    known_us: int = FOREVER,
 ) -> list[Sample]:
-    """Readings of a term that decide the values between two moments, with those of its acts, in order of time."""
-    rows = connection.execute(
-        "SELECT measured_at_us, value_micro, quality, received_at_us FROM reading"
-        " WHERE meter_id = ? AND register = ? AND measured_at_us BETWEEN ? AND ? ORDER BY measured_at_us",
-        (
-            term.meter_id,
-            history.register_name,
-            max(from_us - MAX_GAP_US, term.from_us + 1),
-            min(until_us + MAX_GAP_US, term.until_us - 1 if term.until_us is not None else 2**62),
-        ),
+    """Readings of a term that decide the values between two moments, with those of its acts, in order of time.
+
+    What a correction says of a moment replaces all that was read for it. ``known_us`` leaves out what was recorded
+    later: the samples as they were believed at that moment.
+    """
+    key = (
+        term.meter_id,
+        history.register_name,
+        max(from_us - MAX_GAP_US, term.from_us + 1),
+        min(until_us + MAX_GAP_US, term.until_us - 1 if term.until_us is not None else FOREVER),
+        known_us,
     )
-    samples = [Sample(at_us, from_micro(value), quality, received) for at_us, value, quality, received in rows]
-    samples.insert(0, Sample(term.from_us, term.start_value, "archive"))
+    where = " WHERE meter_id = ? AND register = ? AND measured_at_us BETWEEN ? AND ? AND recorded_at_us <= ?"
+    rows = connection.execute(
+        "SELECT measured_at_us, value_micro, quality, received_at_us, clock_error_us FROM reading"
+        f"{where} ORDER BY measured_at_us",
+        key,
+    )
+    samples = [Sample(at_us, from_micro(value), *rest) for at_us, value, *rest in rows]
+    corrections = connection.execute(f"SELECT measured_at_us, value_micro FROM correction{where} ORDER BY id", key)
+    samples = corrected(samples, dict(corrections))
+    samples.insert(0, Sample(term.from_us, term.start_value, "archive", clock_us=0))
     if term.until_us is not None and term.end_value is not None:
-        samples.append(Sample(term.until_us, term.end_value, "archive"))
+        samples.append(Sample(term.until_us, term.end_value, "archive", clock_us=0))
     return samples
 
 
-def value_at(connection: sqlite3.Connection, history: PointHistory, at_us: int) -> tuple[Term, BoundaryValue] | None:
-    """The register of the point's meter at a moment, None when it is not known or no meter hung there."""
+def corrected(samples: list[Sample], words: dict[int, int | None]) -> list[Sample]:
+    """Samples with people's words in place of what was read for those moments."""
+    if not words:
+        return samples
+    kept = [sample for sample in samples if sample.at_us not in words]
+    kept += [
+        Sample(at_us, from_micro(value), "corrected", clock_us=0) for at_us, value in words.items() if value is not None
+    ]
+    return sorted(kept, key=lambda sample: sample.at_us)
+
+
+def value_at(
+    connection: sqlite3.Connection, history: PointHistory, at_us: int, known_us: int = FOREVER
+) -> tuple[Term, BoundaryValue] | None:
+    """The register of the point's meter at a moment, None when it is not known or no meter hung there.
+
+    With ``known_us`` it is what was believed then.
+    """
     term = history.term_at(at_us)
     if term is None:
         return None
-    value = boundary_value(samples_around(connection, history, term, at_us, at_us), at_us)
+    samples = samples_around(connection, history, term, at_us, at_us, known_us)
+    value = boundary_value(samples, at_us, step=term.register.step)
     return None if value is None else (term, value)
 
 
@@ -106,13 +141,23 @@ def reverse_growth(connection: sqlite3.Connection, register_name: str, term: Ter
     return after - before
 
 
-_COLUMNS = "day, installation_id, value_micro, total_micro, breaks, quality, event"
-_Row = tuple[int, int, int, int, int, str, str]
+_COLUMNS = "day, installation_id, value_micro, total_micro, breaks, quality, event, clock_us, spread_micro"
+_Row = tuple[int, int, int, int, int, str, str, int | None, int | None]
 
 
 def _mark(row: _Row, zone: ZoneInfo) -> Mark:
-    day, term_id, value, total, breaks, quality, event = row
-    return Mark(midnight_us(day, zone), term_id, from_micro(value), from_micro(total), breaks, quality, event)
+    day, term_id, value, total, breaks, quality, event, clock_us, spread = row
+    return Mark(
+        midnight_us(day, zone),
+        term_id,
+        from_micro(value),
+        from_micro(total),
+        breaks,
+        quality,
+        event,
+        clock_us,
+        from_micro(spread) if spread is not None else None,
+    )
 
 
 def refresh(connection: sqlite3.Connection, point_id: int, days: Iterable[int]) -> int:
@@ -149,11 +194,14 @@ def refresh(connection: sqlite3.Connection, point_id: int, days: Iterable[int]) 
     growth = partial(reverse_growth, connection, history.register_name)
     changed: list[tuple[object, ...]] = []
 
-    def place(day: int, term_id: int, value: Decimal, quality: str, old: _Row | None) -> bool:
+    def place(
+        day: int, term_id: int, value: Decimal, quality: str, clock_us: int | None, spread: int | None, old: _Row | None
+    ) -> bool:
         nonlocal previous
         mark = advance(previous, history.terms, midnight_us(day, zone), value, quality, growth)
         previous = mark
-        row = (day, term_id, to_micro(value), to_micro(mark.total), mark.breaks, quality, mark.event)
+        total = to_micro(mark.total)
+        row = (day, term_id, to_micro(value), total, mark.breaks, quality, mark.event, clock_us, spread)
         if row == old:
             return False
         changed.append((point_id, *row))
@@ -163,18 +211,19 @@ def refresh(connection: sqlite3.Connection, point_id: int, days: Iterable[int]) 
         old = stored.get(day)
         if day in fresh:
             term, value = fresh[day]
-            place(day, term.id, value.value, value.quality, old)
+            spread = to_micro(value.spread * term.ratio)
+            place(day, term.id, value.value, value.quality, value.clock_us, spread, old)
         elif old is not None:
-            place(day, old[1], from_micro(old[2]), old[5], old)
+            place(day, old[1], from_micro(old[2]), old[5], old[7], old[8], old)
     later = connection.execute(
         f"SELECT {_COLUMNS} FROM boundary WHERE point_id = ? AND day > ? ORDER BY day", (point_id, wanted[-1])
     )
     for old in later:
-        if not place(old[0], old[1], from_micro(old[2]), old[5], old):
+        if not place(old[0], old[1], from_micro(old[2]), old[5], old[7], old[8], old):
             break
     later.close()
     connection.executemany(
-        f"INSERT OR REPLACE INTO boundary (point_id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", changed
+        f"INSERT OR REPLACE INTO boundary (point_id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", changed
     )
     return len(changed) + len(gone)
 

@@ -15,6 +15,13 @@ HOUR_US = 3600 * SECOND_US
 MAX_AHEAD_US = 300 * SECOND_US
 """A device clock that is further ahead of the reception is not believed."""
 
+ASSUMED_CLOCK_US = MAX_AHEAD_US
+"""How far a clock may be off that is believed and that nothing ever compared with ours."""
+SENDING_US = 60 * SECOND_US
+"""How much later than it was read a value may arrive that a device reads while sending."""
+UNKNOWN_AGE_US = 24 * HOUR_US
+"""How old a stored value may be whose device has no clock to believe."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1)
 
@@ -87,3 +94,14 @@ def trusted_moment(device_us: int | None, received_at_us: int, commissioned_at_u
     if device_us is None or device_us < commissioned_at_us or device_us > received_at_us + MAX_AHEAD_US:
         return received_at_us, False
     return device_us, True
+
+
+def clock_bound_us(clock_error_us: int | None, server_time: bool = False) -> int:
+    """How far the moment of a value may be from the true one.
+
+    As far as its clock was seen to be off; five minutes when nothing compared it. On server time it is the time a value
+    takes to arrive, or a whole day when the device had stored it at a moment of its own that is not to be believed.
+    """
+    if server_time:
+        return UNKNOWN_AGE_US if clock_error_us is None else SENDING_US
+    return ASSUMED_CLOCK_US if clock_error_us is None else abs(clock_error_us)

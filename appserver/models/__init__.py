@@ -6,7 +6,7 @@ and differences are exact. A schema change is a new file in ``appserver/migratio
 """
 
 from appserver.models.history import Correction, DaySeal, PeriodClose, PeriodValue, Unsealed
-from appserver.models.network import NetworkEdge, NetworkNode, Norm
+from appserver.models.network import NetworkEdge, NetworkNode
 from appserver.models.people import ApiToken, Audit, User, UserSession
 from appserver.models.readings import (
     Boundary,
@@ -37,7 +37,6 @@ __all__ = [
     "ModuleChannel",
     "NetworkEdge",
     "NetworkNode",
-    "Norm",
     "Organisation",
     "OutboxEvent",
     "PeriodClose",

@@ -1,38 +1,14 @@
-"""Norms with their term and source, and networks: nodes from the source to the house with meters on the edges."""
+"""Networks: nodes from the source to the house, with meters on the edges between them."""
 
-import datetime as dt
 from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from appserver.models.columns import MicroDecimal
 from appserver.models.registry import RESOURCES, one_of
 
-NORM_KINDS = ("person_month", "common_m2_month")
 NODE_KINDS = ("source", "trunk", "section", "house")
-
-
-class Norm(SQLModel, table=True):
-    """A norm of consumption: units a person and month, or units a square metre of common rooms and month."""
-
-    __table_args__ = (
-        one_of("resource", RESOURCES),
-        one_of("kind", NORM_KINDS),
-        Index("ix_norm_resource", "resource", "kind", "valid_from"),
-    )
-
-    id: int | None = Field(default=None, primary_key=True)
-    building_id: int | None = Field(default=None, foreign_key="building.id")
-    """None: of all buildings that have none of their own."""
-    resource: str
-    kind: str
-    value: Decimal = Field(sa_type=MicroDecimal)
-    valid_from: dt.date
-    valid_until: dt.date | None = None
-    """Excluded."""
-    source: str
-    """The act that sets it."""
 
 
 class NetworkNode(SQLModel, table=True):

@@ -1,4 +1,4 @@
-"""Clock errors of readings, corrections, closed periods, sealed days, ratios, norms, networks."""
+"""Clock errors of readings, corrections, closed periods, sealed days, ratios, networks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,7 +13,6 @@ TABLES = (
     "day_seal",
     "period_close",
     "period_value",
-    "norm",
     "network_node",
     "network_edge",
 )
@@ -99,22 +98,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("close_id", "point_id"),
         sqlite_with_rowid=False,
     )
-    op.create_table(
-        "norm",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("building_id", sa.Integer(), nullable=True),
-        sa.Column("resource", sa.String(), nullable=False),
-        sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("value", sa.BigInteger(), nullable=False),
-        sa.Column("valid_from", sa.Date(), nullable=False),
-        sa.Column("valid_until", sa.Date(), nullable=True),
-        sa.Column("source", sa.String(), nullable=False),
-        sa.CheckConstraint(RESOURCES, name="ck_resource"),
-        sa.CheckConstraint("kind IN ('person_month', 'common_m2_month')", name="ck_kind"),
-        sa.ForeignKeyConstraint(["building_id"], ["building.id"]),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_index("ix_norm_resource", "norm", ["resource", "kind", "valid_from"])
     op.create_table(
         "network_node",
         sa.Column("id", sa.Integer(), nullable=False),

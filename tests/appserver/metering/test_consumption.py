@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -67,7 +68,23 @@ def test_replacement_with_days_between() -> None:
     first = advance(None, terms, 24 * HOUR_US, Decimal(101), "measured")
     second = advance(first, terms, 120 * HOUR_US, Decimal(9), "measured")
     assert (first.total, first.event) == (Decimal(1), "installed")
-    assert (second.total, second.breaks, second.event) == (Decimal(1 + 2 + 2), 0, "replaced")
+    assert (second.total, second.breaks, second.event) == (Decimal(1 + 2 + 2), 1, "replaced no_meter")
+
+
+def test_fr_04_replacement_within_a_day_misses_nothing() -> None:
+    terms = [term(1, 0, 48, "100", "103"), term(2, 60, None, "7")]
+    mark = advance(None, terms, 120 * HOUR_US, Decimal(9), "measured")
+    assert (mark.total, mark.breaks, mark.event) == (Decimal(3 + 2), 0, "installed replaced")
+
+
+def test_fr_04_ratio_of_transformers_counts_per_installation() -> None:
+    """The same meter behind other transformers is another installation: 2 kWh at 20, then 3 kWh at 40."""
+    terms = [
+        replace(term(1, 0, 48, "100", "102"), ratio=Decimal(20)),
+        replace(term(2, 48, None, "102"), ratio=Decimal(40)),
+    ]
+    mark = advance(None, terms, 96 * HOUR_US, Decimal(105), "measured")
+    assert (mark.total, mark.breaks) == (Decimal(2 * 20 + 3 * 40), 0)
 
 
 def test_two_replacements_between_two_marks() -> None:
