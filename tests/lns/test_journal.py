@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -165,3 +166,21 @@ def test_integrity_after_a_life_of_kills(lab: Lab) -> None:
     lab.journal.close()
     assert sqlite3.connect(lab.journal.path).execute("PRAGMA foreign_key_check").fetchall() == []
     lab.start()
+
+
+def test_inv_18_a_months_file_in_whose_making_the_process_died(lab: Lab) -> None:
+    """Killed between the file and its tables: the next start goes on, and the next block makes them."""
+    for month, content in (("2026-01", b""), ("2026-02", None)):
+        path = lab.settings.data_dir / f"frames-{month}.db"
+        if content is None:
+            with contextlib.closing(sqlite3.connect(path)) as db:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA application_id = 1")
+        else:
+            path.write_bytes(content)
+    lab.kill()
+    lab.gateway()
+    node = lab.abp()
+    lab.uplink(node.up(b"\x01"))
+    assert lab.ups() == [(0, b"\x01")]
+    assert lab.journal.log.months() == []

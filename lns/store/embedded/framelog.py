@@ -83,7 +83,8 @@ class FrameLog:
 
     def months(self) -> list[Path]:
         """Files, oldest first."""
-        return sorted(self.folder.glob(PATTERN))
+        # A file in whose making the process died has no tables yet; the next block makes them.
+        return sorted(path for path in self.folder.glob(PATTERN) if _is_made(path))
 
     # -------------------------------------------------------------------------------------------------- writing
 
@@ -255,6 +256,11 @@ def _delete(db: sqlite3.Connection, first_frames: list[tuple[int]]) -> None:
 
 def _or(value: int | None, otherwise: int) -> int:
     return otherwise if value is None else value
+
+
+def _is_made(path: Path) -> bool:
+    with _opened(path) as db:
+        return bool(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 @contextlib.contextmanager
