@@ -102,7 +102,7 @@ _PACKETS = {
 }
 
 
-def decode_w1(f_port: int, data: bytes) -> Decoded:
+def decode_w1(f_port: int, data: bytes, received_at_us: int) -> Decoded:
     """Qalcosonic W1: extended packet (47 bytes), 24-hour packet (51 bytes) and alarm (5 bytes)."""
     read = _PACKETS.get((f_port, len(data)))
     if read is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -51,6 +51,22 @@ class Decoded:
     """The payload in words and plain JSON values, for people and integrations."""
 
 
+class CommandError(ValueError):
+    """The codec does not send such a command: ``reason`` says what is wrong and what is right, ``key`` where."""
+
+    def __init__(self, reason: str, key: str = "") -> None:
+        super().__init__(f"{key}: {reason}" if key else reason)
+        self.reason = reason
+        self.key = key
+
+
+Decoder = Callable[[int, bytes, int], Decoded]
+"""``(f_port, data, received_at_us) -> Decoded``; raises CodecError. The reception is for payloads that tell no moment
+but their age."""
+Encoder = Callable[[dict[str, Any]], tuple[int, bytes]]
+"""``command -> (f_port, data)``; raises CommandError. A command is plain JSON values."""
+
+
 @dataclass(frozen=True, slots=True)
 class Codec:
     """A codec of the table in ``registry``."""
@@ -58,12 +74,28 @@ class Codec:
     name: str
     version: int
     title: str
-    decode: Callable[[int, bytes], Decoded]
-    """``(f_port, data) -> Decoded``; raises CodecError."""
+    decode: Decoder
     clock: str
     """``local``: the device's clock shows the time of its place; ``utc``: it shows UTC."""
+    encode: Encoder | None = None
+    """None: the codec sends nothing to devices."""
+    digest: str = ""
+    """What tells two contents of one version apart; empty for a codec of the program."""
 
     @property
     def label(self) -> str:
-        """``name@version``: what readings remember."""
-        return f"{self.name}@{self.version}"
+        """``name@version`` (``-digest``): what readings remember."""
+        return f"{self.name}@{self.version}" + (f"-{self.digest}" if self.digest else "")
+
+
+def utc(seconds: float) -> datetime | None:
+    """Unix time as naive UTC; None outside of the calendar."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def age(received_at_us: int, seconds: float) -> datetime | None:
+    """The moment, as naive UTC, that was ``seconds`` before the reception."""
+    return utc(received_at_us / 1_000_000 - seconds)

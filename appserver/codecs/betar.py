@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from appserver.codecs.base import CodecError, Decoded, Measurement
-from appserver.codecs.vega import PORT_CLOCK, PORT_DATA, PORT_SETTINGS, decode_si11_r1
+from appserver.codecs.vega import PORT_CLOCK, PORT_DATA, PORT_SETTINGS, service
 
 CURRENT_VALUES = 1
 WATER = struct.Struct("<BBbBBIBBI")
@@ -58,7 +58,7 @@ def _gas(data: bytes) -> Decoded:
 
 def _port(f_port: int, data: bytes, layout: struct.Struct, read: Callable[[bytes], Decoded]) -> Decoded:
     if f_port in (PORT_SETTINGS, PORT_CLOCK):
-        return decode_si11_r1(f_port, data)  # these two packets are the same in every device of the family
+        return service(f_port, data, "Betar meter")  # these two packets are the same in every device of the family
     if f_port != PORT_DATA:
         raise CodecError(f"port {f_port} is not one of a Betar meter (2 data, 3 settings, 4 clock)")
     if not data or data[0] != CURRENT_VALUES:
@@ -68,11 +68,11 @@ def _port(f_port: int, data: bytes, layout: struct.Struct, read: Callable[[bytes
     return read(data)
 
 
-def decode_water(f_port: int, data: bytes) -> Decoded:
+def decode_water(f_port: int, data: bytes, received_at_us: int) -> Decoded:
     """СХВЭ, СГВЭ: 15 bytes; the temperature is one signed byte."""
     return _port(f_port, data, WATER, _water)
 
 
-def decode_gas(f_port: int, data: bytes) -> Decoded:
+def decode_gas(f_port: int, data: bytes, received_at_us: int) -> Decoded:
     """СГБМ: 12 bytes."""
     return _port(f_port, data, GAS, _gas)

@@ -1,4 +1,4 @@
-"""NPO KARAT radio modules: packets 0x0284 and 0x0285 of the water meter module 926LW, device info, error packets.
+"""NPO KARAT radio modules: the head of every packet, and the packets of the water meter module 926LW.
 
 Layout: github.com/ws-lab/karat-proto (MIT) at 4515b7a, migrations/0002_set_value.up.sql. Little-endian::
 
@@ -166,31 +166,16 @@ def _packet_0x0285(data: bytes) -> Decoded:
     return _record(data, "2.0", time_2_0(data), _flags(bits, FLAGS_2_0), registers)
 
 
-def packet_0x0100(data: bytes) -> Decoded:
-    proto, node, software, kind, archives, battery = struct.unpack_from("<BIHHBB", data, 2)
-    kind2, serial, unit, delta, connection = struct.unpack_from("<HQBhH", data, 13)
-    values = {
-        "packet": "0x0100",
-        "proto": proto,
-        "node_serial": node,
-        "sw": software,
-        "in_dev_type": kind,
-        "arch_allowed": archives,
-        "battery_pct": battery,
-        "in_dev_type2": kind2,
-        "meter_serial": serial,
-        "unit": unit,
-        "delta_nsn": delta,
-        "con_status": connection,
-    }
-    return Decoded(battery_pct=battery if battery <= 100 else None, values=values)
-
-
 _PACKETS: dict[int, tuple[int, Callable[[bytes], Decoded]]] = {
     0x0284: (12, _packet_0x0284),
     0x0285: (17, _packet_0x0285),
-    0x0100: (28, packet_0x0100),
 }
+
+
+def expect_length(code: int, data: bytes, length: int) -> None:
+    """Raise CodecError unless ``data`` is ``length`` bytes."""
+    if len(data) != length:
+        raise CodecError(f"{len(data)} bytes, packet 0x{code:04X} has {length}", min(len(data), length))
 
 
 def error_packet(data: bytes) -> Decoded | None:
@@ -203,17 +188,10 @@ def error_packet(data: bytes) -> Decoded | None:
     return Decoded(values={"packet": packet, "error": code, "error_text": ERRORS.get(code, "unknown error")})
 
 
-def decode_926lw(f_port: int, data: bytes) -> Decoded:
-    """KARAT-926LW, protocols 1.8 and 2.0. The port is a setting of the device, so any is taken."""
-    if len(data) < 4:
-        raise CodecError(f"{len(data)} bytes are too few for a packet", len(data))
-    word = int.from_bytes(data[:2], "little")
-    error = error_packet(data)
-    if error is not None:
-        return error
-    length, read = _PACKETS.get(word & PACKET_MASK, (0, None))
-    if read is None:
-        raise CodecError(f"packet code 0x{word & PACKET_MASK:04X} is not one of a KARAT-926LW", 0)
-    if len(data) != length:
-        raise CodecError(f"{len(data)} bytes, packet 0x{word & PACKET_MASK:04X} has {length}", min(len(data), length))
+def read_926lw(code: int, data: bytes) -> Decoded | None:
+    """A record of a 926LW; None when ``code`` is another packet's. Raises CodecError."""
+    if code not in _PACKETS:
+        return None
+    length, read = _PACKETS[code]
+    expect_length(code, data, length)
     return read(data)

@@ -56,12 +56,13 @@ def _error_flags(records: Sequence[Record]) -> tuple[str, ...] | None:
     return tuple(f"error_bit{bit}" for bit in range(ERROR_BITS) if any(value >> bit & 1 for value in found))
 
 
-def _decoded(
+def decoded_records(
     records: Sequence[Record],
     channels: Mapping[str, int],
     flags: tuple[str, ...] | None,
     values: dict[str, Any],
 ) -> Decoded:
+    """What records say: ``channels`` gives each quantity that is a register its channel; ``values`` get the words."""
     moments = _moments(records)
     measurements = []
     for record in records:
@@ -99,30 +100,30 @@ def _not_empty(data: bytes) -> None:
         raise CodecError("there is no data", 0)
 
 
-def decode_sontex(f_port: int, data: bytes) -> Decoded:
+def decode_sontex(f_port: int, data: bytes, received_at_us: int) -> Decoded:
     """Sontex Supercal and Superstatic 7x9: records and nothing else."""
     _not_empty(data)
-    return _decoded(parse_records(data), HEAT, None, {})
+    return decoded_records(parse_records(data), HEAT, None, {})
 
 
-def decode_elvaco(f_port: int, data: bytes) -> Decoded:
+def decode_elvaco(f_port: int, data: bytes, received_at_us: int) -> Decoded:
     """Elvaco CMi41xx: the message format, then records. What was measured during an error is no reading."""
     _not_empty(data)
-    return _decoded(parse_records(data, 1), HEAT, None, {"message_format": data[0]})
+    return decoded_records(parse_records(data, 1), HEAT, None, {"message_format": data[0]})
 
 
 def _message(data: bytes, channels: Mapping[str, int], wired: bool) -> Decoded:
     message = parse_frame(data) if wired else parse_message(data)
     header = ("ci", "meter_id", "manufacturer", "version", "medium", "access_no", "status")
     values = {name: getattr(message, name) for name in header if getattr(message, name) is not None}
-    return _decoded(message.records, channels, message.flags, values)
+    return decoded_records(message.records, channels, message.flags, values)
 
 
-def decode_water(f_port: int, data: bytes) -> Decoded:
+def decode_water(f_port: int, data: bytes, received_at_us: int) -> Decoded:
     """Kamstrup flowIQ and Sensus iPERL: header by the CI field, records, hourly profile."""
     return _message(data, WATER, wired=False)
 
 
-def decode_wired(f_port: int, data: bytes) -> Decoded:
+def decode_wired(f_port: int, data: bytes, received_at_us: int) -> Decoded:
     """A whole wired long frame as a transparent bridge sends it."""
     return _message(data, HEAT, wired=True)

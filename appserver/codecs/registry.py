@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from appserver.codecs import axioma, betar, karat, karat_meters, mbus_meters, spbzip, vega, vega_meters, vega_si23
+from appserver.codecs import (
+    adeunis,
+    axioma,
+    betar,
+    cayenne,
+    jooby,
+    karat_meters,
+    mbus_meters,
+    milesight,
+    nas,
+    small_meters,
+    spbzip,
+    vega,
+    vega_meters,
+    vega_more,
+    vega_si23,
+)
 from appserver.codecs.base import Codec, CodecError, Decoded
 
 CODECS = {
     codec.name: codec
     for codec in (
-        Codec("karat", 1, "НПО КАРАТ: 926LW", karat.decode_926lw, "local"),
-        Codec("karat-meter", 1, "НПО КАРАТ: 306/307/308 (929LW), 213, 223, э/э", karat_meters.decode, "local"),
+        Codec("karat", 1, "НПО КАРАТ: 926LW", karat_meters.decode_926lw, "local"),
+        Codec("karat-meter", 1, "НПО КАРАТ: 306/307/308 (929LW), 213, 223, э/э", karat_meters.decode_meter, "local"),
         Codec("vega-si-11", 1, "Вега СИ-11, rev. 1", vega.decode_si11_r1, "utc"),
         Codec("vega-si-11-r2", 1, "Вега СИ-11, rev. 2", vega.decode_si11_r2, "utc"),
         Codec("vega-si-12", 1, "Вега СИ-12", vega_meters.decode_si12, "utc"),
+        Codec("vega-si-13", 1, "Вега СИ-13", vega_more.decode_si13, "utc"),
         Codec("vega-si-22", 1, "Вега СИ-22", vega_meters.decode_si22, "utc"),
         Codec("vega-si-23", 1, "Вега СИ-23", vega_si23.decode_si23, "utc"),
         Codec("vega-td-11", 1, "Вега ТД-11", vega_meters.decode_td11, "utc"),
         Codec("vega-tp-11", 1, "Вега ТП-11", vega_meters.decode_tp11, "utc"),
         Codec("vega-tl-11", 1, "Вега ТЛ-11", vega_meters.decode_tl11, "utc"),
+        Codec("vega-sh-2", 1, "Вега SH-2", vega_more.decode_sh2, "utc"),
         Codec("vega-gm-2", 1, "Вега ГМ-2", vega_meters.decode_gm2, "utc"),
         Codec("vega-m-bus-1", 1, "Вега M-BUS-1", vega_meters.decode_mbus1, "utc"),
         Codec("vega-m-bus-2", 1, "Вега M-BUS-2", vega_meters.decode_mbus2, "utc"),
@@ -28,6 +46,20 @@ CODECS = {
         Codec("sontex-7x9", 1, "Sontex 7x9 (M-Bus)", mbus_meters.decode_sontex, "local"),
         Codec("elvaco-cmi41", 1, "Elvaco CMi41xx (M-Bus)", mbus_meters.decode_elvaco, "local"),
         Codec("mbus-water", 1, "Kamstrup flowIQ, Sensus iPERL (M-Bus)", mbus_meters.decode_water, "local"),
+        Codec("adeunis-pulse", 1, "Adeunis Pulse (ARF8230AA, Pulse 4)", adeunis.decode_pulse, "local"),
+        Codec("zenner-water", 1, "Zenner: водосчётчики", small_meters.decode_zenner, "utc"),
+        Codec("gwf", 1, "GWF RCM-LRW10", small_meters.decode_gwf, "utc"),
+        Codec("holley-dtz541", 1, "Holley DTZ541", small_meters.decode_holley, "utc"),
+        Codec("bmeters-iwm", 1, "B METERS IWM-LR3, IWM-LR4", small_meters.decode_iwm, "utc"),
+        Codec("nas-um30x3", 1, "NAS UM3023, UM3033", nas.decode_um30x3, "local"),
+        Codec("milesight-uc300", 1, "Milesight UC300", milesight.codec(milesight.UC300), "utc"),
+        Codec("milesight-em300-di", 1, "Milesight EM300-DI", milesight.codec(milesight.EM300_DI), "utc"),
+        Codec("milesight-em500-pp", 1, "Milesight EM500-PP", milesight.codec(milesight.EM500_PP), "utc"),
+        Codec("milesight-ct101", 1, "Milesight CT101", milesight.codec(milesight.CT101), "utc"),
+        Codec("jooby-pulse", 1, "Jooby: счётчики импульсов", jooby.codec(jooby.PULSE_STATUS), "local"),
+        Codec("jooby-gas", 1, "Jooby GAZI3", jooby.codec(jooby.GAS_STATUS), "local"),
+        Codec("jooby-mtx", 1, "Jooby MTX LORA", jooby.codec(jooby.MTX_STATUS), "local"),
+        Codec("cayenne-lpp", 1, "Cayenne LPP", cayenne.decode_lpp, "utc"),
         Codec("mbus-wired", 1, "M-Bus: кадр проводной шины", mbus_meters.decode_wired, "local"),
     )
 }
@@ -48,4 +80,4 @@ def decode(codec: str, f_port: int | None, data: bytes, received_at_us: int) -> 
         raise CodecError(f"there is no codec {codec!r}" if codec else "the device's profile has no codec")
     if f_port is None:
         raise CodecError("the frame has no port, so no application data")
-    return entry.decode(f_port, data)
+    return entry.decode(f_port, data, received_at_us)

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from appserver.codecs.base import CodecError, Decoded, Measurement
-from appserver.codecs.vega import PORT_CLOCK, PORT_DATA, PORT_SETTINGS, decode_si11_r1
+from appserver.codecs.vega import PORT_CLOCK, PORT_DATA, PORT_SETTINGS, service
 
 INFO = struct.Struct("<BIIBBBBIIIBIHH")
 INSTANT = struct.Struct("<BII3H3I4HHIH")
@@ -129,10 +129,10 @@ _PACKETS: dict[int, tuple[struct.Struct, Callable[[bytes], Decoded]]] = {
 }
 
 
-def decode(f_port: int, data: bytes) -> Decoded:
+def decode(f_port: int, data: bytes, received_at_us: int) -> Decoded:
     """ЦЭ2726А, ЦЭ2727А: packets 1, 2, 4 and 5. Profile powers stay in the values: their unit is not published."""
     if f_port in (PORT_SETTINGS, PORT_CLOCK):
-        return decode_si11_r1(f_port, data)  # these two packets are the same in every device of the family
+        return service(f_port, data, "SPbZIP meter")  # these two packets are the same in every device of the family
     if f_port != PORT_DATA:
         raise CodecError(f"port {f_port} is not one of an SPbZIP meter (2 data, 3 settings, 4 clock)")
     layout, read = _PACKETS.get(data[0], (None, None)) if data else (None, None)

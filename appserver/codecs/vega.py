@@ -145,11 +145,11 @@ def service(f_port: int, data: bytes, device: str) -> Decoded:
     raise CodecError(f"port {f_port} is not one of a {device} (2 data, 3 settings, 4 clock)")
 
 
-def decode_si11_r1(f_port: int, data: bytes) -> Decoded:
+def decode_si11_r1(f_port: int, data: bytes, received_at_us: int) -> Decoded:
     """SI-11 revision 1: type, battery, configuration, time, temperature, inputs."""
     return data_r1(data) if f_port == PORT_DATA else service(f_port, data, "Vega SI-11")
 
 
-def decode_si11_r2(f_port: int, data: bytes) -> Decoded:
+def decode_si11_r2(f_port: int, data: bytes, received_at_us: int) -> Decoded:
     """SI-11 revision 2: reason, battery, time, temperature, inputs, configuration."""
     return _data_r2(data) if f_port == PORT_DATA else service(f_port, data, "Vega SI-11")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from appserver.codecs.base import CodecError, Decoded, Measurement
+from appserver.codecs.base import CodecError, Decoded, Decoder, Measurement
 from appserver.codecs.vega import NO_VALUE, PORT_DATA, expect_length, moment, service
 
 NO_SENSOR = -1000
@@ -129,10 +129,10 @@ def fragment(
     return values
 
 
-def codec(device: str, read: Callable[[bytes], Decoded]) -> Callable[[int, bytes], Decoded]:
+def codec(device: str, read: Callable[[bytes], Decoded]) -> Decoder:
     """A codec of the table: ``read`` for the data port, the other ports as in all devices."""
 
-    def decode(f_port: int, data: bytes) -> Decoded:
+    def decode(f_port: int, data: bytes, received_at_us: int) -> Decoded:
         return read(data) if f_port == PORT_DATA else service(f_port, data, f"Vega {device}")
 
     return decode

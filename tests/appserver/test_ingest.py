@@ -217,7 +217,7 @@ def test_undecoded_frames_stay_and_are_decoded_again(db: Database, monkeypatch: 
     assert [f.id for f in waiting_frames(db, EUI, before=waiting[0].id, limit=1)] == [waiting[1].id]
     assert waiting_frames(db, "0000000000000000") == []
 
-    def mine(f_port: int, data: bytes) -> codec_base.Decoded:
+    def mine(f_port: int, data: bytes, received_at_us: int) -> codec_base.Decoded:
         value = Decimal(int.from_bytes(data, "little")).scaleb(-3)
         return codec_base.Decoded((codec_base.Measurement(1, value, "m3"),), values={"volume_m3": str(value)})
 
@@ -233,7 +233,7 @@ def test_codec_that_fails_stops_nobody(db: Database, monkeypatch: pytest.MonkeyP
     meter_id, _ = meter(db)
     registry.bind_channel(db, EUI, meter_id)
 
-    def broken(f_port: int, data: bytes) -> codec_base.Decoded:
+    def broken(f_port: int, data: bytes, received_at_us: int) -> codec_base.Decoded:
         raise ZeroDivisionError("oops")
 
     monkeypatch.setitem(codecs.CODECS, "broken", codec_base.Codec("broken", 1, "", broken, "utc"))
@@ -252,7 +252,7 @@ def test_values_that_cannot_be_readings_stop_nobody(
     meter_id, _ = meter(db)
     registry.bind_channel(db, EUI, meter_id)
 
-    def odd(f_port: int, data: bytes) -> codec_base.Decoded:
+    def odd(f_port: int, data: bytes, received_at_us: int) -> codec_base.Decoded:
         return codec_base.Decoded((codec_base.Measurement(1, value, "m3"),))
 
     monkeypatch.setitem(codecs.CODECS, "odd", codec_base.Codec("odd", 1, "", odd, "utc"))

@@ -134,7 +134,7 @@ async def test_codecs_are_listed_and_tried(console: Console) -> None:
 
 
 async def test_a_fault_of_a_codec_hides_no_events(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    def falls(f_port: int, data: bytes) -> Any:
+    def falls(f_port: int, data: bytes, received_at_us: int) -> Any:
         raise IndexError("beyond the end")
 
     monkeypatch.setitem(CODECS, "faulty", Codec("faulty", 1, "Faulty", falls, "utc"))
