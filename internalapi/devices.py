@@ -47,7 +47,7 @@ class ProfileWrite(Struct):
     adr_static_tx_power: int = 0
     adr_static_nb_trans: int = 1
     relaxed_f_cnt_reset: bool = False
-    """ABP devices of this kind may begin FCntUp anew: a guarded exception, see docs/lorawan.md."""
+    """ABP devices of this kind may begin FCntUp anew: a guarded exception, see docs/reliability.md."""
     expected_interval_s: int = 86400
     """How often the device is expected to send; silent devices are found with it."""
     rx1_delay_s: int = 1
