@@ -265,10 +265,13 @@ def _is_made(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _opened(path: Path, write: bool = False) -> Iterator[sqlite3.Connection]:
-    name = f"file:{quote(str(path.resolve()))}?mode={'rwc' if write else 'ro'}"
+    # Also who only reads may have to mend what a process left that died in the middle of a write, which "ro" could not.
+    name = f"file:{quote(str(path.resolve()))}?mode={'rwc' if write else 'rw'}"
     with contextlib.closing(sqlite3.connect(name, uri=True, isolation_level=None)) as db:
         db.execute("PRAGMA busy_timeout = 5000")
-        if write:
+        if not write:
+            db.execute("PRAGMA query_only = ON")
+        else:
             db.execute("PRAGMA auto_vacuum = INCREMENTAL")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
