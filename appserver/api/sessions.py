@@ -11,6 +11,8 @@ from appserver.api.devices import DevicePath, find_device
 from appserver.api.fields import Base64, DevAddrHex, Input, Key128, Output, Page, Time, microseconds_of, time_of
 from appserver.api.problems import Problem, invalid, not_found
 from appserver.api.router import Api, Call
+from appserver.codecs import CommandError
+from appserver.codecs import encode as encode_command
 from internalapi import adr
 from internalapi import messages as m
 from internalapi.client import ApiError
@@ -350,7 +352,11 @@ async def enqueue(call: Call, dev_eui: str, body: NewQueueItem, idempotency_key:
         raise invalid("data", "give either data or object")
     f_port, data = body.f_port, body.data
     if body.object is not None:
-        raise invalid("object", f"the codec {device.codec or '(none)'} does not encode downlinks; send data")
+        try:
+            own_port, data = encode_command(device.codec, body.object)
+        except CommandError as error:
+            raise invalid(".".join(filter(None, ("object", error.key))), error.reason) from error
+        f_port = f_port or own_port
     if f_port is None:
         raise invalid("f_port", "is required with data")
     item: m.QueueItem = await call.services.network.queue_put(

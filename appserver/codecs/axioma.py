@@ -91,7 +91,12 @@ def _enhanced(data: bytes) -> Decoded:
 def _alarm(data: bytes) -> Decoded:
     seconds, status = ALARM.unpack(data)
     clock, flags = _moment(seconds), _flags(status)
-    values = {"type": "alarm", "device_time": clock.isoformat() if clock else None, "flags": list(flags)}
+    values = {
+        "type": "alarm",
+        "device_time": clock.isoformat() if clock else None,
+        "status": status,
+        "flags": list(flags),
+    }
     return Decoded((), flags, clock=clock, values=values)
 
 

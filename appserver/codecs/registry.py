@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from appserver.codecs import (
     adeunis,
     axioma,
     betar,
     cayenne,
     jooby,
+    karat_commands,
     karat_meters,
     mbus_meters,
     milesight,
@@ -15,32 +18,40 @@ from appserver.codecs import (
     small_meters,
     spbzip,
     vega,
+    vega_commands,
     vega_meters,
     vega_more,
     vega_si23,
 )
-from appserver.codecs.base import Codec, CodecError, Decoded
+from appserver.codecs.base import Codec, CodecError, CommandError, Decoded
 
 CODECS = {
     codec.name: codec
     for codec in (
-        Codec("karat", 1, "НПО КАРАТ: 926LW", karat_meters.decode_926lw, "local"),
-        Codec("karat-meter", 1, "НПО КАРАТ: 306/307/308 (929LW), 213, 223, э/э", karat_meters.decode_meter, "local"),
-        Codec("vega-si-11", 1, "Вега СИ-11, rev. 1", vega.decode_si11_r1, "utc"),
-        Codec("vega-si-11-r2", 1, "Вега СИ-11, rev. 2", vega.decode_si11_r2, "utc"),
-        Codec("vega-si-12", 1, "Вега СИ-12", vega_meters.decode_si12, "utc"),
-        Codec("vega-si-13", 1, "Вега СИ-13", vega_more.decode_si13, "utc"),
-        Codec("vega-si-22", 1, "Вега СИ-22", vega_meters.decode_si22, "utc"),
-        Codec("vega-si-23", 1, "Вега СИ-23", vega_si23.decode_si23, "utc"),
-        Codec("vega-td-11", 1, "Вега ТД-11", vega_meters.decode_td11, "utc"),
-        Codec("vega-tp-11", 1, "Вега ТП-11", vega_meters.decode_tp11, "utc"),
-        Codec("vega-tl-11", 1, "Вега ТЛ-11", vega_meters.decode_tl11, "utc"),
-        Codec("vega-sh-2", 1, "Вега SH-2", vega_more.decode_sh2, "utc"),
-        Codec("vega-gm-2", 1, "Вега ГМ-2", vega_meters.decode_gm2, "utc"),
-        Codec("vega-m-bus-1", 1, "Вега M-BUS-1", vega_meters.decode_mbus1, "utc"),
-        Codec("vega-m-bus-2", 1, "Вега M-BUS-2", vega_meters.decode_mbus2, "utc"),
-        Codec("betar-water", 1, "Бетар СХВЭ, СГВЭ", betar.decode_water, "utc"),
-        Codec("betar-gas", 1, "Бетар СГБМ", betar.decode_gas, "utc"),
+        Codec("karat", 2, "НПО КАРАТ: 926LW", karat_meters.decode_926lw, "local", karat_commands.encode),
+        Codec(
+            "karat-meter",
+            2,
+            "НПО КАРАТ: 306/307/308 (929LW), 213, 223, э/э",
+            karat_meters.decode_meter,
+            "local",
+            karat_commands.encode,
+        ),
+        Codec("vega-si-11", 1, "Вега СИ-11, rev. 1", vega.decode_si11_r1, "utc", vega_commands.encode),
+        Codec("vega-si-11-r2", 1, "Вега СИ-11, rev. 2", vega.decode_si11_r2, "utc", vega_commands.encode),
+        Codec("vega-si-12", 1, "Вега СИ-12", vega_meters.decode_si12, "utc", vega_commands.encode_si12),
+        Codec("vega-si-13", 1, "Вега СИ-13", vega_more.decode_si13, "utc", vega_commands.encode),
+        Codec("vega-si-22", 1, "Вега СИ-22", vega_meters.decode_si22, "utc", vega_commands.encode),
+        Codec("vega-si-23", 1, "Вега СИ-23", vega_si23.decode_si23, "utc", vega_commands.encode),
+        Codec("vega-td-11", 1, "Вега ТД-11", vega_meters.decode_td11, "utc", vega_commands.encode),
+        Codec("vega-tp-11", 1, "Вега ТП-11", vega_meters.decode_tp11, "utc", vega_commands.encode),
+        Codec("vega-tl-11", 1, "Вега ТЛ-11", vega_meters.decode_tl11, "utc", vega_commands.encode),
+        Codec("vega-sh-2", 1, "Вега SH-2", vega_more.decode_sh2, "utc", vega_commands.encode),
+        Codec("vega-gm-2", 1, "Вега ГМ-2", vega_meters.decode_gm2, "utc", vega_commands.encode),
+        Codec("vega-m-bus-1", 1, "Вега M-BUS-1", vega_meters.decode_mbus1, "utc", vega_commands.encode),
+        Codec("vega-m-bus-2", 1, "Вега M-BUS-2", vega_meters.decode_mbus2, "utc", vega_commands.encode),
+        Codec("betar-water", 1, "Бетар СХВЭ, СГВЭ", betar.decode_water, "utc", vega_commands.encode),
+        Codec("betar-gas", 1, "Бетар СГБМ", betar.decode_gas, "utc", vega_commands.encode),
         Codec("spbzip", 1, "СПбЗИП ЦЭ2726А, ЦЭ2727А", spbzip.decode, "utc"),
         Codec("axioma-w1", 1, "Axioma Qalcosonic W1", axioma.decode_w1, "utc"),
         Codec("sontex-7x9", 1, "Sontex 7x9 (M-Bus)", mbus_meters.decode_sontex, "local"),
@@ -81,3 +92,16 @@ def decode(codec: str, f_port: int | None, data: bytes, received_at_us: int) -> 
     if f_port is None:
         raise CodecError("the frame has no port, so no application data")
     return entry.decode(f_port, data, received_at_us)
+
+
+def encode(codec: str, command: dict[str, Any]) -> tuple[int, bytes]:
+    """The port and the bytes that ``codec`` makes of a command.
+
+    Raises CommandError when there is no such codec, it sends nothing to devices, or the command is not one of its own.
+    """
+    entry = CODECS.get(codec)
+    if entry is None:
+        raise CommandError(f"there is no codec {codec!r}" if codec else "the device's profile has no codec")
+    if entry.encode is None:
+        raise CommandError(f"the codec {codec} does not encode downlinks; send data")
+    return entry.encode(command)

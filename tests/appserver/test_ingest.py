@@ -82,7 +82,7 @@ def test_provenance_of_a_reading(db: Database) -> None:
     (reading,), _ = point_readings(db, point_id=point_id, register_name="volume")
     assert reading.value == Decimal("101.5")
     assert (reading.dev_eui, reading.frame_id, reading.session_id, reading.f_cnt) == (EUI, 1007, 1, 7)
-    assert (reading.codec, reading.quality, reading.source) == ("karat@1", "archive", "lorawan")
+    assert (reading.codec, reading.quality, reading.source) == ("karat@2", "archive", "lorawan")
     assert reading.measured_at_us == reading.device_time_us == microseconds(midnight(FIRST) + timedelta(days=1))
     assert (reading.received_at_us, reading.recorded_at_us) == (microseconds(received), NOW_US)
 

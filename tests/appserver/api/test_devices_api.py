@@ -112,6 +112,23 @@ async def test_a_downlink_is_queued_once_for_one_idempotency_key(console: Consol
     assert (await console.api("POST", "/devices/0000000000000000/queue", json=body)).status == 404
 
 
+async def test_an_object_is_encoded_by_the_codec_of_the_profile(console: Console) -> None:
+    await add_device(console)
+    url = f"/devices/{EUI}/queue"
+    made = await console.api("POST", url, json={"object": {"command": "clock_correction", "delta_s": -37}})
+    assert (made.status, made.json["f_port"]) == (201, 5)
+    assert base64.b64decode(made.json["data"]).hex() == "1600dbff"
+    elsewhere = {"f_port": 7, "object": {"command": "clock_correction", "delta_s": 1}}
+    assert (await console.api("POST", url, json=elsewhere)).json["f_port"] == 7
+    refused = await console.api("POST", url, json={"object": {"command": "clock_correction", "delta_s": 99999}})
+    assert refused.status == 422
+    assert refused.json["errors"][0]["field"] == "object.delta_s"
+    assert "from -32768 to 32767" in refused.json["errors"][0]["message"]
+    unknown = await console.api("POST", url, json={"object": {"command": "dance"}})
+    assert "archive_query, clock_correction, settings" in unknown.text
+    assert len((await console.api("GET", url)).json["items"]) == 2
+
+
 async def test_nonces_are_forgotten_for_one_some_or_a_profile(console: Console) -> None:
     for number in range(3):
         await add_device(console, f"{number:016x}")
