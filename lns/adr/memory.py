@@ -20,10 +20,8 @@ MAX_REFUSALS = 3
 FIRST_PAUSE = 64
 """Uplinks of that while; doubled each time, at most :data:`LONGEST_PAUSE`."""
 LONGEST_PAUSE = 512
-SETTLED_LOOKS = 4
-"""A settled link of a device that sends often is looked at after every so manieth uplink, and after a loss."""
-SELDOM_S = 300
-"""A device with pauses like this one does not send often."""
+LOOK_EVERY_S = 60
+"""The link of a device that sends more often than so is looked at with its first frame of each such time, and after a loss."""
 UNKNOWN = 15
 """Data rate or power index: not known, no limit."""
 SNR_STEP_DB = 0.25
@@ -220,13 +218,12 @@ class Memory:
         return not self.asked_nb_trans and (adr_ack_req or not self.pause)
 
     def is_due(self, adr_ack_req: bool) -> bool:
-        """Is the link to be looked at after this uplink? A settled one that lost nothing need not be, when it sends often."""
+        """Is the link to be looked at after this uplink? Looking costs as much as all the rest of an uplink."""
         return (
-            self.quiet_s >= SELDOM_S
-            or self.since < HISTORY
+            self.heard_s // LOOK_EVERY_S != (self.heard_s - self.quiet_s) // LOOK_EVERY_S
+            or self.since <= 2
             or adr_ack_req
             or self.uncertain
-            or self.f_cnt % SETTLED_LOOKS == 0
             or self._samples[1 - _SAMPLE.size] >> 4 > 0
         )
 

@@ -204,3 +204,22 @@ def test_excused_frames_leave_no_gap() -> None:
     memory = told(5)
     memory.heard(30, 30, 0, 0.0, 1, False, excused=25)
     assert [one.f_cnt for one in memory.samples] == list(range(25, 31))
+
+
+def test_a_device_that_sends_often_is_looked_at_once_a_minute() -> None:
+    """Deciding costs as much as all the rest of an uplink. A loss and a question are looked at all the same."""
+    memory, due = Memory(), []
+    for f_cnt in range(30):
+        memory.heard(f_cnt, 60_000 + 5 * f_cnt, 5, 9.0, 1, False)
+        due.append(memory.is_due(False))
+        assert memory.is_due(True)
+    assert [f_cnt for f_cnt, is_due in enumerate(due) if is_due] == [0, 1, 12, 24]
+    memory.heard(32, 60_152, 5, 9.0, 1, False)
+    assert memory.is_due(False), "two frames were lost"
+
+
+def test_a_device_that_sends_seldom_is_always_looked_at() -> None:
+    memory = Memory()
+    for f_cnt in range(40):
+        memory.heard(f_cnt, 60_000 + 61 * f_cnt, 5, 9.0, 1, False)
+        assert memory.is_due(False)
