@@ -320,11 +320,15 @@ class Universe:
         self.world.air._radio.loss = self.world.air._radio.downlink_loss = 0.0
         for eui, gateway in self.world.gateways.items():
             gateway.refuse.clear()
+            gateway.config.half_duplex = (
+                False  # six devices that all want an answer at once would deafen a lonely gateway
+            )
             self.world._backhaul[eui] = CALM
         for dev_eui, device in self.world.devices.items():
             device.outbox.queue.clear()  # what has piled up would keep a slow device busy for longer than the peace
-            for n in range(6):
-                self.at(self.now + (n * 9 + self.rng.randrange(1, 8)) * SECOND_US, self._uplink, dev_eui, True)
+            for n in range(4):
+                at = self.now + n * 14 * SECOND_US + self.rng.randrange(SECOND_US, 12 * SECOND_US)
+                self.at(at, self._uplink, dev_eui, True)
 
     # ------------------------------------------------------------------------------------------------- the faults
 
