@@ -21,8 +21,11 @@ from appserver.auth.roles import Role
 from appserver.auth.store import AuthStore, SessionLimits
 from appserver.auth.throttle import Throttle
 from appserver.db import Database, open_database
+from appserver.incidents import notices
+from appserver.incidents import runner as incidents
 from appserver.jobs import Jobs
 from appserver.live import Live
+from appserver.metering import filedrop, seals
 from appserver.models import User
 from appserver.rules import book_of
 from appserver.server import make_app
@@ -143,6 +146,18 @@ def background_work(services: Services, stop: asyncio.Event) -> dict[str, Callab
     database, clock = services.database, services.clock
     return {
         "ingest": lambda: ingest.consume(services.network, database, stop, clock),
+        "seals": lambda: seals.keep_sealing(database, stop, clock),
+        "file drop": lambda: filedrop.watch(database, services.settings.data_dir / "drop", stop, clock),
+        "incidents": lambda: incidents.watch(database, services.settings.data_dir, stop, clock),
+        "notices": lambda: notices.deliver(
+            database,
+            services.settings.notifications,
+            stop,
+            services.settings.webhook_allow,
+            clock,
+            services.settings.timezone,
+            services.settings.http.public_url,
+        ),
         "integrations": lambda: integrations.deliver(database, stop, services.settings.webhook_allow, clock),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -56,11 +57,18 @@ class _House:
 
 
 def house_balance(
-    db: Database, building_id: int, resource: str, from_date: date, to_date: date, step: BalanceStep = "day"
+    db: Database,
+    building_id: int,
+    resource: str,
+    from_date: date,
+    to_date: date,
+    step: BalanceStep = "day",
+    connection: sqlite3.Connection | None = None,
 ) -> Balance:
     """The balance of a building from ``from_date`` to ``to_date`` (excluded), by hour, day or month of its zone.
 
-    Raises RegistryError ``not_found`` for a building, ``invalid`` for a resource, a step or dates that make no sense.
+    ``connection`` is one with a transaction of its own. Raises RegistryError ``not_found`` for a building, ``invalid``
+    for a resource, a step or dates that make no sense.
     """
     if resource not in REGISTERS:
         raise RegistryError(
@@ -72,7 +80,7 @@ def house_balance(
         raise RegistryError("invalid", "to", "The period is empty: `to` is excluded and must be after `from`.")
     if (to_date - from_date).days > MAX_DAYS[step]:
         raise RegistryError("invalid", "to", f"By {step} a balance goes over {MAX_DAYS[step]} days at most.")
-    with db.snapshot() as connection:
+    with db.snapshot() if connection is None else nullcontext(connection) as connection:
         house = _house(connection, building_id, resource)
         read = _hourly if step == "hour" else partial(_daily, step=step)
         periods, ends_of, whole = read(house, from_date, to_date)

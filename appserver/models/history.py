@@ -53,12 +53,11 @@ class DaySeal(SQLModel, table=True):
     """The seal of everything recorded on one UTC day: digests of its rows, chained to the seal before."""
 
     __tablename__ = "day_seal"
-    __table_args__ = (UniqueConstraint("sequence"),)
 
-    day: int = Field(primary_key=True)
-    """Days since 1970-01-01 of ``recorded_at_us``."""
-    sequence: int
+    sequence: int = Field(primary_key=True)
     """Place in the chain, from 1."""
+    day: int = Field(index=True)
+    """Days since 1970-01-01 of ``recorded_at_us``; a day has a second seal when our clock was set back over it."""
     readings: int
     corrections: int
     digests: bytes

@@ -65,7 +65,10 @@ class Reading(SQLModel, table=True):
     moment is a further row, and the two are in conflict.
     """
 
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __table_args__ = (
+        Index("ix_reading_conflict", "meter_id", "register", "measured_at_us", sqlite_where=text('"conflict" = 1')),
+        {"sqlite_with_rowid": False},
+    )
 
     meter_id: int = Field(foreign_key="meter.id", primary_key=True)
     register_name: str = Field(primary_key=True, sa_column_kwargs={"name": "register"})

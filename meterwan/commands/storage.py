@@ -48,20 +48,54 @@ def backup(
         )
 
 
-def verify(folder: Folder, json: Json = False) -> None:
-    """Check a backup in a scratch folder.
+def verify(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="The backup, a folder; without it, the readings in use.")
+    ] = None,
+    json: Json = False,
+    config: Config = None,
+    set_: Set = None,
+) -> None:
+    """Check a backup in a scratch folder, or the readings in use.
 
-    Checksums, SQLite's integrity check, and the number of rows of every table.
+    Of a backup: checksums, SQLite's integrity check, the number of rows of every table, the readings. Of readings: the
+    chain of daily seals and every row of every sealed day; what was changed is named with its day.
     """
     from dataclasses import asdict
 
     from meterwan.backup import verify
 
+    if folder is None:
+        from meterwan.datadir import DataDir
+
+        _verify_readings(DataDir(settings(config, set_).settings.data_dir).path / "application.db", json)
+        return
     findings = verify(folder)
     rows = [{**asdict(finding), "problem": finding.problem or "none"} for finding in findings]
     print_rows(rows, ("database", "rows", "problem"), json)
     if any(finding.problem for finding in findings):
         raise Failure(f"{folder} is damaged")
+
+
+def _verify_readings(file: Path, json: bool) -> None:
+    from appserver.metering.seals import verify_file
+
+    if not file.exists():
+        raise Failure(f"there is no {file}")
+    verdict = verify_file(file)
+    if verdict is None:
+        raise Failure(f"{file} is of a version without seals; start the server once")
+    faults = [str(fault) for fault in verdict.faults]
+    row = {
+        "seals": verdict.seals,
+        "rows": verdict.rows,
+        "waiting": verdict.waiting,
+        "root": verdict.root or "none",
+        "problem": "; ".join(faults) or "none",
+    }
+    print_rows([row], tuple(row), json)
+    if faults:
+        raise Failure(f"{file}: {len(faults)} rows or days do not fit their seals")
 
 
 def restore(

@@ -45,7 +45,7 @@ def test_every_command_explains_itself(program: Program, words: tuple[str, ...])
     result = program.run(*words, "--help")
     assert result.code == 0
     assert result.out.startswith(f"Usage: meterwan {' '.join(words)}")
-    no_settings = {("verify",), ("simulate",), ("codec", "list"), ("codec", "test")}
+    no_settings = {("simulate",), ("codec", "list"), ("codec", "test")}
     assert ("--config" in result.out) == (words not in no_settings)
     if words[-1] == "list":
         assert "--json" in result.out

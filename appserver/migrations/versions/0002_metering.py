@@ -58,16 +58,22 @@ def upgrade() -> None:
     )
     op.create_table(
         "day_seal",
-        sa.Column("day", sa.Integer(), nullable=False),
         sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
         sa.Column("readings", sa.Integer(), nullable=False),
         sa.Column("corrections", sa.Integer(), nullable=False),
         sa.Column("digests", sa.LargeBinary(), nullable=False),
         sa.Column("previous", sa.String(), nullable=False),
         sa.Column("root", sa.String(), nullable=False),
         sa.Column("sealed_at_us", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("day"),
-        sa.UniqueConstraint("sequence"),
+        sa.PrimaryKeyConstraint("sequence"),
+    )
+    op.create_index("ix_day_seal_day", "day_seal", ["day"])
+    op.create_index(
+        "ix_reading_conflict",
+        "reading",
+        ["meter_id", "register", "measured_at_us"],
+        sqlite_where=sa.text("conflict"),
     )
     op.create_table(
         "period_close",
@@ -146,6 +152,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("DROP TRIGGER reading_waits_for_its_seal")
+    op.drop_index("ix_reading_conflict", "reading")
     for table in reversed(TABLES):
         op.drop_table(table)
     for table, column in (
