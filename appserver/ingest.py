@@ -128,6 +128,11 @@ class _Batch:
                 return
         elif event.type == "status" and event.battery is not None and 1 <= event.battery <= 254:
             self._device(event.dev_eui).state["battery_pct"] = round((event.battery - 1) * 100 / 253)
+        elif event.type == "gateway":
+            self._connection.execute(
+                "INSERT OR IGNORE INTO gateway_log (gateway_eui, at_us, level, code, text) VALUES (?, ?, ?, ?, ?)",
+                (event.gateway_eui, event.time_us, event.level, event.code, event.text),
+            )
         if event.type in self._wanted:
             enqueue(self._connection, event, chirpstack.body(event, values))
 

@@ -71,6 +71,18 @@ class HttpSettings(Section):
         return self.public_url.startswith("https://")
 
 
+class NotificationSettings(Section):
+    """How people are told of incidents."""
+
+    smtp_host: str = ""
+    """Mail server; empty: no e-mail goes out."""
+    smtp_port: int = Field(587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str = ""
+    smtp_password: str = ""
+    smtp_sender: str = "meterwan@localhost"
+
+
 class ApplicationSettings(Section):
     """Everything the application process needs to know before it starts."""
 
@@ -82,6 +94,7 @@ class ApplicationSettings(Section):
     """Language of people who did not choose one and whose browser asks for neither."""
     timezone: str = "Europe/Moscow"
     """Zone of times that belong to no building and to no user."""
+    notifications: NotificationSettings = NotificationSettings()
     webhook_allow: list[str] = []
     """Networks and hosts that webhooks may call although they are not public, e.g. ``10.0.0.0/8``."""
     password_memory_kib: int = Field(65536, ge=8, le=1048576)

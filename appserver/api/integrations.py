@@ -20,6 +20,7 @@ api = Api("Integrations")
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$")]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,2000}$")]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[\x21-\x7e]+$")]
+SinkEvent = EventType | Literal["incident"]
 MASK = "•••"
 
 
@@ -46,7 +47,7 @@ class ChangedIntegration(Input):
     name: Name | None = None
     url: Url | None = None
     headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=20)] | None = None
-    events: Annotated[list[EventType], Field(min_length=1, max_length=7)] | None = None
+    events: Annotated[list[SinkEvent], Field(min_length=1, max_length=8)] | None = None
     enabled: bool | None = None
 
 

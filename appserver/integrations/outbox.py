@@ -24,6 +24,19 @@ def enqueue(connection: sqlite3.Connection, event: Event, body: dict[str, Any]) 
     )
 
 
+def enqueue_own(
+    connection: sqlite3.Connection, event_id: int, event_type: str, time_us: int, body: dict[str, Any]
+) -> None:
+    """Put an event of metering itself behind the others; those of one ``event_id`` keep their order.
+
+    Needs an open transaction.
+    """
+    connection.execute(
+        "INSERT INTO outbox (event_id, dev_eui, type, time_us, body) VALUES (?, ?, ?, ?, ?)",
+        (event_id, f"{event_type}:{event_id}", event_type, time_us, msgspec.json.encode(body).decode()),
+    )
+
+
 def prune(connection: sqlite3.Connection, older_than_us: int) -> int:
     """Forget events that every sink has taken. Needs an open transaction."""
     cursor = connection.execute(

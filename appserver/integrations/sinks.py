@@ -11,10 +11,12 @@ from sqlmodel import select
 from appserver.db import Database
 from appserver.errors import RegistryError
 from appserver.integrations.addresses import AllowList, check_url
-from appserver.integrations.chirpstack import EVENT_TYPES
+from appserver.integrations.chirpstack import EVENT_TYPES as DEVICE_TYPES
+from appserver.integrations.metering import METERING_TYPES
 from appserver.models import Sink
 from appserver.models.sinks import SINK_KINDS
 
+EVENT_TYPES = (*DEVICE_TYPES, *METERING_TYPES)
 FORBIDDEN_HEADERS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection"})
 
 

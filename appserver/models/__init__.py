@@ -6,6 +6,7 @@ and differences are exact. A schema change is a new file in ``appserver/migratio
 """
 
 from appserver.models.history import Correction, DaySeal, PeriodClose, PeriodValue, Unsealed
+from appserver.models.incidents import GatewayLog, Incident, IncidentComment, Notice, Subscription
 from appserver.models.network import NetworkEdge, NetworkNode
 from appserver.models.people import ApiToken, Audit, User, UserSession
 from appserver.models.readings import (
@@ -31,12 +32,16 @@ __all__ = [
     "DeviceFlag",
     "DeviceState",
     "EventCursor",
+    "GatewayLog",
+    "Incident",
+    "IncidentComment",
     "Installation",
     "LastReading",
     "Meter",
     "ModuleChannel",
     "NetworkEdge",
     "NetworkNode",
+    "Notice",
     "Organisation",
     "OutboxEvent",
     "PeriodClose",
@@ -45,6 +50,7 @@ __all__ = [
     "Premises",
     "Reading",
     "Sink",
+    "Subscription",
     "Unsealed",
     "Uplink",
     "User",
