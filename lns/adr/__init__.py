@@ -15,7 +15,18 @@ from lns.adr.off import off
 from lns.adr.recommended import recommended
 from lns.adr.static import static
 
-__all__ = ["ALGORITHMS", "Algorithm", "Current", "Decision", "Limits", "Memory", "Rate", "Sample", "chosen"]
+__all__ = [
+    "ALGORITHMS",
+    "DECIDE_AT_ONCE",
+    "Algorithm",
+    "Current",
+    "Decision",
+    "Limits",
+    "Memory",
+    "Rate",
+    "Sample",
+    "chosen",
+]
 
 Algorithm = Callable[[Sequence[Sample], Current, Limits], Decision]
 ALGORITHMS: dict[str, Algorithm] = {
@@ -24,6 +35,8 @@ ALGORITHMS: dict[str, Algorithm] = {
     "static": static,
     "off": off,
 }
+DECIDE_AT_ONCE = frozenset({"recommended", "static"})
+"""Algorithms that a session's first frame is enough for."""
 
 
 def chosen(profile: str, settings: str) -> str:

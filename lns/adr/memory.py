@@ -28,6 +28,8 @@ SNR_STEP_DB = 0.25
 
 _HEAD = Struct("<IIIHBBBBBBB")
 _SAMPLE = Struct("<bBB")
+NO_LOSS = b"\x0f"
+"""Above it, the second byte of a sample tells frames lost before it."""
 _UNCERTAIN = 1
 _TAKEN = 2
 
@@ -217,14 +219,17 @@ class Memory:
         """Nothing is under way, and the device has not refused too often. Who asks for a sign gets one all the same."""
         return not self.asked_nb_trans and (adr_ack_req or not self.pause)
 
-    def is_due(self, adr_ack_req: bool) -> bool:
-        """Is the link to be looked at after this uplink? Looking costs as much as all the rest of an uplink."""
+    def is_due(self, adr_ack_req: bool, first: bool = False) -> bool:
+        """Is the link to be looked at after this uplink? Looking costs as much as all the rest of an uplink.
+
+        ``first``: the first frame alone is reason enough, for algorithms that decide on it.
+        """
         return (
             self.heard_s // LOOK_EVERY_S != (self.heard_s - self.quiet_s) // LOOK_EVERY_S
-            or self.since <= 2
             or adr_ack_req
             or self.uncertain
-            or self._samples[1 - _SAMPLE.size] >> 4 > 0
+            or (first and self.since <= 1)
+            or self._samples[1 - _SAMPLE.size :][:1] > NO_LOSS
         )
 
     def asked(self, dr: int, tx_power: int, nb_trans: int) -> None:

@@ -94,7 +94,8 @@ def _decision(context: MacContext) -> adr.Decision | None:
         return None
     session = context.session
     memory = context.adr_memory if context.adr_memory is not None else memory_of(session)
-    if not (memory.may_ask(context.adr_ack_req) and memory.is_due(context.adr_ack_req)):
+    first = adr.chosen(session.device.profile.adr, context.state.settings.adr) in adr.DECIDE_AT_ONCE
+    if not (memory.may_ask(context.adr_ack_req) and memory.is_due(context.adr_ack_req, first)):
         return None
     decision = decide(context.state, session, memory)
     if decision is None or not (decision.changes or memory.uncertain):
