@@ -48,6 +48,8 @@ class Installation(Output):
     removed_on: Day | None
     removed_at: Time | None
     end_value: Volume | None
+    ratio: Volume
+    """Units a unit of the register: that of its transformers."""
 
 
 class NewInstallation(Input):
@@ -58,6 +60,7 @@ class NewInstallation(Input):
     installed_on: Day
     installed_at: Time | None = None
     start_value: Volume
+    ratio: Volume = Decimal(1)
 
 
 class Removal(Input):
@@ -121,7 +124,14 @@ async def list_installations(call: Call, query: InstallationQuery) -> Page[Insta
 async def post_installation(call: Call, body: NewInstallation) -> Installation:
     db = call.services.database
     row = await db.run(
-        registry.install, db, body.point_id, body.meter_id, body.installed_on, body.start_value, _at(body.installed_at)
+        registry.install,
+        db,
+        body.point_id,
+        body.meter_id,
+        body.installed_on,
+        body.start_value,
+        _at(body.installed_at),
+        body.ratio,
     )
     await call.audit("meter.install", f"meter/{body.meter_id}", {"point_id": body.point_id})
     return installation_view(row)
@@ -181,6 +191,8 @@ class Channel(Output):
     weight: Volume
     start_value: Volume
     start_pulses: Volume
+    counter_bits: int
+    """The module's pulse counter wraps at 2 ** bits."""
     valid_from: Time | None
     valid_until: Time | None
 
@@ -195,6 +207,7 @@ class NewChannel(Input):
     weight: Volume = Decimal(1)
     start_value: Volume = Decimal(0)
     start_pulses: Volume = Decimal(0)
+    counter_bits: int = Field(32, ge=8, le=64)
     valid_from: Time | None = None
 
 
@@ -240,6 +253,7 @@ async def post_channel(call: Call, body: NewChannel) -> Channel:
         body.start_value,
         body.start_pulses,
         _at(body.valid_from) or 0,
+        body.counter_bits,
     )
     await call.audit("channel.bind", f"device/{body.dev_eui}", {"meter_id": body.meter_id, "channel": body.channel})
     return channel_view(row)

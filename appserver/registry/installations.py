@@ -20,6 +20,7 @@ from appserver.registry.kinds import decimal, eui, timezone, whole
 
 FOREVER = 2**62
 _value = decimal("-1000000000")
+_ratio = decimal("0.000001", "1000000")
 
 
 def _checked(field: str, check: Any, value: Any) -> Any:
@@ -43,13 +44,16 @@ def install(
     installed_on: date,
     start_value: Decimal,
     installed_at_us: int | None = None,
+    ratio: Decimal = Decimal(1),
 ) -> Installation:
     """Hang a meter at a point. It counts from ``installed_at_us``, by default from the start of that day.
+
+    ``ratio`` is that of its transformers: units a unit of the register.
 
     Raises RegistryError ``not_found``, ``invalid`` (another resource), ``conflict`` (the point or the meter is taken).
     """
     with db.writing() as session:
-        return install_in(session, point_id, meter_id, installed_on, start_value, installed_at_us)
+        return install_in(session, point_id, meter_id, installed_on, start_value, installed_at_us, ratio=ratio)
 
 
 def install_in(
@@ -60,6 +64,7 @@ def install_in(
     start_value: Decimal,
     installed_at_us: int | None = None,
     recompute: bool = True,
+    ratio: Decimal = Decimal(1),
 ) -> Installation:
     """:func:`install` within a session."""
     point: Point = fetch(session, "point", point_id)
@@ -77,6 +82,7 @@ def install_in(
         installed_on=installed_on,
         installed_at_us=at_us,
         start_value=start_value,
+        ratio=_checked("ratio", _ratio, ratio),
     )
     session.add(installation)
     session.flush()
@@ -164,7 +170,7 @@ def replace_meter(
         channels = _open_channels(session, current.meter_id) if module == "moves" else []
         removed = remove_in(session, current.id or 0, replaced_on, end_value, replaced_at_us, recompute=False)
         at_us = removed.removed_at_us or 0
-        installed = install_in(session, point_id, new_meter_id, replaced_on, start_value, at_us, recompute=False)
+        installed = install_in(session, point_id, new_meter_id, replaced_on, start_value, at_us, False, current.ratio)
         moved = []
         for old in channels:
             direct = old.weight == 1 and old.start_pulses == 0 and old.start_value == 0
@@ -177,6 +183,7 @@ def replace_meter(
                 start_value=Decimal(0) if direct else installed.start_value,
                 start_pulses=Decimal(0) if direct else _checked("start_pulses", _value, start_pulses),
                 valid_from_us=at_us,
+                counter_bits=old.counter_bits,
             )
             session.add(new)
             moved.append(new)
@@ -194,6 +201,7 @@ def bind_channel(
     start_value: Decimal = Decimal(0),
     start_pulses: Decimal = Decimal(0),
     valid_from_us: int = 0,
+    counter_bits: int = 32,
 ) -> ModuleChannel:
     """Bind a channel of a module to a meter's register (empty: the principal one of its resource).
 
@@ -201,7 +209,16 @@ def bind_channel(
     """
     with db.writing() as session:
         return bind_in(
-            session, dev_eui, meter_id, channel, register_name, weight, start_value, start_pulses, valid_from_us
+            session,
+            dev_eui,
+            meter_id,
+            channel,
+            register_name,
+            weight,
+            start_value,
+            start_pulses,
+            valid_from_us,
+            counter_bits,
         )
 
 
@@ -215,6 +232,7 @@ def bind_in(
     start_value: Decimal = Decimal(0),
     start_pulses: Decimal = Decimal(0),
     valid_from_us: int = 0,
+    counter_bits: int = 32,
 ) -> ModuleChannel:
     """:func:`bind_channel` within a session."""
     meter: Meter = fetch(session, "meter", meter_id)
@@ -227,6 +245,7 @@ def bind_in(
         start_value=_checked("start_value", _value, start_value),
         start_pulses=_checked("start_pulses", _value, start_pulses),
         valid_from_us=valid_from_us,
+        counter_bits=_checked("counter_bits", whole(8, 64), counter_bits),
     )
     if binding.weight == 0:
         raise RegistryError("invalid", "weight", "weight: must be more than zero.")
