@@ -29,6 +29,7 @@ from appserver.web.formats import month as shown_month
 from appserver.web.forms import call_of, check, link, seen_query
 from appserver.web.i18n import N_
 from appserver.web.overview import Overview
+from appserver.web.pages_incidents import open_figures, open_of
 from appserver.web.render import page
 from internalapi import messages as m
 from internalapi.client import ApiError, NetworkUnavailable
@@ -53,7 +54,8 @@ async def start(request: web.Request) -> web.Response:
         status = None
     view: Overview = await overview(request)
     biggest = [volumes for volumes in view.volumes if volumes.imbalance is not None][:BIGGEST]
-    return page(request, "start.html", network=status, view=view, biggest=biggest)
+    figures = await open_figures(request)
+    return page(request, "start.html", network=status, view=view, biggest=biggest, **figures)
 
 
 _HOUSES = """
@@ -175,6 +177,7 @@ async def house(request: web.Request) -> web.Response:
         balance=balance,
         period=period,
         chart=chart_of(balance) if balance is not None else None,
+        incidents=await open_of(request, building_id=building_id),
         zone=building.timezone,
     )
 

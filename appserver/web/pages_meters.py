@@ -25,6 +25,7 @@ from appserver.services import SERVICES
 from appserver.web import i18n
 from appserver.web.forms import call_of, check, link, read_form, seen_query
 from appserver.web.i18n import N_
+from appserver.web.pages_incidents import open_of
 from appserver.web.render import page
 
 PER_PAGE = 100
@@ -128,6 +129,7 @@ async def _meter(
         readings=readings,
         more=link(request, cursor=following) if following else None,
         channels=channels,
+        incidents=await open_of(request, meter_id=meter_id),
         strip=_strip(marks, today),
         chart=_chart(marks, row.resource, zone) if len(marks) > 1 and register == REGISTERS[row.resource] else None,
         today=today_in(services.clock(), zone or services.settings.timezone),

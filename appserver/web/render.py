@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from appserver.auth.identity import Identity, identity_of, signed_in
 from appserver.auth.roles import Role
 from appserver.services import SERVICES
-from appserver.web import adr, formats, i18n, sentences, words
+from appserver.web import adr, formats, i18n, incident_words, sentences, words
 
 FILTERS = """
     number volume percent unit moment minute clock iso day isoday day_short month month_name ago eui frequency
@@ -43,15 +43,26 @@ def environment() -> Environment:
     env.install_gettext_callables(i18n.gettext, i18n.ngettext, newstyle=True)  # type: ignore[attr-defined]
     for name in FILTERS:
         env.filters[name] = getattr(formats, name)
+    for name, table in (
+        ("incident", incident_words.KINDS),
+        ("layer", incident_words.LAYERS),
+        ("severity", incident_words.SEVERITIES),
+    ):
+        env.filters[name] = partial(_word_of, table)
     for name in words.TABLES:
         env.filters[name] = partial(words.word, name)
     for say in (adr.adr_algorithm, adr.adr_reason, adr.adr_numbers):
         env.filters[say.__name__] = say
     env.filters["outcome"] = words.outcome
+    env.filters["evidence"] = incident_words.evidence
     env.filters["tr"] = sentences.said
     env.globals["static"] = static_url
     env.globals["Role"] = Role
     return env
+
+
+def _word_of(table: dict[str, str], key: str) -> str:
+    return i18n.gettext(table[key])
 
 
 def may(who: Identity, role: str) -> bool:
