@@ -55,12 +55,12 @@ def decode_pulse(f_port: int, data: bytes, received_at_us: int) -> Decoded:
     clock = None
     # Bit 2 is a time stamp in a Pulse 4 and a fault of the switches in its forerunner, whose frames have no room for one.
     stamped = status & TIMESTAMP and kind not in (CONFIGURATION, NETWORK, REGISTER_SET)
-    if stamped and (LENGTHS.get(kind) is None or len(data) == LENGTHS[kind] + 4):
+    length = LENGTHS.get(kind)
+    if stamped and (length is None or len(data) == length + 4):
         if len(body) < 4:
             raise CodecError("the time stamp is cut off", len(data))
         clock = EPOCH + timedelta(seconds=int.from_bytes(body[-4:], "big"))
         body = body[:-4]
-    length = LENGTHS.get(kind)
     if length is not None and len(body) != length - 2:
         raise CodecError(f"{len(data)} bytes, frame 0x{kind:02x} has {length}", min(len(data), length))
     values: dict[str, Any] = {

@@ -232,16 +232,17 @@ def codec(table: Table) -> Decoder:
         message = _Message()
         offset = 0
         while offset < len(data):
-            key = tuple(data[offset : offset + 2])
+            key = (data[offset], data[offset + 1] if offset + 1 < len(data) else -1)
             if key == (0xFF, 0x19) and table is UC300:
                 offset = _modbus(message, data, offset + 2)
                 continue
-            length, read = table.get(key, (0, None))  # type: ignore[call-overload]
-            if read is None:
+            entry = table.get(key)
+            if entry is None:
                 if offset == 0:
                     raise CodecError(f"there is no value {data[:2].hex(' ')} in this device", 0)
                 message.values["unread"] = data[offset:].hex()
                 break
+            length, read = entry
             raw = data[offset + 2 : offset + 2 + length]
             if len(raw) != length:
                 raise CodecError(f"the value {data[offset : offset + 2].hex(' ')} is cut off", offset)
