@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from lns.adr.interface import Current, Decision, Limits, Rate, Sample
 from lns.adr.measured import measured
-from lns.adr.memory import Memory
+from lns.adr.memory import Memory, heard_in_step
 from lns.adr.off import off
 from lns.adr.recommended import recommended
 from lns.adr.static import static
@@ -26,6 +26,7 @@ __all__ = [
     "Rate",
     "Sample",
     "chosen",
+    "heard_in_step",
 ]
 
 Algorithm = Callable[[Sequence[Sample], Current, Limits], Decision]

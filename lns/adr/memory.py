@@ -274,3 +274,42 @@ class Memory:
         self.asked_nb_trans = 0
         self.uncertain, self.taken = False, True
         self.since = 0
+
+
+_NOTED = Struct("<II")
+_DR_AT, _FLAGS_AT, _ASKED_AT, _SINCE_AT = 14, 15, 17, 20
+
+
+def heard_in_step(
+    data: bytes, f_cnt: int, heard_s: int, dr: int, snr_db: float, gateways: int
+) -> tuple[bytes, bool] | None:
+    """:meth:`Memory.heard` for the ordinary uplink, without making an object: a third of its time, and it is the hot path.
+
+    Returns the packed memory with this uplink, and whether the link is to be looked at now (:meth:`Memory.is_due`). None when
+    there is anything to think about: a request under way or in doubt, a pause, lost frames, another data rate. Not for
+    uplinks with ADRACKReq.
+    """
+    if len(data) <= _HEAD.size:
+        return None
+    before_f_cnt, before_s = _NOTED.unpack_from(data)
+    since = data[_SINCE_AT] & 31
+    used = data[_DR_AT]
+    if (
+        f_cnt != before_f_cnt + 1
+        or used >> 4 != dr
+        or not since
+        or data[_ASKED_AT]
+        or data[_FLAGS_AT] & (_UNCERTAIN | _TAKEN)
+        or data[12:14] != b"\0\0"  # the pause
+    ):
+        return None
+    snr = max(-128, min(127, round(snr_db / SNR_STEP_DB)))
+    sample = _SAMPLE.pack(snr, used & 15, min(gateways, 255))
+    first = _HEAD.size if len(data) < _FULL else _HEAD.size + _SAMPLE.size
+    since_byte = data[_SINCE_AT] + (since < HISTORY)
+    noted = _NOTED.pack(f_cnt & 0xFFFFFFFF, heard_s & 0xFFFFFFFF)
+    packed = noted + data[8:_SINCE_AT] + bytes((since_byte,)) + data[first:] + sample
+    return packed, heard_s // LOOK_EVERY_S != before_s // LOOK_EVERY_S
+
+
+_FULL = _HEAD.size + HISTORY * _SAMPLE.size

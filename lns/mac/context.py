@@ -53,7 +53,9 @@ class MacContext:
     """Data rate, power index and NbTrans that ADR asks for in answer to this uplink."""
     adr_reason: AdrReason | None = None
     adr_memory: Memory | None = None
-    """What ADR remembers, with this uplink."""
+    """What ADR remembers, with this uplink; None: as the session has it."""
+    adr_due: bool = False
+    """An ordinary uplink, with which the link is to be looked at."""
     only_rx1: bool = False
     """An answer holds for RX1 only."""
 

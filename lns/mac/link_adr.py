@@ -42,8 +42,15 @@ def after_uplink(context: MacContext) -> None:
     if not context.adr:
         return
     session, gathered = context.session, context.gathered
+    snr_db = max([rx.snr_db for rx in gathered.copies if rx.snr_db is not None], default=None)
+    if snr_db is not None and not context.adr_ack_req:
+        noted = adr.heard_in_step(
+            session.adr, gathered.f_cnt, gathered.wall_us // 1_000_000, gathered.dr, snr_db, session.gateways
+        )
+        if noted is not None:
+            session.adr, context.adr_due = noted
+            return
     memory = memory_of(session)
-    snr_db = max((rx.snr_db for rx in gathered.copies if rx.snr_db is not None), default=None)
     missing = gathered.f_cnt - memory.f_cnt - 1 if memory.started else 0
     if missing > 0:
         outages = (rx.gateway.outages for rx in gathered.copies)
@@ -93,10 +100,15 @@ def _decision(context: MacContext) -> adr.Decision | None:
     if not context.adr:
         return None
     session = context.session
-    memory = context.adr_memory if context.adr_memory is not None else memory_of(session)
-    first = adr.chosen(session.device.profile.adr, context.state.settings.adr) in adr.DECIDE_AT_ONCE
-    if not (memory.may_ask(context.adr_ack_req) and memory.is_due(context.adr_ack_req, first)):
-        return None
+    memory = context.adr_memory
+    if memory is None:
+        if not context.adr_due:
+            return None
+        memory = memory_of(session)
+    else:
+        first = adr.chosen(session.device.profile.adr, context.state.settings.adr) in adr.DECIDE_AT_ONCE
+        if not (memory.may_ask(context.adr_ack_req) and memory.is_due(context.adr_ack_req, first)):
+            return None
     decision = decide(context.state, session, memory)
     if decision is None or not (decision.changes or memory.uncertain):
         return None

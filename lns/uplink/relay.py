@@ -87,8 +87,8 @@ def unwrap(
 
 def via(copies: list[RxFrame]) -> Via | None:
     """The relay through which a frame is to be answered; None when a gateway heard the device itself."""
-    if any(rx.is_answerable for rx in copies):
-        return None
+    if copies[0].via is None or any(rx.is_answerable for rx in copies):
+        return None  # the first of all is nearly always a gateway's own
     return next((rx.via for rx in copies if rx.via is not None), None)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
 
-from lns.adr import Memory
+from lns.adr import Memory, heard_in_step
 from lns.adr.availability import excused
 from lns.adr.memory import FIRST_PAUSE, HISTORY, LONGEST_PAUSE, MAX_REFUSALS
 
@@ -224,3 +224,29 @@ def test_a_device_that_sends_seldom_is_always_looked_at() -> None:
         memory.heard(f_cnt, 60_000 + 61 * f_cnt, 5, 9.0, 1, False)
         assert memory.is_due(False) is (f_cnt > 0), "of one frame only the simple algorithms make something"
         assert memory.is_due(False, first=True)
+
+
+@given(st.data())
+def test_the_short_way_is_the_same_as_the_long_one(data: st.DataObject) -> None:
+    """Whatever a session has been through, an uplink that the short way takes leaves what the long one leaves."""
+    draw = data.draw
+    memory, f_cnt, heard_s, dr, taken = Memory(), 0, 60_000, 3, 0
+    for _ in range(draw(st.integers(1, 45))):
+        f_cnt += draw(st.sampled_from([1, 1, 1, 1, 1, 1, 3]))
+        heard_s += draw(st.sampled_from([0, 5, 59, 61, 3600]))
+        what = draw(st.sampled_from(["plain"] * 8 + ["asked", "answered", "other dr", "sign"]))
+        if what == "asked":
+            memory.asked(min(dr + 1, 5), draw(st.integers(0, 3)), 1)
+        if what == "answered":
+            memory.answered(True, True, draw(st.booleans()))
+        if what == "other dr":
+            dr = draw(st.integers(0, 5))
+        snr_db, gateways, packed = draw(st.floats(-25, 15)), draw(st.integers(1, 300)), memory.pack()
+        short = None if what == "sign" else heard_in_step(packed, f_cnt, heard_s, dr, snr_db, gateways)
+        memory = Memory.unpack(packed, memory.tx_power, memory.nb_trans)
+        memory.heard(f_cnt, heard_s, dr, snr_db, gateways, what == "sign")
+        if short is not None:
+            taken += 1
+            assert short == (memory.pack(), memory.is_due(False))
+            assert memory.may_ask(False)
+    event("taken" if taken else "none taken")
