@@ -20,6 +20,7 @@ from appserver.auth.passwords import Passwords, one_time_password
 from appserver.auth.roles import Role
 from appserver.auth.store import AuthStore, SessionLimits
 from appserver.auth.throttle import Throttle
+from appserver.codecs.library import Library
 from appserver.db import Database, open_database
 from appserver.incidents import notices
 from appserver.incidents import runner as incidents
@@ -81,6 +82,7 @@ async def application(
     book_of(settings.data_dir)  # a rule file that cannot be used is refused now, not at the first statement
     database = await asyncio.to_thread(open_database, settings.data_dir / "application.db")
     services = make_services(settings, network, database, clock)
+    await asyncio.to_thread(services.codecs.load)
     password = await make_first_administrator(services)
     runner = web.AppRunner(make_app(services), access_log=None, shutdown_timeout=STOP_S / 4, handle_signals=False)
     tasks: list[asyncio.Task[None]] = []
@@ -99,6 +101,7 @@ async def application(
         yield services, Started(url, port, FIRST_LOGIN if password else "", password)
     finally:
         await _stop(services, runner, tasks, stop)
+        services.codecs.close()
         database.close()
 
 
@@ -120,6 +123,7 @@ def make_services(
         live=Live(network),
         jobs=Jobs(settings.data_dir / "jobs", clock),
         overviews=Overviews(database, settings.timezone),
+        codecs=Library(settings.data_dir / "codecs"),
         clock=clock,
     )
 

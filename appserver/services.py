@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from appserver.auth.passwords import Passwords
     from appserver.auth.store import AuthStore
     from appserver.auth.throttle import Throttle
+    from appserver.codecs.library import Library
     from appserver.db import Database
     from appserver.jobs import Jobs
     from appserver.live import Live
@@ -41,6 +42,7 @@ class Services:
     live: Live
     jobs: Jobs
     overviews: Overviews
+    codecs: Library
     reports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(2))
     """Statements made at the same time."""
     clock: Callable[[], int] = now_us

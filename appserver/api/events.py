@@ -1,17 +1,17 @@
-"""Events of the network by cursor and as a stream, with the bodies that integrations get; and the codecs behind them."""
+"""Events of the network by cursor and as a stream, with the bodies that integrations get."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import Field, StringConstraints
+from pydantic import StringConstraints
 
-from appserver.api.fields import Base64, Eui, Input, Limit, Output, Page, Slug, Time, Volume, microseconds_of
-from appserver.api.problems import Problem, not_found
+from appserver.api.fields import Eui, Input, Limit, Page
+from appserver.api.problems import Problem
 from appserver.api.router import Api, Call
-from appserver.codecs import CODECS, Codec, CodecError, decode
 from appserver.decoding import read_frame
 from appserver.integrations import chirpstack
 from appserver.live import stream_events
@@ -77,7 +77,10 @@ async def list_events(call: Call, query: EventsQuery) -> Page[dict[str, Any]]:
                 if len(found) == query.limit:
                     more = more or position + 1 < len(batch)
                     break
-    return Page(items=[event_body(event) for event in found], next_cursor=str(after) if more else None)
+    bodies = await asyncio.to_thread(
+        lambda: [event_body(event) for event in found]
+    )  # a maker's script may take its time
+    return Page(items=bodies, next_cursor=str(after) if more else None)
 
 
 @api.add(
@@ -95,99 +98,6 @@ async def stream_all_events(call: Call, query: StreamQuery) -> web.StreamRespons
     after = int(last) if last else (await network.status()).last_event_id
 
     async def write(event: m.Event) -> tuple[str, str]:
-        return str(event.id), json.dumps(event_body(event), ensure_ascii=False)
+        return str(event.id), json.dumps(await asyncio.to_thread(event_body, event), ensure_ascii=False)
 
     return await stream_events(call.request, network, after, query.passes, write)
-
-
-# ------------------------------------------------------------------------------------------------------------ codecs
-
-
-class CodecView(Output):
-    """A codec: payload to measurements."""
-
-    name: str
-    version: int
-    title: str
-    clock: str
-
-
-class CodecPath(Input):
-    name: Slug
-
-
-class CodecTrial(Input):
-    """A payload to decode."""
-
-    f_port: int = Field(ge=0, le=255)
-    data: Annotated[Base64, Field(max_length=250)]
-    received_at: Time | None = None
-
-
-class MeasurementView(Output):
-    """One register of one channel."""
-
-    channel: int
-    value: Volume
-    unit: str
-    variant: str
-    at: str | None
-    archive: bool
-
-
-class CodecResult(Output):
-    """What the payload says, or why it says nothing."""
-
-    measurements: list[MeasurementView]
-    object: dict[str, Any] | None
-    flags: list[str] | None
-    battery_pct: int | None
-    error: str
-
-
-def _codec_view(codec: Codec) -> CodecView:
-    return CodecView(name=codec.name, version=codec.version, title=codec.title, clock=codec.clock)
-
-
-def _find_codec(name: str) -> Codec:
-    if name not in CODECS:
-        raise not_found("codec", name)
-    return CODECS[name]
-
-
-@api.add("GET", "/codecs", answers=Page[CodecView], summary="List codecs")
-async def list_codecs(call: Call) -> Page[CodecView]:
-    return Page(items=[_codec_view(codec) for codec in CODECS.values()])
-
-
-@api.add("GET", "/codecs/{name}", answers=CodecView, summary="Show a codec")
-async def get_codec(call: Call, path: CodecPath) -> CodecView:
-    return _codec_view(_find_codec(path.name))
-
-
-@api.add("POST", "/codecs/{name}/test", answers=CodecResult, summary="Decode a payload")
-async def test_codec(call: Call, path: CodecPath, body: CodecTrial) -> CodecResult:
-    _find_codec(path.name)
-    at_us = microseconds_of(body.received_at) if body.received_at else call.services.clock()
-    try:
-        decoded = decode(path.name, body.f_port, body.data, at_us)
-    except CodecError as error:
-        return CodecResult(measurements=[], object=None, flags=None, battery_pct=None, error=str(error))
-    measurements = [
-        MeasurementView(
-            channel=item.channel,
-            value=item.value,
-            unit=item.unit,
-            variant=item.variant,
-            at=item.at.isoformat() if item.at else None,
-            archive=item.archive,
-        )
-        for item in decoded.measurements
-    ]
-    return CodecResult(
-        measurements=measurements,
-        object=decoded.values,
-        flags=list(decoded.flags) if decoded.flags is not None else None,
-        battery_pct=decoded.battery_pct,
-        error="",
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appserver.api import (
+    codecs,
     devices,
     events,
     frames,
@@ -36,6 +37,7 @@ MODULES = (
     multicast,
     frames,
     events,
+    codecs,
     registry,
     installations,
     readings,

@@ -1,4 +1,4 @@
-"""The table of built-in codecs. A version rises with every change of what a codec gives for the same bytes."""
+"""The table of codecs. A version of a built-in one rises with every change of what a codec gives for the same bytes."""
 
 from __future__ import annotations
 
@@ -74,6 +74,9 @@ CODECS = {
         Codec("mbus-wired", 1, "M-Bus: кадр проводной шины", mbus_meters.decode_wired, "local"),
     )
 }
+
+BUILT_IN = frozenset(CODECS)
+"""Names of the program's own codecs; the others come from the user's folder (``library``)."""
 
 
 def names() -> list[str]:

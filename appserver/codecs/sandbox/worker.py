@@ -24,6 +24,8 @@ PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_DUMPABLE = 1, 38, 4
 PAGE = os.sysconf("SC_PAGE_SIZE")
 ERROR_LENGTH = 400
 STACK_BYTES = 512 * 1024
+KIT = "({ parse: JSON.parse, stringify: JSON.stringify, Date: Date, list: Array.from.bind(Array) })"
+"""What calling a script needs, taken before the script can replace it."""
 
 
 def give_up(memory_bytes: int) -> None:
@@ -71,9 +73,7 @@ def run(prelude: str, call: str, request: dict[str, Any], settings: dict[str, An
     context.set_time_limit(settings["cpu_s"])
     try:
         context.eval(prelude)
-        kit = context.eval(
-            "({ parse: JSON.parse, stringify: JSON.stringify, Date: Date, list: (from => x => from(x))(Array.from.bind(Array)) })"
-        )
+        kit = context.eval(KIT)
         context.eval(request["script"])
         text = context.eval(call)(kit, json.dumps(request["input"]))
         if not isinstance(text, str):
