@@ -23,6 +23,8 @@ from appserver.api.router import Api, Call
 from appserver.metering import queries
 from appserver.metering.balance import Balance as BalanceValue
 from appserver.metering.balance import PeriodRow, PointRow
+from appserver.metering.explain import Explanation as ExplanationValue
+from appserver.metering.explain import explain_balance, norm_a_person
 from appserver.metering.readings import (
     LastReadingRow,
     ReadingRow,
@@ -30,6 +32,7 @@ from appserver.metering.readings import (
     last_readings,
     point_readings,
 )
+from appserver.rules import book_of
 
 api = Api("Metering")
 
@@ -233,6 +236,37 @@ class PointVolume(Output):
     error: Volume | None
 
 
+class Evidence(Output):
+    """A reason behind a row; ``number`` is minutes, days, persons or a flow, as ``what`` says."""
+
+    what: str
+    volume: Volume | None
+    point_id: int | None
+    meter_id: int | None
+    premises: str
+    since: Day | None
+    until: Day | None
+    number: Volume | None
+
+
+class Cause(Output):
+    """What one cause adds to the imbalance, how far it may be off, and why it is believed."""
+
+    cause: str
+    volume: Volume
+    bound: Volume | None
+    confidence: str
+    evidence: list[Evidence]
+
+
+class Explanation(Output):
+    """The imbalance by its causes: their volumes add up to it, ``rest`` is what none of them explains."""
+
+    imbalance: Volume
+    explained_pct: Volume | None
+    rows: list[Cause]
+
+
 class Balance(Output):
     """The balance of a building's resource; ``total`` is over the part of the asked time that is known."""
 
@@ -249,6 +283,8 @@ class Balance(Output):
     total: Period
     periods: list[Period]
     points: list[PointVolume]
+    explanation: Explanation | None
+    """Of the total; null when its imbalance is not known, or when it was not asked for."""
 
 
 class BalanceQuery(Input):
@@ -258,6 +294,8 @@ class BalanceQuery(Input):
     since: Annotated[Day, Field(alias="from")]
     until: Annotated[Day, Field(alias="to", description="Excluded")]
     step: Literal["hour", "day", "month"] = "day"
+    explain: bool = True
+    """Also take the imbalance apart into its causes."""
 
 
 def _period(row: PeriodRow) -> Period:
@@ -269,7 +307,25 @@ def _point(row: PointRow) -> PointVolume:
     return PointVolume.model_construct(**(values | {"events": list(row.events)}))
 
 
-def balance_view(value: BalanceValue) -> Balance:
+def explanation_view(value: ExplanationValue) -> Explanation:
+    """The API's form of an explanation."""
+    rows = [
+        Cause.model_construct(
+            cause=row.cause,
+            volume=row.volume,
+            bound=row.bound,
+            confidence=row.confidence,
+            evidence=[
+                Evidence.model_construct(**{name: getattr(e, name) for name in Evidence.model_fields})
+                for e in row.evidence
+            ],
+        )
+        for row in value.rows
+    ]
+    return Explanation.model_construct(imbalance=value.imbalance, explained_pct=value.explained_pct, rows=rows)
+
+
+def balance_view(value: BalanceValue, explanation: ExplanationValue | None = None) -> Balance:
     """The API's form of a balance."""
     same = ["building_id", "address", "resource", "unit", "step", "timezone", "flats", "unmetered"]
     return Balance.model_construct(
@@ -279,6 +335,7 @@ def balance_view(value: BalanceValue) -> Balance:
         total=_period(value.total),
         periods=[_period(row) for row in value.periods],
         points=[_point(row) for row in value.points],
+        explanation=explanation_view(explanation) if explanation is not None else None,
     )
 
 
@@ -286,7 +343,11 @@ def balance_view(value: BalanceValue) -> Balance:
 async def get_balance(call: Call, path: IdPath, query: BalanceQuery) -> Balance:
     db = call.services.database
     value = await db.run(queries.house_balance, db, path.id, query.resource, query.since, query.until, query.step)
-    return balance_view(value)
+    explanation = None
+    if query.explain:
+        norm = norm_a_person(book_of(call.services.settings.data_dir), value)
+        explanation = await db.run(explain_balance, db, value, norm)
+    return balance_view(value, explanation)
 
 
 class Collection(Output):

@@ -6,54 +6,39 @@ import itertools
 import sqlite3
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from appserver.db import Database
 from appserver.errors import RegistryError
-from appserver.metering.balance import NOTHING, Balance, Ends, PeriodRow, PointInfo, PointRow, period_row, point_row
-from appserver.metering.boundary import boundary_value
-from appserver.metering.consumption import ZERO, Mark, advance
-from appserver.metering.store import point_history, reverse_growth, samples_around
+from appserver.metering.balance import NOTHING, Balance, Ends, PeriodRow, PointRow, period_row, point_row
+from appserver.metering.consumption import Mark
+from appserver.metering.house import (
+    MARK,
+    OF_BUILDING,
+    EndsOf,
+    HouseView,
+    hour_marks,
+    mark_of,
+    origin_of,
+    outermost,
+    read_house,
+)
 from appserver.metering.timebase import HOUR_US, date_of, day_number, midnight_us, moment, zone_of
-from appserver.models.columns import exact, from_micro
 from appserver.models.registry import REGISTERS, UNITS
 
 BalanceStep = Literal["hour", "day", "month"]
 MAX_DAYS = {"hour": 31, "day": 400, "month": 3700}
-_MARK = (
-    "b.point_id, b.day, b.installation_id, b.value_micro, b.total_micro, b.breaks, b.quality, b.event,"
-    " b.clock_us, b.spread_micro"
-)
-_OF_BUILDING = "(SELECT id FROM point WHERE building_id = :building AND resource = :resource)"
 
 
 @dataclass(frozen=True, slots=True)
 class _Period:
     start_us: int
     end_us: int
-
-
-@dataclass(slots=True)
-class _House:
-    """What a balance reads of the registry."""
-
-    connection: sqlite3.Connection
-    building_id: int
-    resource: str
-    address: str
-    zone: ZoneInfo
-    points: list[PointInfo]
-    origins: dict[int, Mark]
-    """First installation of each point: nothing was counted before it."""
-
-    @property
-    def parameters(self) -> dict[str, object]:
-        return {"building": self.building_id, "resource": self.resource}
 
 
 def house_balance(
@@ -81,7 +66,7 @@ def house_balance(
     if (to_date - from_date).days > MAX_DAYS[step]:
         raise RegistryError("invalid", "to", f"By {step} a balance goes over {MAX_DAYS[step]} days at most.")
     with db.snapshot() if connection is None else nullcontext(connection) as connection:
-        house = _house(connection, building_id, resource)
+        house = read_house(connection, building_id, resource)
         read = _hourly if step == "hour" else partial(_daily, step=step)
         periods, ends_of, whole = read(house, from_date, to_date)
         zone = house.zone
@@ -115,55 +100,13 @@ def house_balance(
         )
 
 
-_EndsOf = dict[int, Ends]
-_Read = tuple[list[_Period], list[_EndsOf], _EndsOf]
-
-
-def _house(connection: sqlite3.Connection, building_id: int, resource: str) -> _House:
-    row = connection.execute("SELECT address, timezone FROM building WHERE id = ?", (building_id,)).fetchone()
-    if row is None:
-        raise RegistryError("not_found", "building_id", f"There is no building {building_id}.")
-    points, origins = [], {}
-    for (
-        id_,
-        role,
-        direction,
-        name,
-        premises_id,
-        number,
-        kind,
-        account,
-        meter_id,
-        serial,
-        from_us,
-        start,
-        first,
-    ) in connection.execute(
-        "SELECT p.id, p.role, p.direction, p.name, pr.id, pr.number, pr.kind, pr.account_number,"
-        " m.id, m.serial, f.installed_at_us, f.start_value, f.id FROM point p"
-        " LEFT JOIN premises pr ON pr.id = p.premises_id"
-        " LEFT JOIN installation i ON i.point_id = p.id AND i.removed_at_us IS NULL"
-        " LEFT JOIN meter m ON m.id = i.meter_id"
-        " LEFT JOIN installation f ON f.id ="
-        "  (SELECT id FROM installation WHERE point_id = p.id ORDER BY installed_at_us LIMIT 1)"
-        " WHERE p.building_id = ? AND p.resource = ? AND p.role <> 'node'"
-        " ORDER BY p.role = 'individual', CAST(pr.number AS INTEGER), pr.number, p.name, p.id",
-        (building_id, resource),
-    ):
-        points.append(
-            PointInfo(
-                id_, role, direction, name, premises_id, number or "", kind or "", account or "", meter_id, serial or ""
-            )
-        )
-        if from_us is not None:
-            origins[id_] = Mark(from_us, first, from_micro(start), ZERO, event="origin", clock_us=0, spread=ZERO)
-    return _House(connection, building_id, resource, row[0], zone_of(row[1]), points, origins)
+_Read = tuple[list[_Period], list[EndsOf], EndsOf]
 
 
 # ------------------------------------------------------------------------------------------------- by day and month
 
 
-def _periods(house: _House, from_date: date, to_date: date, step: str) -> list[tuple[int, int]]:
+def _periods(house: HouseView, from_date: date, to_date: date, step: str) -> list[tuple[int, int]]:
     """Periods as pairs of day numbers."""
     edges = [from_date]
     while edges[-1] < to_date:
@@ -175,25 +118,25 @@ def _periods(house: _House, from_date: date, to_date: date, step: str) -> list[t
     return [(day_number(a), day_number(b)) for a, b in itertools.pairwise(edges)]
 
 
-def _daily(house: _House, from_date: date, to_date: date, step: str) -> _Read:
+def _daily(house: HouseView, from_date: date, to_date: date, step: str) -> _Read:
     pairs = _periods(house, from_date, to_date, step)
     first, last = pairs[0][0], pairs[-1][1]
     settled = _settled(house, first, last)
-    whole = _outermost(house, first, settled)
+    whole = outermost(house, first, settled)
     if step == "day":
         ends_of = _day_by_day(house, pairs)
     elif len(pairs) == 1 and settled == last:
         ends_of = [whole]
     else:
-        ends_of = [_outermost(house, first, last) for first, last in pairs]
+        ends_of = [outermost(house, first, last) for first, last in pairs]
     periods = [_Period(midnight_us(first, house.zone), midnight_us(last, house.zone)) for first, last in pairs]
     return periods, ends_of, whole
 
 
-def _settled(house: _House, first: int, last: int) -> int:
+def _settled(house: HouseView, first: int, last: int) -> int:
     """The last midnight that nine tenths of the points have told: after a midnight, meters take hours to report it."""
     counts = house.connection.execute(
-        f"SELECT day, count(*) FROM boundary WHERE point_id IN {_OF_BUILDING} AND day BETWEEN :first AND :last GROUP BY day",
+        f"SELECT day, count(*) FROM boundary WHERE point_id IN {OF_BUILDING} AND day BETWEEN :first AND :last GROUP BY day",
         {**house.parameters, "first": first, "last": last},
     ).fetchall()
     most = max((count for _, count in counts), default=0)
@@ -201,103 +144,53 @@ def _settled(house: _House, first: int, last: int) -> int:
     return max(told) if told and max(told) > min(day for day, _ in counts) else last
 
 
-def _outermost(house: _House, first: int, last: int) -> _EndsOf:
-    """First and last mark of each point between two days, both included."""
-    marks = []
-    for end in ("min", "max"):
-        query = (
-            f"SELECT {_MARK} FROM point p CROSS JOIN boundary b ON b.point_id = p.id AND b.day ="
-            f" (SELECT {end}(day) FROM boundary WHERE point_id = p.id AND day BETWEEN :first AND :last)"
-            " WHERE p.building_id = :building AND p.resource = :resource"
-        )
-        rows = house.connection.execute(query, {**house.parameters, "first": first, "last": last})
-        marks.append({row[0]: _mark(row, house.zone) for row in rows})
-    firsts, lasts = marks
-    start_us = midnight_us(first, house.zone)
-    return {point: Ends(_origin(house, point, mark, start_us), lasts[point]) for point, mark in firsts.items()}
-
-
-def _day_by_day(house: _House, pairs: list[tuple[int, int]]) -> list[_EndsOf]:
-    query = f"SELECT {_MARK} FROM boundary b WHERE b.point_id IN {_OF_BUILDING} AND b.day BETWEEN :first AND :last"
+def _day_by_day(house: HouseView, pairs: list[tuple[int, int]]) -> list[EndsOf]:
+    query = f"SELECT {MARK} FROM boundary b WHERE b.point_id IN {OF_BUILDING} AND b.day BETWEEN :first AND :last"
     rows = house.connection.execute(query, {**house.parameters, "first": pairs[0][0], "last": pairs[-1][1]})
     by_day: dict[int, dict[int, Mark]] = {}
     for row in rows:
-        by_day.setdefault(row[1], {})[row[0]] = _mark(row, house.zone)
+        by_day.setdefault(row[1], {})[row[0]] = mark_of(row, house.zone)
     ends_of = []
     for first, last in pairs:
         starts, stops, start_us = by_day.get(first, {}), by_day.get(last, {}), midnight_us(first, house.zone)
         ends_of.append(
             {
-                point: Ends(_origin(house, point, starts.get(point) or stop, start_us), stop)
+                point: Ends(origin_of(house, point, starts.get(point) or stop, start_us), stop)
                 for point, stop in stops.items()
             }
         )
     return ends_of
 
 
-def _mark(row: tuple[Any, ...], zone: ZoneInfo) -> Mark:
-    _, day, term_id, value, total, *rest, spread = row
-    spread = None if spread is None else exact(spread)
-    return Mark(midnight_us(day, zone), term_id, exact(value), exact(total), *rest, spread)
-
-
-def _origin(house: _House, point_id: int, first: Mark, start_us: int) -> Mark:
-    """A point's very first mark stands for an installation within the period: nothing was counted earlier."""
-    if "installed" not in first.event:
-        return first
-    origin = house.origins[point_id]
-    return origin if origin.at_us >= start_us else first
-
-
 # ---------------------------------------------------------------------------------------------------------- by hour
 
 
-def _hourly(house: _House, from_date: date, to_date: date) -> _Read:
+def _hourly(house: HouseView, from_date: date, to_date: date) -> _Read:
     start_us = midnight_us(day_number(from_date), house.zone)
     end_us = midnight_us(day_number(to_date), house.zone)
     edges = [*range(start_us, end_us, HOUR_US), end_us]
-    series = {point.point_id: _hour_marks(house, point.point_id, edges) for point in house.points}
+    series = {point.point_id: hour_marks(house, point.point_id, edges) for point in house.points}
     periods = [_Period(a, b) for a, b in itertools.pairwise(edges)]
     ends_of = [
         {
-            point: Ends(_origin(house, point, marks.get(period.start_us) or stop, period.start_us), stop)
+            point: Ends(origin_of(house, point, marks.get(period.start_us) or stop, period.start_us), stop)
             for point, marks in series.items()
             if (stop := marks.get(period.end_us)) is not None
         }
         for period in periods
     ]
     whole = {
-        point: Ends(_origin(house, point, marks[min(marks)], start_us), marks[max(marks)])
+        point: Ends(origin_of(house, point, marks[min(marks)], start_us), marks[max(marks)])
         for point, marks in series.items()
         if marks
     }
     return periods, ends_of, whole
 
 
-def _hour_marks(house: _House, point_id: int, edges: list[int]) -> dict[int, Mark]:
-    """Marks of a point at those edges where its register is known."""
-    connection = house.connection
-    history = point_history(connection, point_id)
-    growth = partial(reverse_growth, connection, history.register_name)
-    marks: dict[int, Mark] = {}
-    previous: Mark | None = None
-    for term in history.terms:
-        inside = [edge for edge in edges if term.holds(edge)]
-        if not inside:
-            continue
-        samples = samples_around(connection, history, term, inside[0], inside[-1])
-        for edge in inside:
-            value = boundary_value(samples, edge, step=term.register.step)
-            if value is not None:
-                previous = advance(previous, history.terms, edge, value.value, value.quality, growth)
-                marks[edge] = replace(previous, clock_us=value.clock_us, spread=value.spread * term.ratio)
-    return marks
-
-
 # ---------------------------------------------------------------------------------------------------------- together
 
 
-def _covered(whole: _EndsOf, periods: list[_Period]) -> tuple[int, int]:
+def _covered(whole: EndsOf, periods: list[_Period]) -> tuple[int, int]:
     """The part of the asked time for which anything is known."""
     start_us, end_us = periods[0].start_us, periods[-1].end_us
     firsts = [ends.first.at_us for ends in whole.values() if ends.first is not None]
@@ -307,7 +200,7 @@ def _covered(whole: _EndsOf, periods: list[_Period]) -> tuple[int, int]:
     return max(start_us, min(firsts)), min(end_us, max(lasts))
 
 
-def _total(house: _House, whole: _EndsOf, periods: list[_Period]) -> PeriodRow:
+def _total(house: HouseView, whole: EndsOf, periods: list[_Period]) -> PeriodRow:
     start_us, end_us = _covered(whole, periods)
     return period_row(
         house.points,
@@ -319,7 +212,9 @@ def _total(house: _House, whole: _EndsOf, periods: list[_Period]) -> PeriodRow:
     )
 
 
-def _point_rows(house: _House, whole: _EndsOf, periods: list[_Period], events: dict[int, list[str]]) -> list[PointRow]:
+def _point_rows(
+    house: HouseView, whole: EndsOf, periods: list[_Period], events: dict[int, list[str]]
+) -> list[PointRow]:
     start_us, end_us = _covered(whole, periods)
     rows = []
     for point in house.points:
@@ -333,12 +228,12 @@ def _moment_of(mark: Mark | None, zone: ZoneInfo) -> datetime | None:
     return None if mark is None else moment(mark.at_us, zone)
 
 
-def _events(house: _House, from_date: date, to_date: date) -> dict[int, list[str]]:
+def _events(house: HouseView, from_date: date, to_date: date) -> dict[int, list[str]]:
     """What happened at each point, as far as its daily marks tell."""
     events: dict[int, list[str]] = {}
     query = (
         "SELECT b.point_id, b.event FROM boundary b"
-        f" WHERE b.point_id IN {_OF_BUILDING} AND b.day > :first AND b.day <= :last AND b.event <> ''"
+        f" WHERE b.point_id IN {OF_BUILDING} AND b.day > :first AND b.day <= :last AND b.event <> ''"
     )
     parameters = {**house.parameters, "first": day_number(from_date), "last": day_number(to_date)}
     for point, words in house.connection.execute(query, parameters):
@@ -347,7 +242,7 @@ def _events(house: _House, from_date: date, to_date: date) -> dict[int, list[str
     return events
 
 
-def _unmetered(house: _House, flats: set[int]) -> int:
+def _unmetered(house: HouseView, flats: set[int]) -> int:
     rows = house.connection.execute(
         "SELECT id FROM premises WHERE building_id = ? AND kind = 'flat'", (house.building_id,)
     )
@@ -404,7 +299,7 @@ def collection(db: Database, now_us: int, timezone: str = "Europe/Moscow") -> Co
 def last_day(db: Database, building_id: int, resource: str) -> date | None:
     """The last day whose first moment is known for any point: balances reach up to it."""
     rows = db.rows(
-        f"SELECT max(day) FROM boundary WHERE point_id IN {_OF_BUILDING}",
+        f"SELECT max(day) FROM boundary WHERE point_id IN {OF_BUILDING}",
         {"building": building_id, "resource": resource},
     )
     return None if rows[0][0] is None else date_of(rows[0][0])
