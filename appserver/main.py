@@ -20,7 +20,8 @@ from appserver.auth.passwords import Passwords, one_time_password
 from appserver.auth.roles import Role
 from appserver.auth.store import AuthStore, SessionLimits
 from appserver.auth.throttle import Throttle
-from appserver.codecs.library import Library
+from appserver.backfill import runner as backfill
+from appserver.codecs.library import Library, watch
 from appserver.db import Database, open_database
 from appserver.incidents import notices
 from appserver.incidents import runner as incidents
@@ -152,6 +153,7 @@ def background_work(services: Services, stop: asyncio.Event) -> dict[str, Callab
         "ingest": lambda: ingest.consume(services.network, database, stop, clock),
         "seals": lambda: seals.keep_sealing(database, stop, clock),
         "file drop": lambda: filedrop.watch(database, services.settings.data_dir / "drop", stop, clock),
+        "backfill": lambda: backfill.watch(database, services.network, services.settings.data_dir, stop, clock),
         "incidents": lambda: incidents.watch(database, services.settings.data_dir, stop, clock),
         "notices": lambda: notices.deliver(
             database,
@@ -163,6 +165,7 @@ def background_work(services: Services, stop: asyncio.Event) -> dict[str, Callab
             services.settings.http.public_url,
         ),
         "integrations": lambda: integrations.deliver(database, stop, services.settings.webhook_allow, clock),
+        "codecs": lambda: watch(services.codecs, stop),
     }
 
 

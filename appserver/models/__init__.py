@@ -5,6 +5,7 @@ Volumes are :class:`~decimal.Decimal` in Python and whole millionths of the unit
 and differences are exact. A schema change is a new file in ``appserver/migrations/versions``.
 """
 
+from appserver.models.archives import ArchiveQuery, CalculatorRecord
 from appserver.models.history import Correction, DaySeal, PeriodClose, PeriodValue, Unsealed
 from appserver.models.incidents import GatewayLog, Incident, IncidentComment, Notice, Subscription
 from appserver.models.network import NetworkEdge, NetworkNode
@@ -23,9 +24,11 @@ from appserver.models.sinks import Delivery, OutboxEvent, Sink
 
 __all__ = [
     "ApiToken",
+    "ArchiveQuery",
     "Audit",
     "Boundary",
     "Building",
+    "CalculatorRecord",
     "Correction",
     "DaySeal",
     "Delivery",

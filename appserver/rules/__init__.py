@@ -8,10 +8,13 @@ clock times as tariff zones. Changing a rule needs no release, and a statement s
 from appserver.rules.book import Rule, RuleBook, RulesError, book_of, load
 from appserver.rules.kinds import (
     KINDS,
+    Backfill,
+    HeatContract,
     HeatQuality,
     HeatSubstitution,
     IncidentLimits,
     Norm,
+    OutdoorSensor,
     Substitution,
     TariffZones,
     TemperatureGraph,
@@ -20,10 +23,13 @@ from appserver.rules.kinds import (
 
 __all__ = [
     "KINDS",
+    "Backfill",
+    "HeatContract",
     "HeatQuality",
     "HeatSubstitution",
     "IncidentLimits",
     "Norm",
+    "OutdoorSensor",
     "Rule",
     "RuleBook",
     "RulesError",

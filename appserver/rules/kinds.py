@@ -183,6 +183,40 @@ class IncidentLimits(Values):
     """At most so many of a house: a suspicion is an accusation."""
 
 
+class HeatContract(Values):
+    """What was agreed for a heat point."""
+
+    system: Literal["closed", "open"]
+    cold_water_c: Celsius
+    load_gcal_h: Amount | None = None
+    """Load at the design temperature outdoors."""
+
+
+class OutdoorSensor(Values):
+    """The device that tells the outdoor temperature of a place."""
+
+    dev_eui: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    field: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,60}$")] = "temperature_c"
+    """Which of the values that its codec gives."""
+
+
+class Backfill(Values):
+    """How much may be asked of devices for the sake of boundary values that are missing."""
+
+    grace_hours: Annotated[int, Field(ge=1, le=240)]
+    """So long after its midnight a value may still come by itself."""
+    days_back: Annotated[int, Field(ge=1, le=400)]
+    in_flight: Annotated[int, Field(ge=0, le=10_000)]
+    """Queries under way at the same time; 0 asks nothing."""
+    airtime_ms_hour: Annotated[int, Field(ge=0, le=3_600_000)]
+    """Airtime of all queries of an hour."""
+    query_airtime_ms: Annotated[int, Field(ge=1, le=10_000)]
+    """What one is reckoned at: 20 bytes at SF10."""
+    attempts: Annotated[int, Field(ge=1, le=20)]
+    """Of one boundary."""
+    expires_hours: Annotated[int, Field(ge=1, le=240)]
+
+
 KINDS: dict[str, type[Values]] = {
     "substitution": Substitution,
     "verification": Verification,
@@ -191,5 +225,8 @@ KINDS: dict[str, type[Values]] = {
     "heat_quality": HeatQuality,
     "temperature_graph": TemperatureGraph,
     "heat_substitution": HeatSubstitution,
+    "heat_contract": HeatContract,
+    "outdoor_sensor": OutdoorSensor,
     "incident_limits": IncidentLimits,
+    "backfill": Backfill,
 }

@@ -15,6 +15,7 @@ from appserver import registry
 from appserver.api.fields import Id, Input, PageQuery, Volume
 from appserver.api.problems import Problem, from_registry, invalid
 from appserver.api.readings import LastReadingsQuery
+from appserver.backfill.store import of_meter
 from appserver.db import Database
 from appserver.errors import RegistryError
 from appserver.metering.readings import add_manual_reading, last_readings, point_readings
@@ -130,6 +131,7 @@ async def _meter(
         more=link(request, cursor=following) if following else None,
         channels=channels,
         incidents=await open_of(request, meter_id=meter_id),
+        queries=await db.run(of_meter, db, meter_id),
         strip=_strip(marks, today),
         chart=_chart(marks, row.resource, zone) if len(marks) > 1 and register == REGISTERS[row.resource] else None,
         today=today_in(services.clock(), zone or services.settings.timezone),

@@ -29,6 +29,7 @@ QUALITIES = {
     "missing": N_("missing"),
     "disputed": N_("disputed"),
     "partial": N_("in part"),
+    "corrected": N_("corrected"),
 }
 KINDS = {
     "organisation": N_("Organisations"),
@@ -62,6 +63,7 @@ EVENTS = {
     "reverse_flow": N_("reverse flow"),
     "implausible": N_("more than can flow"),
     "no_end_value": N_("no value at removal"),
+    "no_meter": N_("days without a meter"),
 }
 FRAME_TYPES = {
     "up": N_("Uplink"),
@@ -127,7 +129,17 @@ FORWARDERS = {
 }
 JOB_STATES = {"queued": N_("waiting"), "running": N_("running"), "done": N_("done"), "failed": N_("failed")}
 
+ARCHIVE_QUERIES = {
+    "planned": N_("to be asked"),
+    "queued": N_("asked"),
+    "answered": N_("answered"),
+    "no_record": N_("no such record"),
+    "failed": N_("failed"),
+    "expired": N_("no answer"),
+}
+
 TABLES = {
+    "archive_query": ARCHIVE_QUERIES,
     "role": ROLES,
     "resource": RESOURCES,
     "point_role": POINT_ROLES,
