@@ -19,9 +19,11 @@ from appserver.api.registry import Resource
 from appserver.api.statements import StatementQuery, statement_file
 from appserver.db import Database
 from appserver.metering.balance import Balance
+from appserver.metering.explain import Explanation, explain_balance, norm_a_person
 from appserver.metering.queries import house_balance, last_day
 from appserver.metering.timebase import date_of
 from appserver.models.registry import RESOURCES
+from appserver.rules import book_of
 from appserver.services import SERVICES
 from appserver.web import i18n
 from appserver.web.formats import day as shown_day
@@ -161,12 +163,16 @@ async def house(request: web.Request) -> web.Response:
     resources = await db.run(_resources, db, building_id)
     resource = query.resource if query.resource in resources else (resources[0] if resources else None)
     balance: Balance | None = None
+    explanation: Explanation | None = None
     period = period_around(query.step, date_of(services.clock() // 86_400_000_000))
     if resource is not None:
         last = await db.run(last_day, db, building_id, resource)
         known = (last - timedelta(days=1)) if last is not None else period.first
         period = read_period(query.step, query.period, known)
         balance = await db.run(house_balance, db, building_id, resource, period.first, period.last, query.step)
+        if query.step != "hour":
+            norm = norm_a_person(book_of(services.settings.data_dir), balance)
+            explanation = await db.run(explain_balance, db, balance, norm)
     return page(
         request,
         "house.html",
@@ -175,6 +181,7 @@ async def house(request: web.Request) -> web.Response:
         resources=resources,
         resource=resource,
         balance=balance,
+        explanation=explanation,
         period=period,
         chart=chart_of(balance) if balance is not None else None,
         incidents=await open_of(request, building_id=building_id),
@@ -229,7 +236,7 @@ def _naive(moment: Any) -> int:
 
 
 class _DownloadQuery(Input):
-    name: Literal["individual", "house", "balance"] = "balance"
+    name: Literal["individual", "house", "balance", "heat"] = "balance"
     format: Literal["csv", "xlsx", "html", "pdf"] = "xlsx"
     resource: Resource | None = None
     step: Literal["hour", "day", "month"] = "day"

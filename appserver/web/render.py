@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from appserver.auth.identity import Identity, identity_of, signed_in
 from appserver.auth.roles import Role
 from appserver.services import SERVICES
-from appserver.web import adr, formats, i18n, incident_words, sentences, words
+from appserver.web import adr, explanations, formats, i18n, incident_words, sentences, words
 
 FILTERS = """
     number volume percent unit moment minute clock iso day isoday day_short month month_name ago eui frequency
@@ -53,6 +53,10 @@ def environment() -> Environment:
         env.filters[name] = partial(words.word, name)
     for say in (adr.adr_algorithm, adr.adr_reason, adr.adr_numbers):
         env.filters[say.__name__] = say
+    env.filters["waterfall"] = explanations.waterfall
+    env.filters["cause"] = explanations.cause
+    env.filters["confidence"] = explanations.confidence
+    env.filters["reason"] = explanations.sentence
     env.filters["outcome"] = words.outcome
     env.filters["evidence"] = incident_words.evidence
     env.filters["tr"] = sentences.said

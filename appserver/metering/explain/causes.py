@@ -30,7 +30,7 @@ DRIPPING = 0.02
 LEAST_STEP = 0.01
 """Steps of the residual under this share of the house's flow are not told."""
 LEAST_SURE = 8
-GUESSED = 0.05
+GUESSED = 0.15
 """Days on which more of the house's flow is an estimate tell no steps."""
 LEAST_CLOCK_US = 120_000_000
 """A smaller difference may be the time that a frame takes to arrive."""
