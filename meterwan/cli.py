@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from meterwan.commands import device, gateway, lab, metering, multicast, people, profile, station, storage, system
+from meterwan.commands import codec, device, gateway, lab, metering, multicast, people, profile, station, storage, system
 from meterwan.errors import Failure
 
 app = typer.Typer(
@@ -62,7 +62,7 @@ for name, commands in (
     ("device", device.app),
     ("profile", profile.app),
     ("meter", metering.meter),
-    ("codec", lab.codec),
+    ("codec", codec.codec),
     ("region", lab.region),
     ("kek", storage.kek),
     ("user", people.user),

@@ -5,6 +5,7 @@ What is in the folder is in the table of codecs; a file with a fault is not, and
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import threading
@@ -25,6 +26,7 @@ from appserver.codecs.sandbox import Sandbox
 log = structlog.get_logger("codecs")
 
 MAX_CODECS = 5000
+LOOK_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Library:
         self._make_sandbox = sandbox
         self._sandbox: Sandbox | None = None
         self._lock = threading.Lock()
+        self._seen: dict[str, tuple[int, int]] = {}
 
     def close(self) -> None:
         """Take the user's codecs out of the table and end the processes of scripts."""
@@ -59,6 +62,7 @@ class Library:
     def load(self) -> None:
         """Read all files; what was there before and is gone now is forgotten."""
         with self._lock:
+            self._seen = self._state()
             self.broken.clear()
             files = sorted(self.folder.glob("*.toml"))[:MAX_CODECS] if self.folder.is_dir() else []
             seen = set()
@@ -74,6 +78,23 @@ class Library:
             for name in set(self.records) - seen:
                 self._forget(name)
 
+    def _state(self) -> dict[str, tuple[int, int]]:
+        """Which files there are, when they were written and how long they are."""
+        found = {}
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(self.folder):
+                if entry.name.endswith((".toml", ".js")):
+                    stat = entry.stat()
+                    found[entry.name] = (stat.st_mtime_ns, stat.st_size)
+        return found
+
+    def load_changed(self) -> bool:
+        """Read the files again when somebody has changed them; whether that was so."""
+        if self._state() == self._seen:
+            return False
+        self.load()
+        return True
+
     def put(self, text: str, script: str | None = None) -> Record:
         """Check a codec, run its samples, write it and enter it. Raises RecordError."""
         with self._lock:
@@ -86,7 +107,13 @@ class Library:
             _write(path, text)
             self.broken.pop(record.name, None)
             self._enter(record)
+            self._seen = self._state()
             return record
+
+    def check(self, text: str, script: str | None = None) -> Record:
+        """Check a codec and run its samples, without writing it. Raises RecordError."""
+        with self._lock:
+            return self._checked(text, script, "codec.toml")
 
     def delete(self, name: str) -> bool:
         """Remove a codec and its script; False when there is none."""
@@ -102,6 +129,7 @@ class Library:
                     (self.folder / record.body.file).unlink()
             self.broken.pop(name, None)
             self._forget(name)
+            self._seen = self._state()
             return True
 
     def _checked(self, text: str, script: str | None, file: str, name: str = "") -> Record:
@@ -164,3 +192,13 @@ def _write(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
+
+
+async def watch(library: Library, stop: asyncio.Event) -> None:
+    """Read the folder again whenever somebody has changed it, until ``stop``."""
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), LOOK_S)
+            return
+        if await asyncio.to_thread(library.load_changed):
+            log.info("codecs are read again", codecs=len(library.records), broken=sorted(library.broken))

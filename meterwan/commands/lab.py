@@ -1,10 +1,9 @@
-"""``meterwan simulate``, ``region`` and ``codec``: what needs no server's data."""
+"""``meterwan simulate`` and ``region``: what needs no server's data."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from lorasim.summary import Summary
 
 region = group("Region plans: list, show.")
-codec = group("Payload codecs: list, test.")
 
 
 def simulate(
@@ -116,35 +114,3 @@ def region_show(
         print(plan_text(regional.plan(name)), end="")
     except regional.PlanError as error:
         raise Failure(str(error)) from None
-
-
-@codec.command("list")
-def codec_list(json: Json = False) -> None:
-    """List the codecs."""
-    from appserver.codecs import CODECS
-
-    rows = [{"name": one.name, "version": one.version, "title": one.title} for one in CODECS.values()]
-    print_rows(rows, ("name", "version", "title"), json)
-
-
-@codec.command("test")
-def codec_test(
-    name: Annotated[str, typer.Argument(metavar="CODEC")],
-    payload: Annotated[str, typer.Argument(metavar="HEX", help="The payload in hex digits.")],
-    f_port: Annotated[int, typer.Option("--port", min=1, max=255, help="FPort of the frame.")] = 1,
-    received_at: Annotated[datetime | None, typer.Option(help="When it came; now by default.")] = None,
-) -> None:
-    """Decode one payload and print what it says, as JSON."""
-    from dataclasses import asdict
-
-    from appserver.codecs import CodecError, decode
-
-    try:
-        data = bytes.fromhex(payload)
-    except ValueError:
-        raise Failure(f"{payload} is not hex") from None
-    moment = received_at.astimezone() if received_at else datetime.now().astimezone()
-    try:
-        print_json(asdict(decode(name, f_port, data, int(moment.timestamp() * 1e6))))
-    except CodecError as error:
-        raise Failure(f"{name}, port {f_port}: {error}") from None

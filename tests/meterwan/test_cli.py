@@ -35,7 +35,7 @@ def test_the_documented_commands_are_there() -> None:
     wanted = """serve demo simulate backup restore verify check migrate health report
         gateway/add gateway/list gateway/show gateway/remove
         device/add device/import device/export device/list device/show device/remove
-        profile/list profile/show profile/add profile/remove codec/list codec/test region/list region/show
+        profile/list profile/show profile/add profile/remove codec/list codec/test codec/import codec/redecode region/list region/show
         meter/import meter/export user/add user/list user/passwd user/disable token/create token/list token/revoke"""
     assert {tuple(word.split("/")) for word in wanted.split()} - set(EVERY) == set()
 
@@ -45,7 +45,7 @@ def test_every_command_explains_itself(program: Program, words: tuple[str, ...])
     result = program.run(*words, "--help")
     assert result.code == 0
     assert result.out.startswith(f"Usage: meterwan {' '.join(words)}")
-    no_settings = {("simulate",), ("codec", "list"), ("codec", "test")}
+    no_settings = {("simulate",)}
     assert ("--config" in result.out) == (words not in no_settings)
     if words[-1] == "list":
         assert "--json" in result.out

@@ -84,8 +84,8 @@ def _key(text: str, key: str, start: int, end: int) -> int | None:
     """The offset of ``key =`` between two offsets, not inside of another bracket."""
     depth = 0
     tokens = list(_TOKEN.finditer(text, start, end))
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
-        word = token[0]
+    for n, token in enumerate(tokens):
+        word, following = token[0], tokens[n + 1] if n + 1 < len(tokens) else None
         if word in "[{":
             depth += 1
         elif word in "]}":

@@ -117,6 +117,12 @@ def _number(value: Any) -> Decimal | None:
     return number if number.is_finite() and abs(number) < MAX_NUMBER else None
 
 
+def _rounded(number: Decimal, decimals: int) -> Decimal:
+    """So many digits behind the point at most, without zeros at the end."""
+    whole = number.quantize(Decimal(1).scaleb(-decimals)).normalize()
+    return whole.quantize(Decimal(1)) if whole.as_tuple().exponent > 0 else whole  # type: ignore[operator]
+
+
 def _moment(value: Any, clock: str) -> datetime | None:
     """Unix seconds or milliseconds, or ISO text; with a zone it becomes UTC, which a local clock has no use for."""
     number = None if isinstance(value, str) else _number(value)
@@ -145,7 +151,7 @@ def _measurements(mapping: Taken, values: Any, clock: str) -> Iterator[Measureme
             at = _moment(find(record, reading.at), clock) if reading.at else None if reading.each else told
             if reading.each and at is None:
                 continue  # a stored value without its moment is no reading
-            value = (number * reading.scale).quantize(Decimal(1).scaleb(-reading.decimals))
+            value = _rounded(number * reading.scale, reading.decimals)
             yield Measurement(reading.channel, value, reading.unit, reading.variant, at, reading.archive)
 
 

@@ -112,7 +112,8 @@ def read_record(text: str, file: str = "codec.toml", script: str | None = None) 
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
         number = int(line[1]) if line else text.count("\n") + 1
-        raise RecordError(file, [Fault(number, "the file", f"is no TOML: {error}")]) from None
+        hint = "; a table in { } must stand on one line" if "Invalid initial character for a key" in str(error) else ""
+        raise RecordError(file, [Fault(number, "the file", f"is no TOML: {error}{hint}")]) from None
     except RecursionError:
         raise RecordError(file, [Fault(1, "the file", "is nested too deeply")]) from None
     faults = Faults(text)

@@ -20,7 +20,7 @@ import quickjs
 
 HEAD = struct.Struct(">I")
 NO_DESCRIPTORS = 3
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_DUMPABLE = 1, 38, 4
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 PAGE = os.sysconf("SC_PAGE_SIZE")
 ERROR_LENGTH = 400
 STACK_BYTES = 512 * 1024
@@ -33,7 +33,6 @@ def give_up(memory_bytes: int) -> None:
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     with open("/proc/self/statm") as statm:
         own = int(statm.read().split()[0]) * PAGE
     limits = {
