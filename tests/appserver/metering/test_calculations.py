@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from appserver.db import open_database
+from appserver.metering import add_manual_reading
 from appserver.metering.balance import imbalance
 from appserver.metering.boundary import Sample, boundary_value
+from appserver.metering.common_needs import left_over, norm_share, of_area
 from appserver.metering.consumption import Register, Term, advance, consumption, from_pulses
 from appserver.metering.timebase import hours_in_day, microseconds, trusted_moment, zone_of
+from tests.support.house import make_house
 
 ROWS = {
     row["id"]: row
@@ -119,3 +123,30 @@ def test_clock_that_is_not_believed() -> None:
     commissioned = at("2022-03-01T00:00:00Z")
     moment, trusted = trusted_moment(at(given["device_time"]), at(given["rx"]), commissioned)
     assert (moment, "measured" if trusted else "server_time") == (at(expected["effective_time"]), expected["quality"])
+
+
+def test_common_needs_by_meters() -> None:
+    given, expected = ROWS["odn-electricity"]["input"], ROWS["odn-electricity"]["expected"]
+    left = left_over(*(Decimal(given[name]) for name in ("V", "nonres", "res_norm", "res_meters")))
+    volume = of_area(left, Decimal(given["S_i"]), Decimal(given["S_total"]))
+    assert volume == expected["volume"]
+    assert (volume * given["tariff"]).quantize(Decimal("0.01")) == expected["cost"]
+
+
+def test_common_needs_by_norm() -> None:
+    given, expected = ROWS["odn-norm"]["input"], ROWS["odn-norm"]["expected"]
+    volume = norm_share(*(Decimal(given[name]) for name in ("N", "S_common", "S_i", "S_total")))
+    assert volume.quantize(Decimal("0.001")) == expected["volume"]
+    assert (volume * given["tariff"]).quantize(Decimal("0.01")) == expected["cost"]
+
+
+def test_duplicate(tmp_path: Path) -> None:
+    readings = ROWS["duplicate"]["input"]["readings"]
+    db = open_database(tmp_path / "application.db")
+    house = make_house(db)
+    before = db.rows("SELECT count(*) FROM reading")[0][0]
+    moment = at("2026-10-20T00:00:00+03:00")
+    for _, value in readings:
+        add_manual_reading(db, house.meters["1"], Decimal(value), moment, moment + 1, "ivanov")
+    assert db.rows("SELECT count(*) FROM reading")[0][0] - before == ROWS["duplicate"]["expected"]["stored"]
+    db.close()
