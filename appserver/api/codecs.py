@@ -136,7 +136,7 @@ def _text(call: Call, name: str) -> CodecText:
 
 def _refused(error: RecordError) -> Problem:
     errors = [
-        {"in": "body", "field": "source", "line": fault.line, "key": fault.key, "message": fault.text}
+        {"in": "body", "field": "source", "line": str(fault.line), "key": fault.key, "message": fault.text}
         for fault in error.faults
     ]
     return Problem(422, f"The codec has faults: {error}", errors=errors)

@@ -87,8 +87,9 @@ def _sample(example: Any) -> str | None:
     if not isinstance(given, dict) or not isinstance(output, dict):
         return None
     raw, port = given.get("bytes"), given.get("fPort", 1)
-    whole = isinstance(raw, list) and raw and all(isinstance(n, int) and 0 <= n <= 255 for n in raw)
-    if not whole or not isinstance(port, int) or not 1 <= port <= 223:
+    if not isinstance(raw, list) or not raw or not all(isinstance(n, int) and 0 <= n <= 255 for n in raw):
+        return None
+    if not isinstance(port, int) or not 1 <= port <= 223:
         return None
     lines = ["[[test]]", f"port = {port}", f'hex = "{bytes(raw).hex()}"']
     title = example.get("description")

@@ -4,7 +4,8 @@
 the database.
 """
 
-from appserver.codecs.declared.record import Record, RecordError, read_record
+from appserver.codecs.declared.faults import RecordError
+from appserver.codecs.declared.record import Record, read_record
 from appserver.codecs.declared.samples import Sample, run_samples
 
 __all__ = ["Record", "RecordError", "Sample", "read_record", "run_samples"]

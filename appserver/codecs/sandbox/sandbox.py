@@ -281,12 +281,13 @@ class Sandbox:
         except CodecError as error:
             raise CommandError(error.reason) from None
         port, raw = result.get("fPort"), result.get("bytes")
-        fits = isinstance(raw, list) and all(isinstance(n, int) and not isinstance(n, bool) for n in raw)
-        if not fits or any(not -128 <= n <= 255 for n in raw) or not 0 < len(raw) <= MAX_DOWNLINK:
+        bytes_ = raw if isinstance(raw, list) else []
+        fits = all(isinstance(n, int) and not isinstance(n, bool) and -128 <= n <= 255 for n in bytes_)
+        if not fits or not 0 < len(bytes_) <= MAX_DOWNLINK:
             raise CommandError(f"the script gave no list of 1 to {MAX_DOWNLINK} bytes")
         if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 223):
             raise CommandError("the script gave a port that is not from 1 to 223")
-        return port, bytes(n & 255 for n in raw)
+        return port, bytes(n & 255 for n in bytes_)
 
 
 def _read_json(answer: bytes) -> dict[str, Any]:

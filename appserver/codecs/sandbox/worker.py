@@ -16,7 +16,7 @@ import struct
 import sys
 from typing import Any
 
-import quickjs
+import quickjs  # type: ignore[import-untyped]
 
 HEAD = struct.Struct(">I")
 NO_DESCRIPTORS = 3

@@ -69,7 +69,7 @@ async def test_a_layout_is_made_tried_changed_and_removed(console: Console) -> N
 async def test_faults_name_line_key_and_what_to_do(console: Console) -> None:
     answer = await console.api("POST", "/codecs", json={"source": LAYOUT.replace('"u32"', '"u33"')})
     assert answer.status == 422
-    assert answer.json["errors"][0]["line"] == 9
+    assert answer.json["errors"][0]["line"] == "9"
     assert answer.json["errors"][0]["key"] == "packet 1, fields 2, type"
     assert "u8 u16" in answer.json["errors"][0]["message"]
     failing = await console.api("POST", "/codecs", json={"source": LAYOUT.replace('"1.234"', '"1.235"')})
