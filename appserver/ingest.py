@@ -19,7 +19,8 @@ import msgspec
 import structlog
 
 from appserver.db import Database
-from appserver.decoding import Device, Frame, clock_offset_us, load_device, read_frame, readings_of
+from appserver.decoding import Device, Frame, clock_offset_us, clock_zone, load_device, read_frame, readings_of
+from appserver.heat import records as calculators
 from appserver.integrations import chirpstack
 from appserver.integrations.outbox import enqueue, wanted_types
 from appserver.metering.readings import NewReading, store
@@ -197,6 +198,8 @@ class _Batch:
                 "UPDATE uplink SET state = 'unbound', reason = ? WHERE id = ?",
                 (f"channel {channels} of the device is bound to no meter", uplink_id),
             )
+        zone = clock_zone(device, result.clock, None, received_at_us)
+        calculators.keep(self._connection, dev_eui, uplink_id, received_at_us, decoded.values, zone)
         if not fresh:
             return
         state = device.state

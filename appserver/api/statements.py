@@ -19,7 +19,7 @@ STATEMENT_CSP = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
 
 class StatementPath(Input):
-    name: Literal["individual", "house", "balance"]
+    name: Literal["individual", "house", "balance", "heat"]
 
 
 class StatementQuery(Input):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
 from appserver.db import Database
+from appserver.heat.days import heat_points, report
 from appserver.incidents.facts import (
     ConflictFact,
     DeviceFact,
@@ -17,6 +18,7 @@ from appserver.incidents.facts import (
     FlagFact,
     FlowFact,
     GatewayFact,
+    GraphFact,
     Hour,
     HouseFact,
     Picture,
@@ -189,6 +191,39 @@ def of_building(db: Database, building_id: int, now_us: int, limits: IncidentLim
             still=list(_still(points, places, marks, limits, zone)),
             houses=list(_houses(building_id, points, places, marks, today, limits, zone)),
         )
+
+
+GRAPH_DAYS = 31
+
+
+def graphs_of(db: Database, book: RuleBook, building_id: int, now_us: int) -> list[GraphFact]:
+    """Breaches of the temperature graph of a building's heat meters, against a graph that the operator gave.
+
+    The graph of the package is an example and accuses nobody.
+    """
+    found: list[GraphFact] = []
+    address, timezone = db.rows("SELECT address, timezone FROM building WHERE id = ?", (building_id,))[0]
+    zone = zone_of(timezone)
+    last = moment(now_us, zone).date()
+    rule = book.find("temperature_graph", last, address)
+    if rule is None or not rule.own:
+        return found
+    for point_id, _, meter_id, *_ in heat_points(db, building_id):
+        made = report(db, book, building_id, last - timedelta(days=GRAPH_DAYS), last, point_id)
+        known = [row.day for row in made.rows if row.deviation is not None and row.outdoor_c is not None]
+        for breach in made.breaches:
+            over = bool(known) and breach.last < known[-1]
+            found.append(
+                GraphFact(
+                    Place(building_id, None, point_id, meter_id),
+                    breach.side,
+                    midnight_us(day_number(breach.first), zone),
+                    midnight_us(day_number(breach.last) + 1, zone) if over else None,
+                    breach.days,
+                    breach.worst_c.quantize(Decimal("0.1")),
+                )
+            )
+    return found
 
 
 def _flows(

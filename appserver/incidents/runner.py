@@ -13,7 +13,7 @@ import structlog
 from appserver.db import Database
 from appserver.errors import RegistryError
 from appserver.incidents import gather
-from appserver.incidents.facts import Finding, Picture
+from appserver.incidents.facts import Finding
 from appserver.incidents.kinds import KINDS
 from appserver.incidents.store import Change, apply, get_incident
 from appserver.incidents.subscriptions import enqueue_notices, subscriptions
@@ -43,13 +43,9 @@ def run(db: Database, now_us: int, book: RuleBook, slow: bool = True) -> list[Ch
         for building_id, address in db.rows("SELECT id, address FROM building ORDER BY id"):
             own = book.get(IncidentLimits, moment(now_us).date(), address)[1]
             view = gather.of_building(db, building_id, now_us, own)
-            findings += [found for kind in KINDS.values() if kind.slow for found in kind.find(_volumes_only(view))]
+            view = replace(view, graphs=gather.graphs_of(db, book, building_id, now_us))
+            findings += [found for kind in KINDS.values() if kind.slow for found in kind.find(view)]
     return _write(db, findings, settled, now_us, rule)
-
-
-def _volumes_only(view: Picture) -> Picture:
-    """Flags are looked at once for all houses, not again for each."""
-    return replace(view, flags=())
 
 
 def _write(db: Database, findings: list[Finding], settled: set[str], now_us: int, rule: Rule) -> list[Change]:

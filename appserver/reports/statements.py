@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 from appserver.db import Database
 from appserver.errors import RegistryError
@@ -33,7 +34,7 @@ def make(
     step: BalanceStep = "day",
     language: str = "ru",
 ) -> Statement:
-    """The statement ``individual``, ``house`` or ``balance`` of a building over days (``to_date`` excluded).
+    """The statement ``individual``, ``house``, ``balance`` or ``heat`` of a building over days (``to_date`` excluded).
 
     ``resource`` empty: every resource for ``individual``, else the one that the building has.
     Raises RegistryError ``invalid`` or ``not_found``.
@@ -99,10 +100,10 @@ def individual_statement(
         Column("charge", say("charge"), 11, number=True),
         Column("basis", say("basis"), 16),
     ]
-    header = _header(db, building_id, from_date, to_date, say, resource)
+    header = header_of(db, building_id, from_date, to_date, say, resource)
     notes = rule_notes(used, say)
     return Statement(
-        "individual", language, say("individual.title"), header, columns, rows, totals, notes, _signatures(say)
+        "individual", language, say("individual.title"), header, columns, rows, totals, notes, signatures(say)
     )
 
 
@@ -209,10 +210,10 @@ def house_statement(
             events += [say(f"e.{one}") for one in event.split() if one != "installed"]
         rows.append((*cells, period.house, ", ".join(events)))
     total: tuple[Cell, ...] = (say("total"), *[None] * (2 * len(meters)), balance.total.house, None)
-    header = _header(db, building_id, from_date, to_date, say, resource)
+    header = header_of(db, building_id, from_date, to_date, say, resource)
     header += [(say("meter"), ", ".join(meter.serial for meter in meters) or "—")]
     header += [(say("unit"), say(f"u.{balance.unit}"))]
-    return Statement("house", language, say("house.title"), header, columns, rows, [total], [], _signatures(say))
+    return Statement("house", language, say("house.title"), header, columns, rows, [total], [], signatures(say))
 
 
 def balance_statement(
@@ -242,14 +243,14 @@ def balance_statement(
     ]
     form = {"hour": "%Y-%m-%d %H:%M", "day": "%Y-%m-%d", "month": "%Y-%m"}[step]
     rows = [_balance_row(period.start.strftime(form), period) for period in balance.periods]
-    header = _header(db, building_id, from_date, to_date, say, resource)
+    header = header_of(db, building_id, from_date, to_date, say, resource)
     header += [
         (say("unit"), say(f"u.{balance.unit}")),
         (say("flats"), str(balance.flats)),
         (say("unmetered"), str(balance.unmetered)),
     ]
     totals = [_balance_row(say("total"), balance.total)]
-    return Statement("balance", language, say("balance.title"), header, columns, rows, totals, [], _signatures(say))
+    return Statement("balance", language, say("balance.title"), header, columns, rows, totals, [], signatures(say))
 
 
 def _balance_row(label: str, row: PeriodRow) -> tuple[Cell, ...]:
@@ -267,9 +268,10 @@ def _balance_row(label: str, row: PeriodRow) -> tuple[Cell, ...]:
     )
 
 
-def _header(
+def header_of(
     db: Database, building_id: int, from_date: date, to_date: date, say: Words, resource: str
 ) -> list[tuple[str, str]]:
+    """What stands above a statement of a building."""
     rows = db.rows(
         "SELECT b.address, b.fias_guid, b.timezone, o.name FROM building b"
         " JOIN organisation o ON o.id = b.organisation_id WHERE b.id = ?",
@@ -289,7 +291,8 @@ def _header(
     return header
 
 
-def _signatures(say: Words) -> list[str]:
+def signatures(say: Words) -> list[str]:
+    """Who signs below."""
     return [say("sign.manager"), say("sign.supplier")]
 
 
@@ -307,8 +310,15 @@ def _only_resource(db: Database, building_id: int) -> str:
     return rows[0][0] if rows else "cold_water"
 
 
+def _heat(*arguments: Any, **named: Any) -> Statement:
+    from appserver.heat.statement import heat_statement  # it is made of the parts above
+
+    return heat_statement(*arguments, **named)
+
+
 NAMES: dict[str, Callable[..., Statement]] = {
     "individual": individual_statement,
     "house": house_statement,
     "balance": balance_statement,
+    "heat": _heat,
 }

@@ -18,6 +18,7 @@ from appserver.api.readings import LastReadingsQuery
 from appserver.backfill.store import of_meter
 from appserver.db import Database
 from appserver.errors import RegistryError
+from appserver.heat.archive import archive_of
 from appserver.metering.readings import add_manual_reading, last_readings, point_readings
 from appserver.metering.timebase import date_of, midnight_us, moment
 from appserver.models.columns import from_micro
@@ -132,6 +133,7 @@ async def _meter(
         channels=channels,
         incidents=await open_of(request, meter_id=meter_id),
         queries=await db.run(of_meter, db, meter_id),
+        archive=await db.run(archive_of, db, meter_id, seen_query(request, _MeterQuery).archive),
         strip=_strip(marks, today),
         chart=_chart(marks, row.resource, zone) if len(marks) > 1 and register == REGISTERS[row.resource] else None,
         today=today_in(services.clock(), zone or services.settings.timezone),
@@ -142,6 +144,7 @@ async def _meter(
 
 
 class _MeterQuery(Input):
+    archive: str = Field("", pattern=r"^[a-z_]{0,20}$")
     register_name: str = Field("", alias="register", pattern=r"^[a-z0-9_]{0,40}$")
 
 

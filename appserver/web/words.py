@@ -138,7 +138,41 @@ ARCHIVE_QUERIES = {
     "expired": N_("no answer"),
 }
 
+ARCHIVE_KINDS = {
+    "hour_interval": N_("by hour"),
+    "day_interval": N_("by day"),
+    "month_interval": N_("by month"),
+    "hour_integral": N_("totals by hour"),
+    "day_integral": N_("totals by day"),
+    "month_integral": N_("totals by month"),
+    "minute_interval": N_("by half-hour"),
+}
+CIRCUITS = {
+    "heat1": N_("first circuit"),
+    "heat2": N_("second circuit"),
+    "water": N_("cold water of the calculator"),
+    "compact": N_("flat meter"),
+    "electricity": N_("electricity meter"),
+}
+HEAT_FIELDS = {
+    "T1_c": N_("t1, °C"),
+    "T2_c": N_("t2, °C"),
+    "P1_mpa": N_("P1, MPa"),
+    "P2_mpa": N_("P2, MPa"),
+    "m1_t": N_("M1, t"),
+    "m2_t": N_("M2, t"),
+    "V1_m3": N_("V1, m³"),
+    "V2_m3": N_("V2, m³"),
+    "Q1_gcal": N_("Q1, Gcal"),
+    "dQ_gcal": N_("Q, Gcal"),
+    "E_kwh": N_("E, kWh"),
+    "tA_h": N_("worked, h"),
+}
+
 TABLES = {
+    "archive_kind": ARCHIVE_KINDS,
+    "circuit": CIRCUITS,
+    "heat_field": HEAT_FIELDS,
     "archive_query": ARCHIVE_QUERIES,
     "role": ROLES,
     "resource": RESOURCES,

@@ -106,7 +106,7 @@ def write_bytes(file: Path, content: bytes) -> None:
 
 
 def report(
-    name: Annotated[str, typer.Argument(help="individual, house or balance.")],
+    name: Annotated[str, typer.Argument(help="individual, house, balance or heat.")],
     building: Annotated[str, typer.Option(help="Its number, or a part of its address that no other has.")],
     period: Annotated[str, typer.Option(help="A month, 2026-10, or days, 2026-10-01..2026-10-15 (both included).")],
     form: Annotated[str, typer.Option("--format", help="xlsx, pdf, csv, html or json.")] = "xlsx",
