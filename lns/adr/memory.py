@@ -20,8 +20,10 @@ MAX_REFUSALS = 3
 FIRST_PAUSE = 64
 """Uplinks of that while; doubled each time, at most :data:`LONGEST_PAUSE`."""
 LONGEST_PAUSE = 512
+SETTLED_EVERY_S = 600
 LOOK_EVERY_S = 60
-"""The link of a device that sends more often than so is looked at with its first frame of each such time, and after a loss."""
+"""The link of a device that sends more often than so is looked at with its first frame of each such time, and after a loss;
+of one that is settled (a whole history since the last change) more seldom."""
 UNKNOWN = 15
 """Data rate or power index: not known, no limit."""
 SNR_STEP_DB = 0.25
@@ -53,6 +55,7 @@ class Memory:
         "pause",
         "quiet_s",
         "refusals",
+        "settled",
         "since",
         "started",
         "taken",
@@ -69,6 +72,8 @@ class Memory:
         """When it was heard, seconds of UTC."""
         self.quiet_s = 0
         """From the uplink before to the last one."""
+        self.settled = False
+        """The last uplink was one of a link whose whole history is of the present setting."""
         self.dr = UNKNOWN
         """What the device uses, as far as it is known."""
         self.tx_power = tx_power
@@ -183,6 +188,7 @@ class Memory:
         if snr_db is None or (self.uncertain and self.tx_power):
             return
         snr = max(-128, min(127, round(snr_db / SNR_STEP_DB)))
+        self.settled = self.since >= HISTORY
         sample = _SAMPLE.pack(snr, lost << 4 | self.tx_power, min(gateways, 255))
         self._samples = (self._samples + sample)[-HISTORY * _SAMPLE.size :]
         self.since = min(self.since + 1, HISTORY)
@@ -224,8 +230,9 @@ class Memory:
 
         ``first``: the first frame alone is reason enough, for algorithms that decide on it.
         """
+        every_s = SETTLED_EVERY_S if self.settled else LOOK_EVERY_S
         return (
-            self.heard_s // LOOK_EVERY_S != (self.heard_s - self.quiet_s) // LOOK_EVERY_S
+            self.heard_s // every_s != (self.heard_s - self.quiet_s) // every_s
             or adr_ack_req
             or self.uncertain
             or (first and self.since <= 1)
@@ -309,7 +316,8 @@ def heard_in_step(
     since_byte = data[_SINCE_AT] + (since < HISTORY)
     noted = _NOTED.pack(f_cnt & 0xFFFFFFFF, heard_s & 0xFFFFFFFF)
     packed = noted + data[8:_SINCE_AT] + bytes((since_byte,)) + data[first:] + sample
-    return packed, heard_s // LOOK_EVERY_S != before_s // LOOK_EVERY_S
+    every_s = SETTLED_EVERY_S if since >= HISTORY else LOOK_EVERY_S
+    return packed, heard_s // every_s != before_s // every_s
 
 
 _FULL = _HEAD.size + HISTORY * _SAMPLE.size

@@ -179,7 +179,20 @@ class Transmitter:
             self._order += 1
             heapq.heappush(self._waiting, (answer_by_us, self._order, transmission))
             return
+        if self._has_doubts(transmission, now):
+            self._try(transmission, now)
+            return
         self._finish(transmission, TxState.FAILED, "failed: " + ("; ".join(transmission.reasons) or "no window"), now)
+
+    @staticmethod
+    def _has_doubts(transmission: Transmission, now: Now) -> bool:
+        """Nothing is left to try. May a gateway be quicker than it was when last measured? Then its options are tried after
+        all: a frame that comes too late is lost no more than one that is not sent, and its answer is a measurement."""
+        slow = [option for option in transmission.options if option.latest_us < now.mono_us < option.start_us]
+        for option in slow:
+            option.gateway.roundtrip.relax(now.mono_us)
+        transmission.untried.extend(option for option in slow if now.mono_us <= option.latest_us)
+        return bool(transmission.untried)
 
     def _objection(self, option: Option, transmission: Transmission, now: Now) -> str:
         """Why a frame cannot go this way, in words; empty when it can."""

@@ -47,7 +47,6 @@ class Keeper:
         state = self._state
         for gateway in state.gateways:
             watch = self._watch(gateway, now)
-            gateway.roundtrip.relax(now.mono_us)
             self._tell_online(gateway, watch, now)
             self._tell_claims(gateway, watch, now)
             if watch.statistics.is_due(now):

@@ -21,8 +21,10 @@ MOST_LATE_US = 400_000
 HOPELESS_US = 4_000_000
 """Longer ones count as this: no window waits for them, and they are forgotten sooner."""
 STALE_US = 20_000_000
-"""Without a measurement for so long, what is known is believed less and less: a gateway must not stay excluded, and within
-a minute after its backhaul has recovered it is not."""
+"""A measurement so old keeps no message from its window: a gateway must not stay excluded, for nothing is measured while
+nothing is sent. Within a minute after its backhaul has recovered it is not."""
+GUESS_US = 1_000_000
+"""What is tried then, at most: in time for RX2."""
 
 
 class RoundTrip:
@@ -30,6 +32,7 @@ class RoundTrip:
 
     __slots__ = (
         "_at_us",
+        "_is_guess",
         "_late_us",
         "_samples",
         "deviation_us",
@@ -44,6 +47,8 @@ class RoundTrip:
         self._samples: deque[int] = deque(maxlen=SAMPLES)
         self._late_us = 0
         self._at_us = 0
+        self._is_guess = False
+        """The only sample was not measured; the first that is takes its place."""
         self.smoothed_us: int | None = None
         """As RFC 6298 §2 smooths it; None until measured."""
         self.deviation_us = 0
@@ -53,12 +58,18 @@ class RoundTrip:
 
     def measure(self, rtt_us: int, now_us: int) -> None:
         """Take one."""
+        if self._is_guess:
+            self._samples.clear()
+            self.smoothed_us, self._is_guess = None, False
         self._samples.append(min(rtt_us, HOPELESS_US))
         self._at_us = now_us
         if self.smoothed_us is None:
             self.smoothed_us, self.deviation_us = rtt_us, 0
         else:
-            self.deviation_us += (abs(rtt_us - self.smoothed_us) - self.deviation_us) // 4
+            apart_us = abs(rtt_us - self.smoothed_us)
+            if rtt_us < self.smoothed_us:
+                apart_us = min(apart_us, self.deviation_us)  # quicker than before is no reason to leave earlier
+            self.deviation_us += (apart_us - self.deviation_us) // 4
             self.smoothed_us += (rtt_us - self.smoothed_us) // 8
         self.least_us = min(self.least_us, rtt_us) if self.taken else rtt_us
         self.most_us = max(self.most_us, rtt_us)
@@ -75,17 +86,14 @@ class RoundTrip:
             self._late_us -= self._late_us // 16 + 1
 
     def relax(self, now_us: int) -> None:
-        """Called now and then. Forget the slower ones when nothing was measured for long: nothing is, when all is too slow."""
+        """Called when only this lead stands between a message and its window. What was measured long ago is doubted: the
+        quickest counts, and half of it. What was measured lately is true, and nothing changes."""
         if self._samples and now_us - self._at_us > STALE_US:
-            self._at_us = now_us
-            self._late_us //= 2
-            if len(self._samples) > 1:
-                quick = sorted(self._samples)[: max(1, len(self._samples) // 4)]
-                self._samples.clear()
-                self._samples.extend(quick)
-                self.deviation_us //= 4
-            else:
-                self._samples[0] = min(self._samples[0], max(DEFAULT_RTT_US, self._samples[0] * 3 // 4))
+            guess_us = max(DEFAULT_RTT_US, min(min(self._samples) // 2, GUESS_US))
+            self._samples.clear()
+            self._samples.append(guess_us)
+            self._is_guess, self._at_us = True, now_us
+            self.deviation_us, self._late_us = 0, self._late_us // 2
 
     @property
     def expected_us(self) -> int:

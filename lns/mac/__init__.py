@@ -33,6 +33,18 @@ def handle(data: bytes, context: MacContext) -> None:
 
     Unknown ones are counted, and what follows them cannot be read; so are those that the device's version does not have.
     """
+    if data:
+        _take(data, context)
+    device = context.device
+    if device.mac is not None:
+        if not context.repeats:
+            device.mac.sticky = 0
+        if device.mac.is_empty:
+            device.mac = None
+    link_adr.after_uplink(context)
+
+
+def _take(data: bytes, context: MacContext) -> None:
     counters = context.state.counters
     version = version_of(context.session)
     kinds: dict[type[Command], list[Command]] = {}
@@ -47,13 +59,6 @@ def handle(data: bytes, context: MacContext) -> None:
         else:
             counters["unsupported_mac_commands"] += len(commands)
             context.mac.unsupported += len(commands)
-    device = context.device
-    if device.mac is not None:
-        if not context.repeats:
-            device.mac.sticky = 0
-        if device.mac.is_empty:
-            device.mac = None
-    link_adr.after_uplink(context)
 
 
 def ask(context: MacContext) -> None:

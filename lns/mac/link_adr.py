@@ -42,7 +42,7 @@ def after_uplink(context: MacContext) -> None:
     if not context.adr:
         return
     session, gathered = context.session, context.gathered
-    snr_db = max([rx.snr_db for rx in gathered.copies if rx.snr_db is not None], default=None)
+    snr_db = session.snr_db  # of the best copy
     if snr_db is not None and not context.adr_ack_req:
         noted = adr.heard_in_step(
             session.adr, gathered.f_cnt, gathered.wall_us // 1_000_000, gathered.dr, snr_db, session.gateways

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lns import events, mac
 from lns.class_b import lock
 from lns.clock import Now
 from lns.downlink.acknowledge import take_ack
-from lns.downlink.compose import compose
+from lns.downlink.compose import Block, compose
 from lns.downlink.listener import note_uplink
 from lns.downlink.options import Option, data_options
 from lns.downlink.transmit import Transmission
@@ -71,8 +73,12 @@ def _hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmissio
     if late or not _is_in_use(session):
         state.silence = "late: data only" if late else "the device has a newer session"
         return None
-    session.gateways = len({rx.gateway.eui for rx in gathered.copies})
-    best = max(gathered.copies, key=events.signal)
+    best = gathered.copies[0]
+    if len(gathered.copies) == 1:
+        session.gateways = 1
+    else:
+        session.gateways = len({rx.gateway.eui for rx in gathered.copies})
+        best = max(gathered.copies, key=events.signal)
     session.rssi_dbm, session.snr_db = best.rssi_dbm, best.snr_db
     lock.heard(state, session, f_ctrl)
     if session.device.queue is not None:
@@ -120,9 +126,18 @@ def _answer(
     context: MacContext | None,
     now: Now,
 ) -> Transmission | None:
-    path = relay.via(gathered.copies)
-    if context is not None and (path is not None or any(rx.is_answerable for rx in gathered.copies)):
-        mac.ask(context)  # otherwise no downlink is possible, and what is not sent must not wait for an answer
+    copies = gathered.copies
+    path = relay.via(copies)
+    must_answer = False
+    answers: Sequence[Block] = ()
+    if context is not None:
+        if path is not None or copies[0].tmst is not None or any(rx.is_answerable for rx in copies):
+            mac.ask(context)  # otherwise no downlink is possible, and what is not sent must not wait for an answer
+        answers, must_answer = context.blocks, context.adr_ack_req or context.must_answer
+        if not (
+            answers or must_answer or context.requests or ack_f_cnt is not None or session.device.queue is not None
+        ):
+            return None  # as most uplinks of meters
 
     def options() -> list[Option]:
         if path:
@@ -136,9 +151,9 @@ def _answer(
         options,
         now,
         ack_f_cnt=ack_f_cnt,
-        answers=context.blocks if context is not None else (),
+        answers=answers,
         requests=context.requests if context is not None else (),
-        must_answer=context is not None and (context.adr_ack_req or context.must_answer),
+        must_answer=must_answer,
         reply_to=gathered.frame_id,
     )
     if transmission is not None and context is not None:

@@ -209,19 +209,19 @@ def test_excused_frames_leave_no_gap() -> None:
 def test_a_device_that_sends_often_is_looked_at_once_a_minute() -> None:
     """Deciding costs as much as all the rest of an uplink. A loss and a question are looked at all the same."""
     memory, due = Memory(), []
-    for f_cnt in range(30):
+    for f_cnt in range(150):
         memory.heard(f_cnt, 60_000 + 5 * f_cnt, 5, 9.0, 1, False)
         due.append(memory.is_due(False))
         assert memory.is_due(True)
-    assert [f_cnt for f_cnt, is_due in enumerate(due) if is_due] == [12, 24]
-    memory.heard(32, 60_152, 5, 9.0, 1, False)
+    assert [f_cnt for f_cnt, is_due in enumerate(due) if is_due] == [12, 120], "from the twentieth on ten minutes"
+    memory.heard(152, 60_752, 5, 9.0, 1, False)
     assert memory.is_due(False), "two frames were lost"
 
 
 def test_a_device_that_sends_seldom_is_always_looked_at() -> None:
     memory = Memory()
     for f_cnt in range(40):
-        memory.heard(f_cnt, 60_000 + 61 * f_cnt, 5, 9.0, 1, False)
+        memory.heard(f_cnt, 60_000 + 601 * f_cnt, 5, 9.0, 1, False)
         assert memory.is_due(False) is (f_cnt > 0), "of one frame only the simple algorithms make something"
         assert memory.is_due(False, first=True)
 
