@@ -197,7 +197,11 @@ def check_readings(lines: list[Line]) -> list[Violation]:
 
 
 def promised(lines: list[Line]) -> dict[str, int]:
-    """PHYPayload → when the last PUSH_ACK for it left the server."""
+    """PHYPayload → when the last PUSH_ACK for it left the server.
+
+    A PUSH_ACK answers a datagram that this process has received. A token has 16 bits: what a dead process had not answered
+    is not answered when, an hour later, another datagram of the gateway happens to have the same token.
+    """
     came: dict[tuple[str, str], list[str]] = defaultdict(list)
     found: dict[str, int] = {}
     for line in lines:
@@ -206,6 +210,8 @@ def promised(lines: list[Line]) -> dict[str, int]:
         elif line["type"] == "wire_ack":
             for phy in came.pop((line["gateway"], line["token"]), ()):
                 found[phy] = line["t"]
+        elif line["type"] == "fault" and line["what"].startswith("start"):
+            came.clear()
     return found
 
 
