@@ -189,6 +189,8 @@ class IncidentRow:
     rule: str
     acknowledged_at_us: int | None
     acknowledged_by: str
+    timezone: str
+    """Of the building; empty when it belongs to none."""
     comments: tuple[Comment, ...] = ()
 
     @property
@@ -263,7 +265,8 @@ _FROM = (
 _COLUMNS = (
     "i.id, i.kind, i.severity, i.building_id, coalesce(b.address, ''), coalesce(pr.number, ''), i.point_id,"
     " coalesce(p.resource, ''), i.meter_id, coalesce(m.serial, ''), i.dev_eui, i.gateway_eui, i.started_at_us,"
-    " i.ended_at_us, i.seen_at_us, i.evidence, i.rule, i.acknowledged_at_us, i.acknowledged_by"
+    " i.ended_at_us, i.seen_at_us, i.evidence, i.rule, i.acknowledged_at_us, i.acknowledged_by,"
+    " coalesce(b.timezone, '')"
 )
 
 

@@ -37,7 +37,7 @@ def subject_line(incident: IncidentRow, change: str, language: str) -> str:
 def message(incident: IncidentRow, change: str, language: str, timezone: str, url: str = "") -> str:
     """A few lines for a person: what, where, since when, the evidence, the address of the page."""
     index = 0 if language == "ru" else 1
-    zone = zone_of(timezone)
+    zone = zone_of(incident.timezone or timezone)
     started = moment(incident.started_at_us, zone).strftime("%d.%m.%Y %H:%M")
     lines = [subject_line(incident, change, language), f"{('Начало', 'Start')[index]}: {started}"]
     if incident.ended_at_us is not None:

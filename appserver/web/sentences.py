@@ -21,6 +21,9 @@ _ROWS = (
     (r"late: data only", N_("late: data only")),
     (r"the device has a newer session", N_("the device has a newer session")),
     (r"a relay: answered after the frame within", N_("a relay: answered after the frame within")),
+    # what a device answers to a query of its archive
+    (r"no such record in the archive", N_("no such record in the archive")),
+    (r"meter does not answer", N_("the meter does not answer its module")),
     # fields
     (r"must be (\d+) hexadecimal digits", N_("must be %s hexadecimal digits")),
     (r"must not be empty", N_("must not be empty")),
