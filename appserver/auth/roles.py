@@ -168,6 +168,7 @@ PAGE_ACCESS: dict[str, Access] = {
     "/meters": _READ,
     "/meters/{id}": _READ,
     "/meters/{id}/readings": {"POST": Role.dispatcher},
+    "/networks": _READ,
     "/houses": _READ,
     "/houses/{id}": _READ,
     "/houses/{id}/download": _READ,

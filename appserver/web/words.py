@@ -31,6 +31,7 @@ QUALITIES = {
     "partial": N_("in part"),
     "corrected": N_("corrected"),
 }
+NODE_KINDS = {"source": N_("source"), "trunk": N_("trunk"), "section": N_("section"), "house": N_("house")}
 KINDS = {
     "organisation": N_("Organisations"),
     "building": N_("Houses"),
@@ -177,6 +178,7 @@ TABLES = {
     "role": ROLES,
     "resource": RESOURCES,
     "point_role": POINT_ROLES,
+    "node_kind": NODE_KINDS,
     "premises": PREMISES,
     "quality": QUALITIES,
     "event": EVENTS,

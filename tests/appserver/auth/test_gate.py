@@ -18,7 +18,11 @@ async def test_every_route_asks_for_the_role_of_the_table(console: Console) -> N
     passed = 0
     for path, access in API_ACCESS.items():
         address = "/api/v1" + path.format(
-            gateway_eui="0" * 16, name="x", dev_eui="0" * 16, id="4711" if "imports" not in path else "0" * 16
+            gateway_eui="0" * 16,
+            name="x",
+            resource="gas",
+            dev_eui="0" * 16,
+            id="4711" if "imports" not in path else "0" * 16,
         )
         if path.endswith("/stream"):
             continue
