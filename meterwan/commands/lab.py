@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from meterwan.commands.common import Config, Json, Set, group, print_json, print_record, print_rows, settings
+from meterwan.commands.common import Config, Json, Set, group, print_json, print_record, settings
 from meterwan.errors import Failure
 
 if TYPE_CHECKING:
