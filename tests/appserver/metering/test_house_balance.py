@@ -213,7 +213,7 @@ def test_readings_of_a_point_with_provenance(satka: Satka) -> None:
     assert len({row.meter_id for row in items + more}) == 2
     newest = items[0]
     assert (newest.codec, newest.source, newest.dev_eui) == (
-        "karat@1",
+        "karat@2",
         "lorawan",
         satka.dev_euis[REPLACED, "cold_water"],
     )
