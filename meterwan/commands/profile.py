@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from internalapi import messages as m
 from meterwan.commands.common import Config, Json, Network, Set, as_dict, group, print_record, print_rows, say, settings
 from meterwan.errors import Failure
+
+if TYPE_CHECKING:
+    from internalapi import messages as m
 
 app = group("Device profiles: list, show, add, remove.")
 
@@ -66,7 +68,8 @@ def add(
     adr_margin: Annotated[float, typer.Option(min=0, max=40, help="dB; more for basements.")] = 10.0,
     expected_interval: Annotated[int, typer.Option(min=60, help="Seconds between frames, at most.")] = 86400,
     ping_slot_periodicity: Annotated[
-        int | None, typer.Option(min=0, max=7, help="Class B: a ping slot every 2**n s, of devices that do not tell it.")
+        int | None,
+        typer.Option(min=0, max=7, help="Class B: a ping slot every 2**n s, of devices that do not tell it."),
     ] = None,
     relaxed_f_cnt_reset: Annotated[
         bool, typer.Option(help="ABP devices may begin FCntUp anew, with a frame never heard before.")
@@ -126,7 +129,9 @@ def _channel(text: str) -> m.ChannelWrite:
     if found is None:
         raise Failure(f"--channel {text}: HZ, HZ:MIN-MAX or HZ:MIN-MAX@HZ, e.g. 864100000:0-5@869100000")
     hz, low, high, down = (None if part is None else int(part) for part in found.groups())
-    return m.ChannelWrite(hz or 0, low, high, down)
+    from internalapi.devices import ChannelWrite  # not with every command: it takes as long as all the rest
+
+    return ChannelWrite(hz or 0, low, high, down)
 
 
 @app.command()
