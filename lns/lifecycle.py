@@ -57,13 +57,18 @@ def open_session(
 
 
 def activate(state: NetworkState, session: Session, wall_us: int) -> None:
-    """The first uplink of a new session: all others end here and not before (TS001-1.0.4 §6.2.2)."""
+    """The first uplink of a new session: all before it end here and not before (TS001-1.0.4 §6.2.2).
+
+    Later ones live on. The uplink may have been held up on its way, and the device may be in one of them by now.
+    """
     device = session.device
+    later = [one for one in device.sessions if one.id > session.id]
     for other in device.sessions:
-        if other is not session:
+        if other.id < session.id:
             end_session(state, other)
     session.confirmed = True
-    device.session, device.pending, device.superseded = session, None, ()
+    device.session, device.pending = session, later.pop() if later else None
+    device.superseded = tuple(later)
     device.mac = None
     events.emit_join(state, session, wall_us)
 

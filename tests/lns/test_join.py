@@ -159,7 +159,28 @@ def test_inv_15_any_unused_session_may_be_the_one(lab: Lab, device: OtaaDevice, 
     lab.uplink(heard.up(b"heard"))
     lab.uplink(stray.up(b"stray"))
     lab.uplink(used.up(b"gone"))
-    assert [data for _, data in lab.ups()] == [b"used", b"still", b"heard"]
+    lab.uplink(heard.up(b"gone as well"))
+    assert [data for _, data in lab.ups()] == [b"used", b"still", b"heard", b"stray"]
+    assert len(lab.state.sessions) == 1
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_inv_15_a_held_up_first_frame_ends_no_later_session(lab: Lab, device: OtaaDevice, killed: bool) -> None:
+    """A device joins, sends, restarts and joins again before its first frame has come through a slow backhaul."""
+    lab.gateway()
+    register(lab, device)
+    before, now = join(lab, device, 1), join(lab, device, 2)
+    lab.uplink(before.up(b"held up"))
+    if killed:
+        lab.kill()
+    assert len(lab.state.sessions) == 2
+    lab.uplink(now.up(b"first", confirmed=True))
+    lab.uplink(before.up(b"of a session that has ended"))
+    assert [data for _, data in lab.ups()] == [b"held up", b"first"]
+    assert [event.dev_addr for event in lab.events() if event.type == "join"] == [
+        f"{before.dev_addr:08x}",
+        f"{now.dev_addr:08x}",
+    ]
     assert len(lab.state.sessions) == 1
 
 
@@ -178,6 +199,12 @@ def test_inv_16_unused_sessions_are_bounded(lab: Lab, device: OtaaDevice) -> Non
     lab.uplink(unused[0].up(b"too old"))
     lab.uplink(unused[6].up(b"kept"))
     assert [data for _, data in lab.ups()] == [b"used", b"still", b"kept"]
+    assert len(lab.state.sessions) == 1 + 3, "those after it may still be the one"
+    for nonce in range(12, 16):
+        lab.advance(20 * SECOND_US)
+        unused.append(join(lab, device, nonce))
+    assert len(lab.state.sessions) == 5
+    lab.uplink(unused[-1].up(b"the last"))
     assert len(lab.state.sessions) == 1
 
 
