@@ -74,6 +74,21 @@ def test_falling_join_nonce(make_lab: MakeLab) -> None:
     assert fault.text == "JoinNonce 1 after 1"
 
 
+@pytest.mark.parametrize(("again_s", "broken"), [(1, set()), (7, {"JoinNonce"})])
+def test_an_accept_at_another_option_when_the_device_has_asked_anew(
+    make_lab: MakeLab, again_s: int, broken: set[str]
+) -> None:
+    lab = make_lab('mac_version = "1.0.3"', interval_s=5)
+    lab.run(8)
+    told = [line for line in lab.lines() if line["type"] in ("device", "join_request", "on_air")]
+    accept = next(line for line in told if line["type"] == "on_air")
+    until = told[: told.index(accept) + 1]
+    asked = next(line for line in until if line["type"] == "join_request")
+    anew = asked | {"t": accept["t"] + 300_000, "dev_nonce": asked["dev_nonce"] + 1}
+    again = accept | {"t": accept["t"] + again_s * 1_000_000}
+    assert {violation.rule for violation in checker.check_air([*until, anew, again])} == broken
+
+
 def test_two_accepts_for_one_request(make_lab: MakeLab) -> None:
     lab = make_lab(interval_s=5)
     original = lab.network.receive

@@ -20,6 +20,8 @@ Line = dict[str, Any]
 
 ANSWER_US = 60_000_000
 """No accept comes later than this after its request."""
+OPTIONS_US = 6_000_000
+"""All options of one accept lie within JOIN_ACCEPT_DELAY2."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -137,6 +139,8 @@ class _AirCheck:
         self._asked: deque[_Request] = deque()
         """Newest first."""
         self._accepts: dict[_Request, bytes] = {}
+        self._told_us: dict[bytes, int] = {}
+        """When the bytes of an accept came first."""
         self._confirmed_up: dict[str, set[int]] = defaultdict(set)
         self._join_nonce: dict[str, int] = {}
         self._sessions: dict[int, list[_Session]] = defaultdict(list)
@@ -201,8 +205,10 @@ class _AirCheck:
         return bytes.fromhex(device["nwk_key"] or device["app_key"])
 
     def _accepted(self, request: _Request, message: bytes, phy: bytes, t: int) -> None:
-        if self._accepts.get(request) == phy:
-            return  # the same bytes at another option
+        # The same bytes at another option. A 1.0 device may have asked anew meanwhile, and they do not say what they answer.
+        if self._accepts.get(request) == phy or t - self._told_us.get(phy, -OPTIONS_US) < OPTIONS_US:
+            return
+        self._told_us.setdefault(phy, t)
         dev_eui, device = request.dev_eui, self._devices[request.dev_eui]
         if request in self._accepts:
             self._fault("join-accept", t, dev_eui, f"two different accepts for one request, nonce {request.nonce}")
