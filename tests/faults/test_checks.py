@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.faults.checks import promised
+import pytest
+
+from tests.faults.checks import check_accepts, check_air, promised
 from tests.faults.history import Line
 
 GATEWAY = "0016c001ff1e5a01"
@@ -30,3 +32,36 @@ def test_inv_21_a_promise_that_was_made_stays_one_when_the_process_dies() -> Non
     assert promised(dies) == {"40aa": 2}
     alive = [_up(1, "40aa"), _fault(2, "disk_full"), _up(70, "40bb"), _ack(71)]
     assert promised(alive) == {"40aa": 71, "40bb": 71}, "within a life every datagram is answered or none of its token"
+
+
+ACCEPT = "20" + "00" * 16
+
+
+def _late_accept(restarted: str, handed_over: bool = True) -> list[Line]:
+    """A request that nobody answered is heard by the server once more, and its answer is radiated 100 s later."""
+    request = {"t": 0, "type": "join_request", "dev_eui": "70b3d5fffe000001", "phy": "00aa", "dev_nonce": 1}
+    down = {"t": 29_400_000, "type": "wire_down", "gateway": GATEWAY, "phy": ACCEPT, "tmst": 5_000_001}
+    on_air = {"t": 135_000_000, "type": "on_air", "gateway": GATEWAY, "phy": ACCEPT}
+    restart = {"t": 7_000_000, "type": "gateway_restart", "gateway": restarted}
+    lines = [request, _up(1, "00aa"), restart, _up(1, "00aa") | {"t": 29_100_000}, down, on_air]
+    return lines if handed_over else [line for line in lines if line is not down]
+
+
+def test_inv_26_an_accept_for_a_counter_that_is_no_more() -> None:
+    assert check_air(_late_accept(GATEWAY)) == []
+
+
+@pytest.mark.parametrize(
+    "lines", [_late_accept("0016c001ff1e5a02"), _late_accept(GATEWAY, handed_over=False)], ids=["another", "unasked"]
+)
+def test_inv_26_no_other_accept_may_come_so_late(lines: list[Line]) -> None:
+    (found,) = check_air(lines)
+    assert "nobody asked" in found.text
+
+
+def test_inv_14_one_accept_answers_one_request() -> None:
+    down = {"t": 9, "type": "wire_down", "gateway": GATEWAY, "phy": ACCEPT, "tmst": 5_000_001}
+    lines = [_up(1, "00aa"), down, down | {"tmst": 6_000_001}]
+    assert check_accepts(lines) == []
+    (found,) = check_accepts([*lines, _up(400_000, "00bb"), down | {"tmst": 5_400_000}])
+    assert "for two requests" in found.text
