@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from meterwan.commands import codec, device, gateway, lab, metering, multicast, people, profile, station, storage, system
+from meterwan.commands import (
+    codec,
+    device,
+    gateway,
+    lab,
+    metering,
+    multicast,
+    people,
+    profile,
+    station,
+    storage,
+    system,
+)
 from meterwan.errors import Failure
 
 app = typer.Typer(

@@ -189,7 +189,12 @@ async def test_radio_parameters_of_a_profile(console: Console) -> None:
     assert {name: made.json[name] for name in radio} == radio and made.json["rx1_dr_offset"] is None
     again = await console.api("PUT", "/device-profiles/radio", json={})
     assert again.json["channels"] is None and again.json["rx2_dr"] is None
-    for wrong in ({"rx2_dr": 16}, {"max_duty_cycle": -1}, {"channels": [{"frequency_hz": 1}]}, {"rx2_frequency_hz": 868_900_001}):
+    for wrong in (
+        {"rx2_dr": 16},
+        {"max_duty_cycle": -1},
+        {"channels": [{"frequency_hz": 1}]},
+        {"rx2_frequency_hz": 868_900_001},
+    ):
         assert (await console.api("PUT", "/device-profiles/radio", json=wrong)).status == 422
 
 
@@ -198,7 +203,13 @@ async def test_relay_settings_of_a_profile(console: Console) -> None:
         "cad_periodicity": 2, "second_channel_hz": 868_800_000, "second_channel_dr": 3, "joins_per_hour": 5,
         "filters": [{"action": "forward", "eui": "01020304"}, {"action": "filter"}],
     }  # fmt: skip
-    body = {"name": "relay", "mac_version": "1.0.4", "relay": True, "relay_settings": settings, "relay_use": {"mode": "on"}}
+    body = {
+        "name": "relay",
+        "mac_version": "1.0.4",
+        "relay": True,
+        "relay_settings": settings,
+        "relay_use": {"mode": "on"},
+    }
     made = await console.api("POST", "/device-profiles", json=body)
     assert made.status == 201, made.text
     shown = made.json
