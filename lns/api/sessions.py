@@ -113,7 +113,9 @@ async def rejoin(network: Network, request: m.RejoinWish) -> m.Ok:
     device = known(network, request.dev_eui)
     session = device.session
     if session is None or not session.lorawan_1_1:
-        raise Refused("conflict", f"{request.dev_eui} has no LoRaWAN 1.1 session: only such devices can be told to rejoin")
+        raise Refused(
+            "conflict", f"{request.dev_eui} has no LoRaWAN 1.1 session: only such devices can be told to rejoin"
+        )
     if device.activation != "OTAA":
         raise Refused("conflict", f"{request.dev_eui} is an ABP device: it cannot join")
     if request.rejoin_type not in (0, 2):
