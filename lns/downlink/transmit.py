@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 TX_ACK_WITHIN_US = 3_000_000
 """Forwarders answer when they queue the frame, long before they send it."""
+TRIED_WITHIN_US = 8_000_000
+"""What is tried although it may be too late is waited for longer: TOO_LATE leaves a queue item as it is, silence does not."""
 
 
 GPS_UNLOCKED = "GPS_UNLOCKED"
@@ -172,7 +174,7 @@ class Transmitter:
                 transmission.handed.append(Handed(one, airtime, booking, promised))
             transmission.state = TxState.HANDED
             transmission.mark(f"handed over, {_name(option)}", now)
-            answer_by_us = now.mono_us + TX_ACK_WITHIN_US
+            answer_by_us = now.mono_us + (TRIED_WITHIN_US if gateway.roundtrip.is_guess else TX_ACK_WITHIN_US)
             if front.answers_after_sending:
                 last = transmission.handed[-1]
                 answer_by_us = max(answer_by_us, last.option.start_us + last.airtime_us + TX_ACK_WITHIN_US)

@@ -32,10 +32,10 @@ class RoundTrip:
 
     __slots__ = (
         "_at_us",
-        "_is_guess",
         "_late_us",
         "_samples",
         "deviation_us",
+        "is_guess",
         "least_us",
         "most_us",
         "smoothed_us",
@@ -47,7 +47,7 @@ class RoundTrip:
         self._samples: deque[int] = deque(maxlen=SAMPLES)
         self._late_us = 0
         self._at_us = 0
-        self._is_guess = False
+        self.is_guess = False
         """The only sample was not measured; the first that is takes its place."""
         self.smoothed_us: int | None = None
         """As RFC 6298 §2 smooths it; None until measured."""
@@ -58,9 +58,9 @@ class RoundTrip:
 
     def measure(self, rtt_us: int, now_us: int) -> None:
         """Take one."""
-        if self._is_guess:
+        if self.is_guess:
             self._samples.clear()
-            self.smoothed_us, self._is_guess = None, False
+            self.smoothed_us, self.is_guess = None, False
         self._samples.append(min(rtt_us, HOPELESS_US))
         self._at_us = now_us
         if self.smoothed_us is None:
@@ -92,7 +92,7 @@ class RoundTrip:
             guess_us = max(DEFAULT_RTT_US, min(min(self._samples) // 2, GUESS_US))
             self._samples.clear()
             self._samples.append(guess_us)
-            self._is_guess, self._at_us = True, now_us
+            self.is_guess, self._at_us = True, now_us
             self.deviation_us, self._late_us = 0, self._late_us // 2
 
     @property
