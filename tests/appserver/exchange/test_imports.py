@@ -10,13 +10,14 @@ from pathlib import Path
 
 import openpyxl
 import pytest
+from msgspec import UNSET
 
 from appserver.db import Database, open_database
 from appserver.exchange import ImportReport, export_table, read_table, run
 from appserver.ingest import Ingest
 from appserver.metering import house_balance, last_readings
 from internalapi.client import ApiError, NetworkUnavailable
-from internalapi.messages import UNSET, DeviceWrite, Event, Problem, PutResult
+from internalapi.messages import DeviceWrite, Event, Problem, PutResult
 from tests.support.satka import ZONE, karat, microseconds, midnight
 
 NOW_US = microseconds(midnight(date(2026, 11, 10)))
