@@ -29,6 +29,8 @@ from lorasim import gwmp, payloads
 
 CHANNELS_HZ = (868_900_000, 869_100_000, 864_100_000, 864_300_000, 864_500_000, 864_700_000, 864_900_000)
 KEEPALIVE_S = 10.0
+SILENCE_MS = 400
+"""Nothing comes for so long: nothing will. A server gathers the copies of a frame for some 200 ms before it answers."""
 TOKENS = 1 << 16
 
 
@@ -301,7 +303,7 @@ class _Volley:
         end = time.perf_counter() + linger_s
         while time.perf_counter() < end and result.push_acks < result.datagrams:
             self._drain(10)
-        while self._drain(50):
+        while self._drain(SILENCE_MS):
             pass
         return result
 
