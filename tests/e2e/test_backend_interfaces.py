@@ -130,7 +130,7 @@ async def live(server: Server, world: World, air: Air) -> None:
     async with Simulation(world, server.udp) as simulation:
         await simulation.until(lambda w: w.snapshot().joined == len(devices), 30)
         for device in devices:
-            item = {"f_port": 7, "data": "b3BlbiB0aGUgdmFsdmU=", "confirmed": True}
+            item = {"f_port": 7, "data": "b3BlbiB0aGUgdmFsdmU=", "confirmed": True, "attempts": 1}
             await asyncio.to_thread(server.ask, "POST", f"/devices/{device.config.dev_eui:016x}/queue", item)
         await simulation.until(lambda w: air.heard == set(DEVICES), 30)
         before = oldest.session
