@@ -13,6 +13,7 @@ from aiohttp import web
 from joinserver.client import JoinRouter
 from joinserver.settings import ExternalJoinServer
 from lorawan.backend import JoinAns, JoinReq, ResultCode
+from lorawan.crypto import KeyEnvelope
 from lorawan.identifiers import EUI64
 from tests.support.backend import ask, new, old
 from tests.support.joins import NWK_KEY, ask_for
@@ -89,6 +90,24 @@ async def test_what_the_client_asks_and_takes(join_server_of_others: Callable[[A
             "CFList": "00" * 15 + "01",
         }
     ]
+
+
+@pytest.mark.parametrize("lorawan_1_1", [False, True])
+async def test_an_app_s_key_for_the_application_alone_is_handed_on_as_it_came(
+    join_server_of_others: Callable[[Answerer], Any], lorawan_1_1: bool
+) -> None:
+    """With ``end_to_end`` nobody here opens its envelope; without, a KEK that is not known is a fault that is told."""
+    wrapped = {"AppSKey": {"KEKLabel": "meters", "AESKey": "a5" * 24}}
+    three = {name: {"AESKey": "33" * 16} for name in ("FNwkSIntKey", "SNwkSIntKey", "NwkSEncKey")}
+    url = await join_server_of_others(lambda message: good(message) | wrapped | (three if lorawan_1_1 else {}))
+    device = new() if lorawan_1_1 else old()
+    request = ask_for(device, device.join_request(1), "1.1.0" if lorawan_1_1 else "1.0.3")
+    (answer,) = await ask(ExternalJoinServer(join_euis=str(EUI64(1)), url=url, end_to_end=True), request)
+    assert answer.session_keys is not None and answer.session_keys.lorawan_1_1 is lorawan_1_1
+    assert answer.session_keys.app_s_key == b""
+    assert answer.session_keys.app_s_key_envelope == KeyEnvelope("meters", b"\xa5" * 24)
+    (refused,) = await ask(ExternalJoinServer(join_euis=str(EUI64(1)), url=url), request)
+    assert refused.result is ResultCode.OTHER and "'meters'" in refused.detail
 
 
 @pytest.mark.parametrize("change", [{"Result": {"ResultCode": "Other", "Description": "gone"}}, {"AppSKey": None}])
