@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from appserver.api.fields import Base64, Eui, Id, Input, Output, Page, Slug, Time, Volume, microseconds_of, time_of
-from appserver.api.jobs import JobPath, find_job
+from appserver.api.fields import Base64, Eui, Id, Input, Output, Page, Slug, Time, Volume, microseconds_of
+from appserver.api.jobs import JobPath, find_job, head
 from appserver.api.problems import Problem, invalid, not_found
 from appserver.api.router import Api, Call
 from appserver.codecs import CODECS, CodecError, CommandError, decode, encode
@@ -309,13 +309,7 @@ def _redecoding(job: Job) -> Redecoding:
             ],
         )
     return Redecoding.model_construct(
-        id=job.id,
-        state=job.state,
-        done=job.done,
-        total=job.total,
-        error=job.error,
-        created_at=time_of(job.created_at_us),
-        created_by=job.created_by,
+        **head(job),
         dry_run=job.parameters["dry_run"],
         codec=job.parameters["codec"],
         result=result,

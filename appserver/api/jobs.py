@@ -29,6 +29,14 @@ class JobPath(Input):
     id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 
 
+def head(job: Job) -> dict[str, Any]:
+    """What all kinds of jobs show of themselves: whose it is, where it stands, what went wrong."""
+    return {
+        **{name: getattr(job, name) for name in ("id", "state", "done", "total", "error", "created_by")},
+        "created_at": time_of(job.created_at_us),
+    }
+
+
 class RowErrorView(Output):
     """A fault in a row of the file."""
 
@@ -83,13 +91,7 @@ def import_view(job: Job) -> ImportJob:
             readings=report.readings,
         )
     return ImportJob.model_construct(
-        id=job.id,
-        state=job.state,
-        done=job.done,
-        total=job.total,
-        error=job.error,
-        created_at=time_of(job.created_at_us),
-        created_by=job.created_by,
+        **head(job),
         filename=job.parameters["filename"],
         dry_run=job.parameters["dry_run"],
         result=result,
@@ -242,13 +244,7 @@ class ExportJob(Output):
 def export_view(job: Job) -> ExportJob:
     """The API's form of an export."""
     return ExportJob(
-        id=job.id,
-        state=job.state,
-        done=job.done,
-        total=job.total,
-        error=job.error,
-        created_at=time_of(job.created_at_us),
-        created_by=job.created_by,
+        **head(job),
         table=job.parameters["table"],
         format=job.parameters["format"],
         bytes=job.result,
