@@ -15,19 +15,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lorasim.adr_rivals import Heard, Request, Server
+from lorasim.energy import RX_MA, SUPPLY_MA, VOLT, WINDOW_SYMBOLS
 from lorasim.link import MAX_SNR_DB, SENSITIVITY_DBM, Band, OnAir
 from lorasim.propagation import KINDS, Path, Surroundings, noise_dbm, paths_of
 from lorawan.airtime import lora_airtime_us
 from regional import Plan, plan
 
 NOISE_DBM = noise_dbm()
-RX_MA = 11.0
-VOLT = 3.3
-SUPPLY_MA = {2: 24, 4: 24, 6: 25, 8: 25, 10: 31, 12: 34, 14: 44, 16: 85}
-"""Supply current by transmit power in dBm, as LoRaSim (Bor et al., "Do LoRa low-power wide-area networks scale?", MSWiM 2016)
-has it for the SX1272."""
-WINDOW_SYMBOLS = 8
-"""How long a receive window is open when nothing comes."""
 UNHEARD_IS_STRANDED = 48
 """Uplinks in a row, up to the end, of which none arrived, though half of them would have at full power and the slowest rate."""
 WELL_ABOVE_DB = 5.0

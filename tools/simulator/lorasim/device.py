@@ -235,7 +235,12 @@ class Device:
             (state.rx2_frequency_hz, str(plan.datr(state.rx2_dr, downlink=True))),
         )
         self._note(
-            "transmit", phy=phy.hex(), frequency_hz=channel.frequency_hz, datr=datr, airtime_us=uplink.airtime_us
+            "transmit",
+            phy=phy.hex(),
+            frequency_hz=channel.frequency_hz,
+            datr=datr,
+            airtime_us=uplink.airtime_us,
+            power_dbm=uplink.power_dbm,
         )
         self._effects.append(uplink)
 

@@ -38,6 +38,11 @@ class DeviceConfig:
     """How much too fast the crystal runs that finds beacons and ping slots."""
 
     @property
+    def device_class(self) -> str:
+        """``A``, ``B`` or ``C``."""
+        return "C" if self.class_c else "A" if self.ping_periodicity is None else "B"
+
+    @property
     def lorawan_1_1(self) -> bool:
         return self.mac_version.startswith("1.1")
 

@@ -10,6 +10,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from lorasim.faults import Leak, Outage, Replacement, Silence, Theft, WrongClock
+
+from lorasim import assertions
+from lorasim.assertions import Assertion
+from lorasim.backhaul import Backhaul, BackhaulOutage
+from lorasim.station_entry import StationEntry
+from lorasim.station_entry import check as check_gateway
+from lorasim.propagation import SURROUNDINGS
+
 
 class ScenarioError(ValueError):
     """The scenario cannot be used; the text says which key and why."""
@@ -30,11 +39,16 @@ class Clock:
 
 @dataclass(slots=True)
 class Radio:
-    """The air between devices and gateways, thin: no path loss, no collisions."""
+    """The air between devices and gateways.
+
+    With ``radius_m`` there is a map: places, path loss, walls, shadowing, fading over time. Without it, every device has a
+    mean signal at every gateway and frames vary around that. Collisions, capture, demodulators and sensitivity are the same.
+    """
 
     rssi_dbm: float = -95.0
-    """Mean signal at the best gateway of a device."""
+    """Without a map: mean signal at the best gateway of a device that sends at 16 dBm."""
     snr_db: float = 5.0
+    """Without a map: its ratio to the noise."""
     spread_db: float = 5.0
     """Standard deviation from device to device."""
     fading_db: float = 2.0
@@ -44,25 +58,38 @@ class Radio:
     loss: float = 0.0
     """Share of frames that a gateway does not hear for other reasons."""
     downlink_loss: float = 0.0
+    """Share of downlinks that a device does not hear for other reasons."""
+    collisions: bool | None = None
+    """Frames disturb each other. Not given: yes, but not where the meters' clock runs fast, which makes a month's frames of
+    a few minutes."""
+    capture: bool = True
+    """Of two frames the one that is 6 dB stronger survives. False: neither."""
+    inter_sf: bool = True
+    """Other spreading factors disturb, too, when they are much stronger."""
+    radius_m: float = 0.0
+    """With a map: devices stand within this distance of its middle; gateways without a place stand on a ring half as wide."""
+    surroundings: list[str] = field(default_factory=lambda: ["static"])
+    """With a map: what is around the devices, each kind as often: ``static``, ``fading``, ``moving``, ``basement``."""
+    path_loss_at_1_km_db: float = 128.95
+    path_loss_exponent: float = 2.32
+    noise_figure_db: float = 6.0
+    coverage_snr_db: float = -15.0
+    """With a map: no device is placed where its best gateway would have it below this at full power, on average."""
+    foreign_per_h: float = 0.0
+    """Frames of other networks in an hour, on all channels together. Gateways hear and forward them as they do ours."""
+    foreign_dbm: tuple[float, float] = (-125.0, -95.0)
+    """Between which their level at the gateways lies."""
     half_duplex: bool = True
     """A gateway that transmits hears nothing. Off where the meters' clock runs fast: a month of downlinks within minutes
     would deafen gateways that are silent nearly all of a real month."""
 
 
 @dataclass(slots=True)
-class Backhaul:
-    """The way between gateway and server."""
-
-    delay_ms: float = 15.0
-    jitter_ms: float = 10.0
-    loss: float = 0.0
-    duplicate: float = 0.0
-
-
-@dataclass(slots=True)
 class GatewayEntry:
     eui: str
     name: str = ""
+    kind: str = "udp"
+    """``udp``: a packet forwarder; ``station``: LoRa Basics Station."""
     forwarder: str = "1302"
     """``1301`` or ``1302``: the program whose queue margins it has."""
     tmst_offset_us: int | None = None
@@ -71,18 +98,33 @@ class GatewayEntry:
     stat_s: float = 30.0
     latitude: float | None = None
     longitude: float | None = None
+    x_m: float | None = None
+    """Place on the map, metres east of its middle."""
+    y_m: float | None = None
+    """Metres north."""
+    demodulators: int = 8
+    """Frames that it receives at once: 8 or 16."""
     gps: bool = False
     """It has a GPS receiver."""
     beacons: bool = False
     """Its forwarder sends beacons by itself."""
+    tx_ack_errors: dict[str, float] = field(default_factory=dict)
+    """Share of downlinks that a forwarder refuses with an error, such as ``{ COLLISION_PACKET = 0.1 }``."""
+    restarts_s: list[float] = field(default_factory=list)
+    """It restarts so many seconds after the start: its counter begins anew, what it had planned is lost."""
+    station: StationEntry = field(default_factory=StationEntry)
     backhaul: Backhaul | None = None
     """None: the scenario's."""
+    outages: list[BackhaulOutage] = field(default_factory=list)
+    """Times without backhaul."""
 
 
 @dataclass(slots=True)
 class DeviceGroup:
     """Devices without a meter behind them: each sends a running number every ``interval_s`` real seconds."""
 
+    name: str = ""
+    """What assertions and reports call them."""
     count: int = 1
     dev_eui: str = "70b3d5fffe000001"
     """Of the first; the others count up."""
@@ -146,6 +188,20 @@ class House:
     join_backoff_max_s: float = 24.0
     """Longest pause between two joins; real modules wait for hours."""
     battery: int = 230
+    resources: list[str] = field(default_factory=lambda: ["cold_water", "hot_water"])
+    hours: list[int] = field(default_factory=lambda: [0])
+    """Local hours whose values flats' modules send; 0 is midnight, the others are records of the hour's archive."""
+    current_every_d: int = 0
+    """Every so many days a flat's module sends its value of that moment, which tells its clock; 0 never."""
+    device_time_every_d: int = 0
+    """Every so many days a flat's module asks DeviceTimeReq and sets its clock; 0 never."""
+    archive_days: int = 60
+    """So far back modules remember what they are asked for."""
+    thefts: list[Theft] = field(default_factory=list)
+    leaks: list[Leak] = field(default_factory=list)
+    clocks: list[WrongClock] = field(default_factory=list)
+    replacements: list[Replacement] = field(default_factory=list)
+    silences: list[Silence] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -162,6 +218,7 @@ class Scenario:
     gateways: list[GatewayEntry] = field(default_factory=list)
     house: House | None = None
     devices: list[DeviceGroup] = field(default_factory=list)
+    assertions: list[Assertion] = field(default_factory=list, metadata={"key": "assert"})
 
 
 def names() -> list[str]:
@@ -195,9 +252,21 @@ def parse(text: str) -> Scenario:
         _check_eui(gateway.eui, f"gateways.{index}.eui")
         if gateway.forwarder not in ("1301", "1302"):
             raise ScenarioError(f"gateways.{index}.forwarder: {gateway.forwarder!r} is neither '1301' nor '1302'")
+        try:
+            check_gateway(gateway)
+        except ValueError as error:
+            raise ScenarioError(f"gateways.{index}.{error}") from error
+    for kind in scenario.radio.surroundings:
+        if kind not in SURROUNDINGS:
+            raise ScenarioError(f"radio.surroundings: {kind!r} is none of {', '.join(SURROUNDINGS)}")
     for index, group in enumerate(scenario.devices):
         _check_eui(group.dev_eui, f"devices.{index}.dev_eui")
         _check_eui(group.join_eui, f"devices.{index}.join_eui")
+    for index, assertion in enumerate(scenario.assertions):
+        try:
+            assertions.check(assertion)
+        except ValueError as error:
+            raise ScenarioError(f"assert.{index}: {error}") from error
     if scenario.clock.speed <= 0:
         raise ScenarioError(f"clock.speed: {scenario.clock.speed} must be above 0")
     return scenario
@@ -210,10 +279,11 @@ def _check_eui(text: str, where: str) -> None:
 
 def _build(cls: type[Any], table: dict[str, Any], where: str) -> Any:
     hints = get_type_hints(cls)
-    unknown = sorted(set(table) - set(hints))
+    fields = {f.metadata.get("key", f.name): f.name for f in dataclasses.fields(cls)}  # some keys are words of Python
+    unknown = sorted(set(table) - set(fields))
     if unknown:
-        raise ScenarioError(f"{where}{unknown[0]}: unknown key; known are {', '.join(hints)}")
-    values = {key: _convert(hints[key], value, f"{where}{key}") for key, value in table.items()}
+        raise ScenarioError(f"{where}{unknown[0]}: unknown key; known are {', '.join(fields)}")
+    values = {fields[key]: _convert(hints[fields[key]], value, f"{where}{key}") for key, value in table.items()}
     for f in dataclasses.fields(cls):
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and f.name not in values:
@@ -228,6 +298,13 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list):
             raise ScenarioError(f"{where}: expected a list of tables")
         return [_convert(get_args(kind)[0], item, f"{where}.{i}") for i, item in enumerate(value)]
+    if get_origin(kind) is tuple:
+        kinds = get_args(kind)
+        if not isinstance(value, list) or len(value) != len(kinds):
+            raise ScenarioError(f"{where}: expected a list of {len(kinds)} values")
+        return tuple(
+            _convert(each, item, f"{where}.{i}") for i, (each, item) in enumerate(zip(kinds, value, strict=True))
+        )
     if get_origin(kind) is dict:
         if not isinstance(value, dict):
             raise ScenarioError(f"{where}: expected a table")

@@ -11,17 +11,19 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from lorasim.air import Air
 from lorasim.clock import MeterClock
 from lorasim.consumption import to_us
 from lorasim.device import Device, DeviceConfig
+from lorasim.dice import Dice
 from lorasim.gateway import Gateway, GatewayConfig
 from lorasim.house import Module, Report, SimulatedHouse, key_of, start_of
+from lorasim.link import OnAir
 from lorasim.outbox import Message
-from lorasim.radio import Datagram, Downlink, Note, Reception, Uplink
+from lorasim.radio import Datagram, Downlink, Note, Reception, Uplink, airtime_us
 from lorasim.recording import Recorder
 from lorasim.scenario import Backhaul, DeviceGroup, Scenario, ScenarioError
 from lorasim.summary import Summary
@@ -29,7 +31,7 @@ from lorawan import commands
 from regional import Plan, PlanError
 from regional import plan as region_plan
 
-Actor = Device | Gateway
+Actor = Device | Gateway | Station
 
 LINGER_US = 20_000_000
 """A run ends so long after the meters caught up, whatever a device that hears badly still has to say."""
@@ -42,6 +44,14 @@ class Outgoing:
     gateway_eui: int
     pull: bool
     data: bytes
+
+
+@dataclass(slots=True, frozen=True)
+class Dialling:
+    """A station wants a connection to this address; an empty one ends what it has."""
+
+    gateway_eui: int
+    uri: str
 
 
 @dataclass(slots=True)
@@ -62,7 +72,7 @@ class World:
     speed: float | None = None
     recorder: Recorder = field(default_factory=lambda: Recorder(None))
     devices: dict[int, Device] = field(default_factory=dict)
-    gateways: dict[int, Gateway] = field(default_factory=dict)
+    gateways: dict[int, Gateway | Station] = field(default_factory=dict)
     house: SimulatedHouse | None = None
     clock: MeterClock | None = None
     summary: Summary = field(default_factory=Summary)
@@ -71,13 +81,18 @@ class World:
     rng: random.Random = field(init=False)
     _now: int = 0
     _backhaul: dict[int, Backhaul] = field(default_factory=dict)
+    _way: dict[int, Way] = field(default_factory=dict)
     _events: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = field(default_factory=list)
     _sequence: int = 0
     _armed: dict[int, int] = field(default_factory=dict)
     """The time for which an actor's timer stands in the heap, by id of the actor."""
-    _out: deque[Outgoing] = field(default_factory=deque)
+    _out: deque[Outgoing | Dialling] = field(default_factory=deque)
     _address: dict[str, set[int]] = field(default_factory=dict)
     """DevEUIs by DevAddr."""
+    _listening: set[int] = field(default_factory=set)
+    """DevEUIs of the devices that may have a window open."""
+    _channels_hz: list[int] = field(default_factory=list)
+    _foreign_rng: Dice = field(init=False)
     _groups: dict[int, _Group] = field(default_factory=dict)
     _unacknowledged: dict[str, object] = field(default_factory=dict)
     """Frames with a reading for which no PUSH_ACK has come, by their bytes."""
@@ -94,8 +109,12 @@ class World:
         except (PlanError, KeyError) as error:
             raise ScenarioError(f"region {scenario.region!r}, preset {scenario.preset!r}: {error}") from error
         channels = [c.frequency_hz for c in self.plan.default_channels] + list(extra)
+        self._channels_hz, self._foreign_rng = channels, Dice(f"{self.seed}/foreign")
         self._add_gateways(channels)
-        self.air = Air(scenario.radio, list(self.gateways), self.seed)
+        collisions = scenario.radio.collisions
+        if collisions is None:
+            collisions = scenario.house is None or self.speed <= 1
+        self.air = Air(scenario.radio, scenario.gateways, self.seed, collisions)
         self._add_groups()
         self._add_house()
         self.summary = Summary(scenario.name, self.seed, days=scenario.clock.days, devices=len(self.devices))
@@ -105,24 +124,10 @@ class World:
     def _add_gateways(self, channels: list[int]) -> None:
         scenario = self.scenario
         for entry in scenario.gateways:
-            eui = int(entry.eui, 16)
-            config = GatewayConfig(
-                eui=eui,
-                name=entry.name,
-                channels_hz=channels,
-                forwarder=entry.forwarder,
-                keepalive_s=entry.keepalive_s,
-                stat_s=entry.stat_s,
-                tmst_offset_us=entry.tmst_offset_us,
-                half_duplex=scenario.radio.half_duplex,
-                tx_ack=entry.tx_ack,
-                gps=entry.gps,
-                beacon_hz=self.plan.beacon_frequency_hz(0) if entry.beacons else 0,
-                latitude=entry.latitude,
-                longitude=entry.longitude,
-            )
-            self.gateways[eui] = Gateway(config, random.Random(f"{self.seed}/gateway/{eui:x}"))
-            self._backhaul[eui] = entry.backhaul or scenario.backhaul
+            eui, beacon_hz = int(entry.eui, 16), self.plan.beacon_frequency_hz(0)
+            self.gateways[eui] = make_gateway(entry, channels, beacon_hz, scenario.radio.half_duplex, self.seed)
+            self._backhaul[eui] = backhaul = entry.backhaul or scenario.backhaul
+            self._way[eui] = Way(backhaul, self.rng, entry.outages)
 
     def add_device(self, config: DeviceConfig) -> Device:
         """Put a device into the world; :meth:`start` or :meth:`switch_on` starts it."""
@@ -184,7 +189,8 @@ class World:
         self._now = self.start_us = now
         if self.house is not None:
             self.clock = self._clock(self.house.start)
-        self._record("run", {"scenario": self.scenario.name, "seed": self.seed, "speed": self.speed})
+        plan = {"region": self.scenario.region, "plan": asdict(self.scenario)}
+        self._record("run", {"scenario": self.scenario.name, "seed": self.seed, "speed": self.speed, **plan})
         for eui, gateway in self.gateways.items():
             self._record("gateway", {"gateway": f"{eui:016x}", "name": gateway.config.name})
             gateway.start(now)
@@ -195,6 +201,8 @@ class World:
             spread_s = group.config.join_spread_s if group else house.join_spread_s if house else 0.0
             at = now + round(self.rng.uniform(0.1, max(0.1, spread_s)) * 1e6)
             self._at(at, self.switch_on, dev_eui)
+        if self.scenario.radio.foreign_per_h:
+            self._foreign()
         if self.house is not None:
             for module in self.house.modules:
                 self._next_report(module, self.house.reports(module))
@@ -206,6 +214,8 @@ class World:
             "dev_eui": f"{dev_eui:016x}",
             "join_eui": f"{config.join_eui:016x}",
             "mac_version": config.mac_version,
+            "class": config.device_class,
+            "group": self._group_of(dev_eui),
             "app_key": config.app_key.hex(),
             "nwk_key": config.nwk_key.hex() if config.lorawan_1_1 else "",
         }
@@ -221,6 +231,11 @@ class World:
         if group is not None:
             first_s = self.rng.uniform(0, group.config.interval_s)
             self._at(self._now + round(first_s * 1e6), self._send_number, device, group)
+
+    def _group_of(self, dev_eui: int) -> str:
+        """What assertions and reports call the devices that this one belongs to."""
+        group = self._groups.get(dev_eui)
+        return (group.config.name or "devices") if group else "house" if self.house is not None else ""
 
     def send(self, dev_eui: int, message: Message) -> None:
         """Give a device a payload now."""
@@ -289,11 +304,27 @@ class World:
     def receive(self, gateway_eui: int, data: bytes, now: int) -> None:
         """A datagram of the server enters the backhaul of a gateway."""
         self.handle_timer(now)
-        for delay_us in self._ways(gateway_eui, "down"):
-            self._at(now + delay_us, self._arrive, self.gateways[gateway_eui], data)
+        for arrives_us in self._ways(gateway_eui, "down", now):
+            self._at(arrives_us, self._arrive, self.gateways[gateway_eui], data)
 
-    def next_datagram(self) -> Outgoing | None:
-        """The next datagram for the server."""
+    def connected(self, gateway_eui: int, now: int) -> None:
+        """The connection that a station dialled stands."""
+        self.handle_timer(now)
+        self._tell(gateway_eui, lambda station: station.connected(self._now))
+
+    def disconnected(self, gateway_eui: int, why: str, now: int) -> None:
+        """A station's connection ended or did not come about."""
+        self.handle_timer(now)
+        self._tell(gateway_eui, lambda station: station.disconnected(why, self._now))
+
+    def _tell(self, gateway_eui: int, what: Callable[[Station], None]) -> None:
+        station = self.gateways[gateway_eui]
+        if isinstance(station, Station):
+            what(station)
+            self._pump(station, self._now)
+
+    def next_datagram(self) -> Outgoing | Dialling | None:
+        """The next datagram for the server, message of a station, or connection that one wants."""
         return self._out.popleft() if self._out else None
 
     def snapshot(self) -> Summary:
@@ -314,12 +345,19 @@ class World:
             if isinstance(effect, Note):
                 self._noted(actor, effect)
             elif isinstance(effect, Uplink):
-                self._at(effect.end_us, self._uplink_ends, effect)
+                self._at(effect.end_us, self._uplink_ends, effect, self.air.begin(effect))
             elif isinstance(effect, Downlink):
                 self._downlink_starts(effect)
             elif isinstance(effect, Datagram) and isinstance(actor, Gateway):
-                for delay_us in self._ways(actor.config.eui, "up"):
-                    self._at(now + delay_us, self._leave, Outgoing(actor.config.eui, effect.pull, effect.data))
+                for leaves_us in self._ways(actor.config.eui, "up", now, keep=not effect.pull):
+                    self._at(leaves_us, self._leave, Outgoing(actor.config.eui, effect.pull, effect.data))
+            elif isinstance(effect, Text | Dial) and isinstance(actor, Station):
+                self._station_wants(actor, effect, now)
+        if isinstance(actor, Device):
+            if actor.listening:
+                self._listening.add(actor.config.dev_eui)
+            else:
+                self._listening.discard(actor.config.dev_eui)
         due = actor.timer()
         if due is not None and self._armed.get(id(actor)) != due:
             self._armed[id(actor)] = due
@@ -331,48 +369,109 @@ class World:
             actor.handle_timer(self._now)
             self._pump(actor, self._now)
 
-    def _ways(self, gateway_eui: int, direction: str) -> list[int]:
-        """Delays of the copies that come through the backhaul: usually one."""
-        backhaul = self._backhaul[gateway_eui]
-        if self.rng.random() < backhaul.loss:
+    def _ways(self, gateway_eui: int, direction: str, now: int, keep: bool = False) -> list[int]:
+        """When the copies that come through the backhaul arrive: usually one."""
+        way = self._way[gateway_eui]
+        way.config, way.start_us = self._backhaul[gateway_eui], self.start_us
+        if isinstance(self.gateways[gateway_eui], Station):
+            arrives_us = way.message(now, direction)
+            arrivals = [] if arrives_us is None else [arrives_us]
+        else:
+            arrivals = way.datagram(now, keep)
+        if not arrivals:
             self._record("backhaul_loss", {"gateway": f"{gateway_eui:016x}", "direction": direction})
-            return []
-        copies = 1 + (self.rng.random() < backhaul.duplicate)
-        return [round((backhaul.delay_ms + self.rng.uniform(0, backhaul.jitter_ms)) * 1000) for _ in range(copies)]
+        return arrivals
 
-    def _leave(self, outgoing: Outgoing) -> None:
+    def _station_wants(self, station: Station, effect: Text | Dial, now: int) -> None:
+        eui = station.config.eui
+        if isinstance(effect, Text):
+            for leaves_us in self._ways(eui, "up", now):
+                self._at(leaves_us, self._leave, Outgoing(eui, False, effect.data))
+        elif effect.uri and (outage := self._way[eui].outage(now)) is not None and not outage.buffered:
+            self._at(now, self._tell, eui, lambda one: one.disconnected("no backhaul", self._now))
+        else:
+            self._leave(Dialling(eui, effect.uri))
+
+    def _outage_begins(self, station: Station) -> None:
+        """A connection without a backhaul is broken."""
+        self._leave(Dialling(station.config.eui, ""))
+        station.disconnected("no backhaul", self._now)
+        self._pump(station, self._now)
+
+    def _gateway_life(self) -> None:
+        """Restarts and outages that the scenario plans."""
+        for entry in self.scenario.gateways:
+            gateway = self.gateways[int(entry.eui, 16)]
+            for at_s in entry.restarts_s:
+                self._at(self.start_us + round(at_s * 1e6), self._restart, gateway)
+            for outage in entry.outages:
+                if isinstance(gateway, Station) and not outage.buffered:
+                    self._at(self.start_us + round(outage.at_s * 1e6), self._outage_begins, gateway)
+
+    def _restart(self, gateway: Gateway | Station) -> None:
+        gateway.restart(self._now)
+        self._pump(gateway, self._now)
+
+    def _leave(self, outgoing: Outgoing | Dialling) -> None:
         self._out.append(outgoing)
 
-    def _arrive(self, gateway: Gateway, data: bytes) -> None:
+    def _arrive(self, gateway: Gateway | Station, data: bytes) -> None:
         gateway.receive(data, self._now)
         self._pump(gateway, self._now)
 
     # ------------------------------------------------------------------------------------------------- air
 
-    def _uplink_ends(self, uplink: Uplink) -> None:
-        heard = 0
-        for eui, gateway in self.gateways.items():
-            if not gateway.hears(uplink.frequency_hz) or gateway.busy(uplink.start_us, uplink.end_us):
-                continue
-            signal = self.air.uplink(uplink.dev_eui, eui, uplink.datr)
-            if signal is None:
-                continue
-            heard += 1
-            reception = Reception(
-                uplink.phy,
-                uplink.frequency_hz,
-                uplink.datr,
-                signal.rssi_dbm,
-                signal.snr_db,
-                uplink.start_us,
-                uplink.end_us,
+    def _uplink_ends(self, uplink: Uplink, frame: OnAir) -> None:
+        gateways = self.gateways
+
+        def deafness(eui: int) -> str:
+            gateway = gateways[eui]
+            if not gateway.hears(uplink.frequency_hz):
+                return "off or on another channel"
+            return "half duplex" if gateway.busy(uplink.start_us, uplink.end_us) else ""
+
+        heard = self.air.decode(frame, deafness)
+        for eui, signal in heard:
+            gateway = gateways[eui]
+            gateway.hear(
+                Reception(
+                    uplink.phy,
+                    uplink.frequency_hz,
+                    uplink.datr,
+                    signal.rssi_dbm,
+                    signal.snr_db,
+                    uplink.start_us,
+                    uplink.end_us,
+                ),
+                self._now,
             )
-            gateway.hear(reception, self._now)
             self._pump(gateway, self._now)
-        self.summary.receptions += heard
+        self.summary.receptions += len(heard)
         if not heard:
             self.summary.unheard += 1
-            self._record("unheard", {"dev_eui": f"{uplink.dev_eui:016x}", "phy": uplink.phy.hex()})
+            if self.recorder.listens:
+                why = self.air.why_lost(frame)
+                self._record("unheard", {"dev_eui": f"{uplink.dev_eui:016x}", "phy": uplink.phy.hex(), "why": why})
+
+    def _foreign(self) -> None:
+        """A frame of another network, and when the next one comes."""
+        radio, rng = self.scenario.radio, self._foreign_rng
+        self._at(self._now + round(rng.expovariate(radio.foreign_per_h / 3600) * 1e6), self._foreign)
+        sf, frequency_hz = rng.choice((7, 7, 7, 8, 8, 9, 10, 11, 12)), rng.choice(self._channels_hz)
+        dev_addr = (0x26_00_00_00 + rng.randrange(1 << 24)).to_bytes(4, "little")
+        phy = b"\x40" + dev_addr + rng.randrange(1 << 64).to_bytes(16, "little")[:14]
+        datr = f"SF{sf}BW125"
+        long_us = airtime_us(len(phy), datr, crc=True)
+        level = rng.uniform(*radio.foreign_dbm)
+        frame = self.air.begin_foreign(frequency_hz, sf, self._now / 1e6, long_us / 1e6, level)
+        uplink = Uplink(0, phy, frequency_hz, datr, 12 - sf, self._now, long_us, 0.0)
+        self._at(uplink.end_us, self._foreign_ends, uplink, frame)
+
+    def _foreign_ends(self, uplink: Uplink, frame: OnAir) -> None:
+        before = self.summary.receptions, self.summary.unheard
+        self._uplink_ends(uplink, frame)
+        self.summary.receptions, self.summary.unheard = before
+        self.summary.foreign += 1
 
     def _downlink_starts(self, downlink: Downlink) -> None:
         """A frame is on the air: who has a window open for it?"""
@@ -389,10 +488,11 @@ class World:
             "airtime_us": downlink.airtime_us,
         }
         self._record("on_air", fields)
-        for dev_eui, device in self.devices.items():
-            if not (device.listening or dev_eui in meant):
+        for dev_eui in sorted(self._listening | meant):
+            device = self.devices.get(dev_eui)
+            if device is None:
                 continue
-            signal = self.air.downlink(dev_eui, downlink.gateway_eui, downlink.datr)
+            signal = self.air.downlink(dev_eui, downlink.gateway_eui, downlink.datr, downlink.power_dbm, self._now)
             why = "not heard: signal" if signal is None else device.detect(downlink, self._now)
             if why is None and signal is not None:
                 self._at(downlink.end_us, self._downlink_ends, device, downlink, signal.snr_db)
@@ -412,14 +512,14 @@ class World:
         self.recorder.write(self._now, kind, fields)
 
     def _noted(self, actor: Actor, note: Note) -> None:
-        if isinstance(actor, Gateway):
+        if isinstance(actor, Gateway | Station):
             self._gateway_noted(actor, note)
             self._record(note.kind, {"gateway": f"{actor.config.eui:016x}", **note.fields})
         else:
             self._device_noted(actor, note)
             self._record(note.kind, {"dev_eui": f"{actor.config.dev_eui:016x}", **note.fields})
 
-    def _gateway_noted(self, gateway: Gateway, note: Note) -> None:
+    def _gateway_noted(self, gateway: Gateway | Station, note: Note) -> None:
         summary, fields = self.summary, note.fields
         if note.kind == "push_data":
             summary.push_data += 1
