@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -12,8 +11,7 @@ from appserver.api.problems import Problem
 from appserver.api.registry import IdPath, Resource
 from appserver.api.router import Api, Call
 from appserver.metering import common_needs, networks
-from appserver.metering.queries import house_balance
-from appserver.rules import Norm, book_of
+from appserver.rules.entered import rule_book
 
 api = Api("Metering")
 
@@ -157,7 +155,7 @@ async def delete_edge(call: Call, path: NetworkItemPath) -> None:
 
 
 class CommonNeedsQuery(Input):
-    """The month that ``month`` lies in; ``norm`` is units a square metre of common rooms and month."""
+    """The month that ``month`` lies in; ``norm`` is units a square metre of common rooms and month, else the rule's."""
 
     resource: Resource = "cold_water"
     month: Day
@@ -182,20 +180,32 @@ class CommonNeeds(Output):
     charged: Volume
     capped: bool
     parts: list[CommonPart]
+    rules: list[str]
+    """Versions of the rules that were used."""
 
 
 @api.add("GET", "/buildings/{id}/common-needs", answers=CommonNeeds, summary="Common needs of a building in a month")
 async def get_common_needs(call: Call, path: IdPath, query: CommonNeedsQuery) -> CommonNeeds:
     db = call.services.database
-    first: date = query.month.replace(day=1)
-    address = (await db.run(house_balance, db, path.id, query.resource, first, query.month.replace(day=2))).address
-    rule = book_of(call.services.settings.data_dir).find("norm", first, address, resource=query.resource)
-    norm = rule.values.per_person if rule is not None and isinstance(rule.values, Norm) else None
-    value = await db.run(common_needs.of_building, db, path.id, query.resource, first, norm, query.norm, query.whole)
+    value = await db.run(
+        common_needs.by_rules,
+        db,
+        await db.run(rule_book, db),
+        path.id,
+        query.resource,
+        query.month,
+        query.norm,
+        query.whole,
+    )
     parts = [
         CommonPart.model_construct(premises_id=part.premises_id, premises=part.premises, volume=part.volume)
         for part in value.parts
     ]
     return CommonNeeds.model_construct(
-        measured=value.measured, by_norm=value.by_norm, charged=value.charged, capped=value.capped, parts=parts
+        measured=value.measured,
+        by_norm=value.by_norm,
+        charged=value.charged,
+        capped=value.capped,
+        parts=parts,
+        rules=list(value.rules),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
@@ -24,7 +25,7 @@ from appserver.metering import queries
 from appserver.metering.balance import Balance as BalanceValue
 from appserver.metering.balance import PeriodRow, PointRow
 from appserver.metering.explain import Explanation as ExplanationValue
-from appserver.metering.explain import explain_balance, norm_a_person
+from appserver.metering.explain import explain_balance, norm_a_person, norm_rule
 from appserver.metering.readings import (
     LastReadingRow,
     ReadingRow,
@@ -32,7 +33,7 @@ from appserver.metering.readings import (
     last_readings,
     point_readings,
 )
-from appserver.rules import book_of
+from appserver.rules.entered import rule_book
 
 api = Api("Metering")
 
@@ -285,6 +286,8 @@ class Balance(Output):
     points: list[PointVolume]
     explanation: Explanation | None
     """Of the total; null when its imbalance is not known, or when it was not asked for."""
+    rules: list[str]
+    """Versions of the rules that were used."""
 
 
 class BalanceQuery(Input):
@@ -325,8 +328,10 @@ def explanation_view(value: ExplanationValue) -> Explanation:
     return Explanation.model_construct(imbalance=value.imbalance, explained_pct=value.explained_pct, rows=rows)
 
 
-def balance_view(value: BalanceValue, explanation: ExplanationValue | None = None) -> Balance:
-    """The API's form of a balance."""
+def balance_view(
+    value: BalanceValue, explanation: ExplanationValue | None = None, rules: Sequence[str] = ()
+) -> Balance:
+    """The API's form of a balance; ``rules`` are the versions of those that were used."""
     same = ["building_id", "address", "resource", "unit", "step", "timezone", "flats", "unmetered"]
     return Balance.model_construct(
         **{name: getattr(value, name) for name in same},
@@ -336,6 +341,7 @@ def balance_view(value: BalanceValue, explanation: ExplanationValue | None = Non
         periods=[_period(row) for row in value.periods],
         points=[_point(row) for row in value.points],
         explanation=explanation_view(explanation) if explanation is not None else None,
+        rules=list(rules),
     )
 
 
@@ -343,11 +349,12 @@ def balance_view(value: BalanceValue, explanation: ExplanationValue | None = Non
 async def get_balance(call: Call, path: IdPath, query: BalanceQuery) -> Balance:
     db = call.services.database
     value = await db.run(queries.house_balance, db, path.id, query.resource, query.since, query.until, query.step)
-    explanation = None
+    explanation, rules = None, []
     if query.explain:
-        norm = norm_a_person(book_of(call.services.settings.data_dir), value)
-        explanation = await db.run(explain_balance, db, value, norm)
-    return balance_view(value, explanation)
+        book = await db.run(rule_book, db)
+        rules = [rule.version for rule in [norm_rule(book, value)] if rule is not None]
+        explanation = await db.run(explain_balance, db, value, norm_a_person(book, value))
+    return balance_view(value, explanation, rules)
 
 
 class Collection(Output):

@@ -14,7 +14,8 @@ from appserver.backfill import store
 from appserver.db import Database
 from appserver.errors import RegistryError
 from appserver.metering.timebase import moment
-from appserver.rules import Backfill, book_of
+from appserver.rules import Backfill
+from appserver.rules.entered import rule_book
 from internalapi.client import ApiError, NetworkUnavailable
 
 log = structlog.get_logger("backfill")
@@ -59,7 +60,7 @@ async def watch(db: Database, network: Queue, data_dir: Path, stop: asyncio.Even
     while not stop.is_set():
         try:
             now_us = clock()
-            _, rule = book_of(data_dir).get(Backfill, moment(now_us).date())
+            _, rule = rule_book(db).get(Backfill, moment(now_us).date())
             taken = await round_of(db, network, now_us, rule)
             if taken:
                 log.info("devices are asked for missing values", queries=taken)

@@ -13,7 +13,7 @@ from appserver.models.columns import neat
 from appserver.reports.statement import Cell, Column, Statement
 from appserver.reports.statements import Words, header_of, rule_notes, signatures
 from appserver.reports.words import word
-from appserver.rules import book_of
+from appserver.rules.entered import rule_book
 
 _TOLD = (
     ("t1", "T1_c"),
@@ -42,7 +42,7 @@ def heat_statement(
 ) -> Statement:
     """A row for each day, totals and means below, breaches of the graph and the rules as notes."""
     say: Words = partial(word, language=language)
-    made = report(db, book_of(db.path.parent), building_id, from_date, to_date)
+    made = report(db, rule_book(db), building_id, from_date, to_date)
     columns = [
         Column("day", say("day"), 10),
         *(Column(key, say(f"h.{key}"), 8, number=True) for key, _ in _TOLD),

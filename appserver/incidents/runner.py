@@ -20,7 +20,8 @@ from appserver.incidents.subscriptions import enqueue_notices, subscriptions
 from appserver.integrations.metering import incident_body
 from appserver.integrations.outbox import enqueue_own, wanted_types
 from appserver.metering.timebase import moment
-from appserver.rules import IncidentLimits, Rule, RuleBook, book_of
+from appserver.rules import IncidentLimits, Rule, RuleBook
+from appserver.rules.entered import rule_book
 
 log = structlog.get_logger("incidents")
 
@@ -75,7 +76,7 @@ async def watch(db: Database, data_dir: Path, stop: asyncio.Event, clock: Callab
     number = 0
     while not stop.is_set():
         try:
-            book = book_of(data_dir)
+            book = rule_book(db)
             changes = await asyncio.to_thread(run, db, clock(), book, number % SLOW_EVERY == 0)
             number += 1
             if changes:

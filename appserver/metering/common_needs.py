@@ -6,7 +6,7 @@ Volumes only: who pays them, the resource supplier's customer or the managing co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -15,6 +15,7 @@ from appserver.errors import RegistryError
 from appserver.metering.consumption import ZERO
 from appserver.metering.queries import house_balance
 from appserver.models.columns import from_micro
+from appserver.rules import CommonNorm, Norm, RuleBook
 
 BY_AREA = frozenset({"heat"})
 """Where less than nothing is left, heat goes back by area, everything else by persons (п. 47)."""
@@ -52,6 +53,8 @@ class CommonNeeds:
     """What is distributed: ``measured``, cut to the norm; diminishing where negative."""
     capped: bool
     parts: tuple[Part, ...]
+    rules: tuple[str, ...] = ()
+    """Versions of the rules that were used."""
 
 
 def left_over(
@@ -169,3 +172,29 @@ def of_building(
         raise RegistryError("invalid", "area_m2", f"Premises {lacking} has no area; common needs go by area.")
     common_m2 = sum((from_micro(area or 0) for _, _, kind, area, _ in premises if kind == "common"), ZERO)
     return distribute(resource, measured, shares, norm_a_m2, common_m2, whole)
+
+
+def by_rules(
+    db: Database,
+    book: RuleBook,
+    building_id: int,
+    resource: str,
+    month: date,
+    norm_a_m2: Decimal | None = None,
+    whole: bool = False,
+) -> CommonNeeds:
+    """:func:`of_building` with the norms that hold for the building in the month; ``norm_a_m2`` overrides the rule's.
+
+    Raises RegistryError ``not_found`` or ``invalid``.
+    """
+    rows = db.rows("SELECT address FROM building WHERE id = ?", (building_id,))
+    if not rows:
+        raise RegistryError("not_found", "building_id", f"There is no building {building_id}.")
+    first = month.replace(day=1)
+    person = book.find("norm", first, rows[0][0], resource=resource)
+    common = book.find("common_norm", first, rows[0][0], resource=resource) if norm_a_m2 is None else None
+    a_person = person.values.per_person if person is not None and isinstance(person.values, Norm) else None
+    if common is not None and isinstance(common.values, CommonNorm):
+        norm_a_m2 = common.values.per_m2
+    made = of_building(db, building_id, resource, month, a_person, norm_a_m2, whole)
+    return replace(made, rules=tuple(rule.version for rule in (person, common) if rule is not None))

@@ -6,8 +6,10 @@ and differences are exact. A schema change is a new file in ``appserver/migratio
 """
 
 from appserver.models.archives import ArchiveQuery, CalculatorRecord
+from appserver.models.clocks import ClockCorrection
 from appserver.models.history import Correction, DaySeal, PeriodClose, PeriodValue, Unsealed
 from appserver.models.incidents import GatewayLog, Incident, IncidentComment, Notice, Subscription
+from appserver.models.lifecycle import Account, Entrance, MeterSeal, MeterVerification, RegistryEvent
 from appserver.models.network import NetworkEdge, NetworkNode
 from appserver.models.people import ApiToken, Audit, User, UserSession
 from appserver.models.readings import (
@@ -20,39 +22,51 @@ from appserver.models.readings import (
     Uplink,
 )
 from appserver.models.registry import Building, Installation, Meter, ModuleChannel, Organisation, Point, Premises
+from appserver.models.rules import OwnRule
 from appserver.models.sinks import Delivery, OutboxEvent, Sink
+from appserver.models.sources import Intake, RefusedReading, Source
 
 __all__ = [
+    "Account",
     "ApiToken",
     "ArchiveQuery",
     "Audit",
     "Boundary",
     "Building",
     "CalculatorRecord",
+    "ClockCorrection",
     "Correction",
     "DaySeal",
     "Delivery",
     "DeviceFlag",
     "DeviceState",
+    "Entrance",
     "EventCursor",
     "GatewayLog",
     "Incident",
     "IncidentComment",
     "Installation",
+    "Intake",
     "LastReading",
     "Meter",
+    "MeterSeal",
+    "MeterVerification",
     "ModuleChannel",
     "NetworkEdge",
     "NetworkNode",
     "Notice",
     "Organisation",
     "OutboxEvent",
+    "OwnRule",
     "PeriodClose",
     "PeriodValue",
     "Point",
     "Premises",
     "Reading",
+    "RegistryEvent",
+    "RefusedReading",
     "Sink",
+    "Source",
     "Subscription",
     "Unsealed",
     "Uplink",

@@ -19,7 +19,8 @@ from appserver.models.columns import from_micro, neat
 from appserver.models.registry import REGISTERS
 from appserver.reports.statement import Cell, Column, Statement
 from appserver.reports.words import word
-from appserver.rules import Rule, book_of
+from appserver.rules import Rule
+from appserver.rules.entered import rule_book
 
 Words = Callable[[str], str]
 
@@ -74,7 +75,7 @@ def individual_statement(
         points = [point for point in balance.points if point.role == "individual"]
         charged: dict[int, Charge] = {}
         if is_month(from_date, to_date):
-            found = charges(db, building_id, balance.resource, from_date, points, book_of(db.path.parent))
+            found = charges(db, building_id, balance.resource, from_date, points, rule_book(db))
             charged = found.by_point
             used += [rule for rule in found.rules if rule not in used]
         rows += [

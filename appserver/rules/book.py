@@ -12,8 +12,8 @@ A file has rules one after another::
     [rule.values]
     expired_accepted = true
 
-Of the rules that hold on a day, one of ``data_dir/rules`` beats one of the package, one with an address beats one
-without, a later ``valid_from`` an earlier one.
+Of the rules that hold on a day, one that an organisation entered (``rules.entered``) beats one of ``data_dir/rules``,
+that one the package's; one with an address beats one without, a later ``valid_from`` an earlier one.
 """
 
 from __future__ import annotations
@@ -61,8 +61,14 @@ class Rule:
     values: Values
     file: str
     own: bool
-    """From ``data_dir/rules``, not of the package."""
+    """Of ``data_dir/rules`` or entered, not of the package."""
     note: str = ""
+    entered_id: int | None = None
+    """Row of the table, for one that was entered."""
+    organisation_id: int | None = None
+    """Whose rule it is, when it is one organisation's."""
+    addresses: frozenset[str] | None = None
+    """The buildings of that organisation; None: of everybody."""
 
     @property
     def version(self) -> str:
@@ -70,6 +76,8 @@ class Rule:
         said = (
             f"{self.kind}|{self.name}|{self.address}|{self.valid_from}|{self.valid_to}|{self.values.model_dump_json()}"
         )
+        if self.organisation_id is not None:
+            said += f"|organisation {self.organisation_id}"
         digest = hashlib.sha256(said.encode()).hexdigest()[:8]
         return f"{'.'.join(filter(None, (self.kind, self.name)))}@{self.valid_from}#{digest}"
 
@@ -77,12 +85,14 @@ class Rule:
         """Whether it is in force on ``day`` for a building with this address."""
         if self.address and self.address.casefold() not in address.casefold():
             return False
+        if self.addresses is not None and address not in self.addresses:
+            return False
         return self.valid_from <= day and (self.valid_to is None or day < self.valid_to)
 
     @property
-    def rank(self) -> tuple[bool, bool, date]:
+    def rank(self) -> tuple[bool, bool, bool, bool, date]:
         """The highest counts."""
-        return self.own, bool(self.address), self.valid_from
+        return self.own, self.entered_id is not None, bool(self.address), self.addresses is not None, self.valid_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +187,8 @@ def _rule(file: Path, at: str, entry: dict[str, Any], own: bool) -> Rule:
     try:
         values = KINDS[kind].model_validate(entry.get("values", {}))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join((at, "values", *map(str, first["loc"])))
-        raise RulesError(file, place, first["msg"].removeprefix("Value error, ")) from error
+        place, said = first_fault(error)
+        raise RulesError(file, f"{at}.{place}", said) from error
     return Rule(
         kind,
         text("name"),
@@ -192,6 +201,12 @@ def _rule(file: Path, at: str, entry: dict[str, Any], own: bool) -> Rule:
         own,
         text("note"),
     )
+
+
+def first_fault(error: ValidationError) -> tuple[str, str]:
+    """The place (``values.per_person``) and the words of the first thing that is wrong with a rule's values."""
+    first = error.errors()[0]
+    return ".".join(("values", *map(str, first["loc"]))), first["msg"].removeprefix("Value error, ")
 
 
 def _check_terms(rules: Sequence[Rule]) -> None:

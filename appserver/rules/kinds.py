@@ -64,6 +64,14 @@ class Norm(Values):
         return self
 
 
+class CommonNorm(Values):
+    """The most that common needs (ОДН, КР на СОИ) may take, in units of the resource a month."""
+
+    resource: ResourceName
+    per_m2: Amount
+    """Of common rooms."""
+
+
 class Zone(Values):
     """A tariff zone of the day."""
 
@@ -221,6 +229,7 @@ KINDS: dict[str, type[Values]] = {
     "substitution": Substitution,
     "verification": Verification,
     "norm": Norm,
+    "common_norm": CommonNorm,
     "tariff_zones": TariffZones,
     "heat_quality": HeatQuality,
     "temperature_graph": TemperatureGraph,

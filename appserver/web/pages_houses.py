@@ -23,7 +23,7 @@ from appserver.metering.explain import Explanation, explain_balance, norm_a_pers
 from appserver.metering.queries import house_balance, last_day
 from appserver.metering.timebase import date_of
 from appserver.models.registry import RESOURCES
-from appserver.rules import book_of
+from appserver.rules.entered import rule_book
 from appserver.services import SERVICES
 from appserver.web import i18n
 from appserver.web.formats import day as shown_day
@@ -171,7 +171,7 @@ async def house(request: web.Request) -> web.Response:
         period = read_period(query.step, query.period, known)
         balance = await db.run(house_balance, db, building_id, resource, period.first, period.last, query.step)
         if query.step != "hour":
-            norm = norm_a_person(book_of(services.settings.data_dir), balance)
+            norm = norm_a_person(await db.run(rule_book, db), balance)
             explanation = await db.run(explain_balance, db, balance, norm)
     return page(
         request,

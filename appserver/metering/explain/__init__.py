@@ -7,6 +7,6 @@ application.db.
 
 from appserver.metering.explain.causes import explain
 from appserver.metering.explain.model import CAUSES, CauseRow, Evidence, Explanation
-from appserver.metering.explain.queries import explain_balance, norm_a_person
+from appserver.metering.explain.queries import explain_balance, norm_a_person, norm_rule
 
-__all__ = ["CAUSES", "CauseRow", "Evidence", "Explanation", "explain", "explain_balance", "norm_a_person"]
+__all__ = ["CAUSES", "CauseRow", "Evidence", "Explanation", "explain", "explain_balance", "norm_a_person", "norm_rule"]

@@ -17,7 +17,7 @@ from appserver.metering.store import REVERSE
 from appserver.metering.timebase import HOUR_US, date_of, day_of, midnight_us
 from appserver.models.columns import from_micro
 from appserver.models.registry import REGISTERS
-from appserver.rules import Norm, RuleBook
+from appserver.rules import Norm, Rule, RuleBook
 
 MAX_DAYS = 400
 HISTORY_DAYS = 60
@@ -44,9 +44,14 @@ def explain_balance(db: Database, balance: Balance, norm_a_person: Decimal | Non
         return explain(_series(house, balance, first, last, norm_a_person))
 
 
+def norm_rule(book: RuleBook, balance: Balance) -> Rule | None:
+    """The rule that says the norm of consumption for a building in a balance's time."""
+    return book.find("norm", balance.from_date, balance.address, resource=balance.resource)
+
+
 def norm_a_person(book: RuleBook, balance: Balance) -> Decimal | None:
-    """The norm of consumption a person and month that holds for a building in a balance's time, if there is one."""
-    rule = book.find("norm", balance.from_date, balance.address, resource=balance.resource)
+    """The norm a person and month that holds for a building in a balance's time, if there is one."""
+    rule = norm_rule(book, balance)
     return rule.values.per_person if rule is not None and isinstance(rule.values, Norm) else None
 
 
