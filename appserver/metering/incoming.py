@@ -6,6 +6,8 @@ a stored value beats one read while sending, and different values of equal rank 
 
 from __future__ import annotations
 
+import re
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +23,7 @@ from appserver.models.registry import REGISTERS
 SOURCES = ("gprs", "import", "gis", "manual")
 MAX_VALUE = Decimal(10) ** 12
 MAX_ERRORS = 1000
+_REGISTER = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _DATES = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y")
 
 
@@ -36,6 +39,10 @@ class Item:
     register_name: str = ""
     archive: bool = True
     """Stored by the meter at that moment, as against read while asked."""
+    point_id: int | None = None
+    account: str = ""
+    """Account (лицевой счёт) of the premises; with ``resource`` where it has several meters."""
+    resource: str = ""
 
 
 @dataclass(slots=True)
@@ -53,6 +60,9 @@ class _Meter:
     id: int
     resource: str
     zone: ZoneInfo
+    from_us: int
+    """From when to when it is meant."""
+    until_us: int
 
 
 def take(db: Database, items: Sequence[Item], source: str, now_us: int, author: str = "") -> Incoming:
@@ -60,51 +70,98 @@ def take(db: Database, items: Sequence[Item], source: str, now_us: int, author: 
 
     Taking the same delivery again changes nothing.
     """
+    with db.transaction() as connection:
+        return take_into(connection, items, source, now_us, author)
+
+
+def take_into(
+    connection: sqlite3.Connection, items: Sequence[Item], source: str, now_us: int, author: str = ""
+) -> Incoming:
+    """Take readings within an open transaction."""
     assert source in SOURCES
     done = Incoming()
     readings: list[NewReading] = []
-    with db.transaction() as connection:
-        known: dict[tuple[int | None, str], _Meter | str] = {}
-        for number, item in enumerate(items):
-            key = (item.meter_id, item.serial)
-            if key not in known:
-                rows = connection.execute(
-                    "SELECT m.id, m.resource, coalesce((SELECT b.timezone FROM installation i JOIN point p"
-                    "  ON p.id = i.point_id JOIN building b ON b.id = p.building_id WHERE i.meter_id = m.id"
-                    "  ORDER BY i.installed_at_us DESC LIMIT 1), 'UTC') FROM meter m WHERE m.id = ?1 OR"
-                    " (?1 IS NULL AND m.serial = ?2) LIMIT 2",
-                    (item.meter_id, item.serial),
-                ).fetchall()
-                known[key] = _the_one(rows, item)
-            meter = known[key]
-            problem = meter if isinstance(meter, str) else _problem(item, meter, now_us)
-            if problem or isinstance(meter, str):
-                done.errors.append((number, problem))
-                continue
-            quality = "manual" if source == "manual" else "import" if source in ("import", "gis") else "measured"
-            readings.append(
-                NewReading(
-                    meter.id,
-                    item.register_name or REGISTERS[meter.resource],
-                    _moment(item, meter),
-                    to_micro(item.value),
-                    "archive" if source == "gprs" and item.archive else quality,
-                    source,
-                    now_us,
-                    author=author,
-                )
+    known: dict[tuple[int | None, str, int | None, str, str], list[_Meter]] = {}
+    for number, item in enumerate(items):
+        key = (item.meter_id, item.serial, item.point_id, item.account, item.resource)
+        if key not in known:
+            known[key] = _candidates(connection, item)
+        meter = _the_one(known[key], item)
+        problem = meter if isinstance(meter, str) else _problem(item, meter, now_us)
+        if problem or isinstance(meter, str):
+            done.errors.append((number, problem))
+            continue
+        quality = "manual" if source == "manual" else "import" if source in ("import", "gis") else "measured"
+        readings.append(
+            NewReading(
+                meter.id,
+                item.register_name or REGISTERS[meter.resource],
+                _moment(item, meter),
+                to_micro(item.value),
+                "archive" if source == "gprs" and item.archive else quality,
+                source,
+                now_us,
+                author=author,
             )
-        done.new = store(connection, readings, now_us)
+        )
+    done.new = store(connection, readings, now_us)
     done.known = len(readings) - done.new
     return done
 
 
-def _the_one(rows: list[tuple[int, str, str]], item: Item) -> _Meter | str:
-    if not rows:
-        return f"There is no meter {item.meter_id if item.meter_id is not None else repr(item.serial)}."
-    if len(rows) > 1:
-        return f"Several meters have the number {item.serial!r}; give the meter's id."
-    return _Meter(rows[0][0], rows[0][1], zone_of(rows[0][2]))
+_BY_METER = (
+    "SELECT m.id, m.resource, coalesce((SELECT b.timezone FROM installation i JOIN point p"
+    " ON p.id = i.point_id JOIN building b ON b.id = p.building_id WHERE i.meter_id = m.id"
+    " ORDER BY i.installed_at_us DESC LIMIT 1), 'UTC'), 0, 1 << 62 FROM meter m WHERE"
+)
+_BY_PLACE = (
+    "SELECT m.id, m.resource, b.timezone, i.installed_at_us, coalesce(i.removed_at_us, 1 << 62) FROM installation i"
+    " JOIN meter m ON m.id = i.meter_id JOIN point p ON p.id = i.point_id JOIN building b ON b.id = p.building_id"
+    " LEFT JOIN premises r ON r.id = p.premises_id WHERE"
+)
+
+
+def _candidates(connection: sqlite3.Connection, item: Item) -> list[_Meter]:
+    """Meters that an item may mean, by the most exact thing that it says."""
+    for query, condition, value in (
+        (_BY_METER, "m.id = ?", item.meter_id),
+        (_BY_METER, "m.serial = ?", item.serial),
+        (_BY_PLACE, "p.id = ?", item.point_id),
+        (_BY_PLACE, "r.account_number = ? AND p.role = 'individual'", item.account),
+    ):
+        if value not in (None, ""):
+            rows = connection.execute(f"{query} {condition} LIMIT 1000", (value,)).fetchall()
+            return [
+                _Meter(id_, resource, zone_of(zone), from_us, until_us)
+                for id_, resource, zone, from_us, until_us in rows
+                if not item.resource or resource == item.resource
+            ]
+    return []
+
+
+def _the_one(meters: list[_Meter], item: Item) -> _Meter | str:
+    """The meter of an item, or what is wrong. Where a place is told, it is the meter that hung there then."""
+    what = next((f"{word} {value!r}" for word, value in _names(item) if value not in (None, "")), "")
+    if not what:
+        return "It names no meter; give its serial number, its point or the account."
+    if not meters:
+        return f"There is no {what}."
+    fitting = {m.id: m for m in meters if m.from_us <= _moment(item, m) < m.until_us}
+    if not fitting:
+        return f"No meter hung at {what} then."
+    if len(fitting) > 1:
+        more = "" if item.resource else "the resource or "
+        return f"Several meters have the {what}; give {more}the meter's id."
+    return next(iter(fitting.values()))
+
+
+def _names(item: Item) -> tuple[tuple[str, int | str | None], ...]:
+    return (
+        ("meter", item.meter_id),
+        ("meter", item.serial),
+        ("point", item.point_id),
+        ("account", item.account),
+    )
 
 
 def _moment(item: Item, meter: _Meter) -> int:
@@ -113,6 +170,8 @@ def _moment(item: Item, meter: _Meter) -> int:
 
 
 def _problem(item: Item, meter: _Meter, now_us: int) -> str:
+    if item.register_name and not _REGISTER.fullmatch(item.register_name):
+        return f"{item.register_name!r} is no register; write one such as volume, energy_t1 or heat."
     if not item.value.is_finite() or abs(item.value) >= MAX_VALUE:
         return f"{item.value} cannot be a register's value."
     if not 1990 <= item.measured_at.year <= 2200:

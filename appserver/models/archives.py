@@ -38,6 +38,7 @@ class ArchiveQuery(SQLModel, table=True):
             "dev_eui",
             unique=True,
             sqlite_where=text("state IN ('planned', 'queued')"),
+            postgresql_where=text("state IN ('planned', 'queued')"),
         ),
     )
 
@@ -47,6 +48,8 @@ class ArchiveQuery(SQLModel, table=True):
     point_id: int
     day: int
     """Day number of the boundary."""
+    subsystem: int = 1
+    """Of the device's subsystems the one that was asked."""
     archive: str
     device_time: str
     """The stamp asked for, on the device's clock."""

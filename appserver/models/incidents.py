@@ -14,7 +14,14 @@ class Incident(SQLModel, table=True):
 
     __table_args__ = (
         UniqueConstraint("kind", "subject", "started_at_us", name="uq_incident"),
-        Index("ux_incident_open", "kind", "subject", unique=True, sqlite_where=text("ended_at_us IS NULL")),
+        Index(
+            "ux_incident_open",
+            "kind",
+            "subject",
+            unique=True,
+            sqlite_where=text("ended_at_us IS NULL"),
+            postgresql_where=text("ended_at_us IS NULL"),
+        ),
         Index("ix_incident_building", "building_id", "started_at_us"),
         Index("ix_incident_meter", "meter_id"),
     )
@@ -60,7 +67,7 @@ class Subscription(SQLModel, table=True):
     channel: str
     """``email``, ``telegram`` (a webhook that takes ``sendMessage``) or ``page``."""
     role: str = "viewer"
-    """For ``page``: the least role whose pages point it out."""
+    """For ``page``: the least role whose pages point it out; for ``email`` without an address: whose people get it."""
     building_id: int | None = Field(default=None)
     """None: all buildings, gateways too."""
     kinds: str = ""
@@ -68,10 +75,14 @@ class Subscription(SQLModel, table=True):
     severity: str = "info"
     """The least that is told."""
     target: str = ""
-    """Mail address, or URL of the webhook."""
+    """Mail address, or URL of the webhook; empty: the addresses of all people with the role."""
     chat: str = ""
     """``chat_id`` of the webhook."""
     language: str = "ru"
+    digest_minutes: int = 10
+    """After a message the next one waits so long and carries all that came up meanwhile."""
+    told_at_us: int = 0
+    """When the last message went out."""
     enabled: bool = True
     created_at_us: int
 
@@ -81,7 +92,12 @@ class Notice(SQLModel, table=True):
 
     __table_args__ = (
         UniqueConstraint("incident_id", "subscription_id", "change", "at_us", name="uq_notice"),
-        Index("ix_notice_waiting", "next_attempt_at_us", sqlite_where=text("state = 'pending'")),
+        Index(
+            "ix_notice_waiting",
+            "next_attempt_at_us",
+            sqlite_where=text("state = 'pending'"),
+            postgresql_where=text("state = 'pending'"),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)

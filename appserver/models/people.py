@@ -21,6 +21,8 @@ class User(SQLModel, table=True):
     language: str = ""
     """``ru``, ``en`` or empty for the browser's."""
     timezone: str = ""
+    email: str = ""
+    """Where notices for the role go; empty: nowhere."""
     must_change_password: bool = False
     disabled: bool = False
     created_at_us: int

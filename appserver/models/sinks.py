@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index
 from sqlmodel import Field, SQLModel
 
-SINK_KINDS = ("webhook",)
+SINK_KINDS = ("webhook", "mqtt")
 DELIVERY_STATES = ("pending", "dead")
 
 
@@ -18,6 +18,10 @@ class Sink(SQLModel, table=True):
     url: str
     headers: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     """Extra request headers; shown masked."""
+    username: str = ""
+    password: str = ""
+    ca: str = ""
+    """Certificate authority of an MQTT broker, PEM; empty: those of the system."""
     events: str = "up join ack txack status log"
     """Event types it takes, separated by spaces."""
     enabled: bool = True
