@@ -6,16 +6,20 @@ import hashlib
 import random
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import count
 from zoneinfo import ZoneInfo
 
-from lorasim import payloads
+from lorasim import archive, payloads
 from lorasim.consumption import UNITS_PER_M3, Household, Register, local_midnight, to_us
+from lorasim.faults import Leak, Replacement, Theft
+from lorasim.outbox import Message
 from lorasim.scenario import House, Scenario
 
 RESOURCES = ("cold_water", "hot_water")
 HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
 
 MANUFACTURERS = {True: "Декаст", False: "Тепловодомер"}
 MODELS = {True: "СВК 15-3-2-И", False: "ВСХНд-50"}
@@ -34,6 +38,8 @@ class Meter:
     start_units: int
     register: Register | None
     """None: a common meter, which adds up the others."""
+    theft: Theft | None = None
+    replacement: Replacement | None = None
 
     @property
     def model(self) -> str:
@@ -56,6 +62,23 @@ class Module:
     deaf: bool = False
     start_pulses: int = 0
     residents: int = 0
+    silent_us: int | None = None
+    """From this meter time on it says nothing and hears nothing."""
+    clock: list[tuple[int, int]] = field(default_factory=list)
+    """(since when, how far its clock is ahead), microseconds, in order of time; before the first it is right."""
+
+    def clock_error_us(self, at_us: int) -> int:
+        """Its clock minus the right one at a moment."""
+        return next((error_us for since_us, error_us in reversed(self.clock) if since_us <= at_us), 0)
+
+    def set_clock(self, at_us: int, error_us: int) -> None:
+        """From now on its clock is off by so much, whatever was to become of it."""
+        self.clock = [*(one for one in self.clock if one[0] < at_us), (at_us, error_us)]
+
+    def true_us(self, stamp_us: int) -> int:
+        """When its clock shows a time."""
+        guess = stamp_us - self.clock_error_us(stamp_us)
+        return stamp_us - self.clock_error_us(guess)
 
 
 @dataclass(slots=True, frozen=True)
@@ -93,20 +116,41 @@ class SimulatedHouse:
         rng = random.Random(f"{seed}/house")
         serial = config.serial
         base = int(config.dev_eui, 16)
+        thefts = {(theft.flat, theft.resource): theft for theft in config.thefts}
+        homes = {theft.flat: theft.residents for theft in config.thefts}
+        replaced = {(one.flat, one.resource): one for one in config.replacements}
         for flat in range(1, config.flats + 1):
             household = Household(f"{seed}/flat/{flat}", rng.choices((0, 1, 2, 3, 4, 5), (1, 16, 20, 14, 7, 2))[0])
-            for resource in RESOURCES:
+            household.residents = homes.get(flat, household.residents)
+            for resource in config.resources:
                 register = Register(household, resource, start)
                 start_units = rng.randrange(5 * UNITS_PER_M3, 380 * UNITS_PER_M3) // 10 * 10
                 meter = Meter(flat, resource, str(serial + len(self.meters)), start_units, register)
+                meter.theft, meter.replacement = thefts.get((flat, resource)), replaced.get((flat, resource))
                 self._add(meter, base)
-        for resource in RESOURCES:
+        for resource in config.resources:
             start_units = rng.randrange(2_000, 90_000) * UNITS_PER_M3
             self._add(Meter(0, resource, str(serial + len(self.meters)), start_units, None), base)
         flat_modules = [m for m in self.modules if m.meter.flat]
         for index, module in enumerate(rng.sample(flat_modules, min(config.confirmed_devices, len(flat_modules)))):
             module.confirmed = True
             module.deaf = index < config.deaf_devices
+        self._add_faults(flat_modules)
+
+    def _add_faults(self, modules: list[Module]) -> None:
+        for module in modules:
+            meter = module.meter
+            for one in self.config.silences:
+                if (one.flat, one.resource) == (meter.flat, meter.resource):
+                    module.silent_us = self.day_us(one.from_day)
+            for wrong in self.config.clocks:
+                if meter.flat in wrong.flats:
+                    module.set_clock(self.day_us(wrong.from_day), round(wrong.minutes * 60e6))
+
+    def day_us(self, day: int, hour: int = 0) -> int:
+        """An hour of a local day, counted from the first."""
+        date = self.start.date() + timedelta(days=day)
+        return to_us(datetime(date.year, date.month, date.day, hour, tzinfo=self.start.tzinfo))
 
     def _add(self, meter: Meter, base: int) -> None:
         config, index = self.config, len(self.modules)
@@ -131,14 +175,56 @@ class SimulatedHouse:
     # ------------------------------------------------------------------------------------------------- volumes
 
     def units(self, meter: Meter, at_us: int) -> int:
-        """What the meter's register holds, 0.0001 m³."""
+        """What the meter's register holds, 0.0001 m³; of a replaced one, that of the meter that hangs there then."""
+        replaced = meter.replacement
+        if replaced is not None and at_us >= (since_us := self.day_us(replaced.day, replaced.hour)):
+            return replaced.start_litres * 10 + self._counted(meter, at_us) - self._counted(meter, since_us)
+        return meter.start_units + self._counted(meter, at_us)
+
+    def removed_units(self, meter: Meter) -> int:
+        """What a meter that is replaced shows when it is taken off."""
+        assert meter.replacement is not None
+        return meter.start_units + self._counted(meter, self.day_us(meter.replacement.day, meter.replacement.hour))
+
+    def _counted(self, meter: Meter, at_us: int) -> int:
         since = max(0, at_us - self.start_us)
         if meter.register is not None:
-            return meter.start_units + meter.register.units(since)
-        flats = sum(m.register.units(since) for m in self.meters if m.register and m.resource == meter.resource)
-        ppm = round(self.config.loss_percent.get(meter.resource, 0.0) * 10_000)
-        leak_per_h = round(self.config.leak_l_per_h.get(meter.resource, 0.0) * 10)
-        return meter.start_units + flats + flats * ppm // 1_000_000 + leak_per_h * since // HOUR_US
+            return meter.register.units(since) - self.stolen_units(meter, at_us)
+        flats = self.used_units(meter.resource, at_us)
+        return flats + self._common(meter.resource, flats) + self.leaked_units(meter.resource, at_us)
+
+    def used_units(self, resource: str, at_us: int) -> int:
+        """What all flats have truly used since the start."""
+        since = max(0, at_us - self.start_us)
+        return sum(m.register.units(since) for m in self.meters if m.register and m.resource == resource)
+
+    def _common(self, resource: str, used: int) -> int:
+        return used * round(self.config.loss_percent.get(resource, 0.0) * 10_000) // 1_000_000
+
+    def common_units(self, resource: str, at_us: int) -> int:
+        """What was used in common since the start: cleaning, washing the stairs."""
+        return self._common(resource, self.used_units(resource, at_us))
+
+    def stolen_units(self, meter: Meter, at_us: int) -> int:
+        """What has gone past a flat's meter since the start."""
+        if meter.theft is None or meter.register is None:
+            return 0
+        from_us = self.day_us(meter.theft.from_day)
+        if at_us <= from_us:
+            return 0
+        used = meter.register.units(at_us - self.start_us) - meter.register.units(from_us - self.start_us)
+        return used * round(meter.theft.share * 1_000_000) // 1_000_000
+
+    def leaked_units(self, resource: str, at_us: int) -> int:
+        """What has leaked since the start."""
+        since = max(0, at_us - self.start_us)
+        leaked = round(self.config.leak_l_per_h.get(resource, 0.0) * 10) * since // HOUR_US
+        for leak in self.config.leaks:
+            leaked += self._leaked(leak, at_us) if leak.resource == resource else 0
+        return leaked
+
+    def _leaked(self, leak: Leak, at_us: int) -> int:
+        return round(leak.l_per_h * 10) * max(0, at_us - self.day_us(leak.from_day)) // HOUR_US
 
     def pulses(self, module: Module, at_us: int) -> int:
         """Pulse counter of a common meter's module; it stood at ``start_pulses`` at the meter's start value."""
@@ -156,35 +242,103 @@ class SimulatedHouse:
     # ------------------------------------------------------------------------------------------------- reports
 
     def reports(self, module: Module) -> Iterator[Report]:
-        """Everything the module sends, from the first midnight on, without end."""
+        """Everything the module sends, from the first midnight on, until it falls silent."""
         rng = random.Random(f"{self.seed}/reports/{module.dev_eui:x}")
-        common = module.layout == "vega-si11"
-        spread_us = round(self.config.report_spread_h * HOUR_US)
-        offset_us = rng.randrange(60_000_000, 120_000_000) if common else rng.randrange(60_000_000, spread_us)
-        zone = self.start.tzinfo
-        first = self.start.date()
-        hours = range(0, 24, self.config.common_period_h) if common else (0,)
-        day = 0
-        while True:
-            date = first + timedelta(days=day)
-            for hour in hours:
-                moment = datetime(date.year, date.month, date.day, hour, tzinfo=zone)
-                # clocks drift: the same two modules do not meet on the air every day
-                yield self.report(module, to_us(moment), offset_us + rng.randrange(HOUR_US))
-            day += 1
+        if module.layout == "vega-si11":
+            yield from self._common_reports(module, rng)
+            return
+        offset_us = rng.randrange(60_000_000, round(self.config.report_spread_h * HOUR_US))
+        sent_us = 0
+        for day in count():
+            # clocks drift: the same two modules do not meet on the air every day
+            connect_us = max(self.day_us(day) + offset_us + rng.randrange(HOUR_US), sent_us)
+            if module.silent_us is not None and connect_us >= module.silent_us:
+                return
+            stamps = sorted(self._latest(module, hour, connect_us) for hour in self.config.hours)
+            for stamp_us in stamps:
+                if stamp_us >= self.start_us:
+                    yield self.report(module, stamp_us, connect_us)
+            sent_us = connect_us
+            if self.config.current_every_d and day % self.config.current_every_d == 0:
+                now = self.current(module, connect_us)
+                sent_us = now.send_us
+                yield now
 
-    def report(self, module: Module, at_us: int, delay_us: int) -> Report:
-        """The payload with the value of one moment."""
-        units = self.shown_units(module, at_us)
+    def _common_reports(self, module: Module, rng: random.Random) -> Iterator[Report]:
+        offset_us = rng.randrange(60_000_000, 120_000_000)
+        for day in count():
+            for hour in range(0, 24, self.config.common_period_h):
+                at_us = self.day_us(day, hour)
+                yield self.report(module, at_us, at_us + offset_us + rng.randrange(HOUR_US))
+
+    def _latest(self, module: Module, hour: int, at_us: int) -> int:
+        """The last time that a module's clock showed an hour."""
+        day = (self._local(at_us + DAY_US).date() - self.start.date()).days
+        return next(stamp for n in count() if module.true_us(stamp := self.day_us(day - n, hour)) <= at_us)
+
+    def report(self, module: Module, at_us: int, send_us: int) -> Report:
+        """The payload with the value that the module stored when its clock showed a moment."""
+        true_us = module.true_us(at_us)
+        units = self.shown_units(module, true_us)
         if module.layout == "vega-si11":
             payload = payloads.vega_si11(
-                at_us // 1_000_000, (self.pulses(module, at_us), 0, 0, 0), self.config.common_period_h
+                at_us // 1_000_000, (self.pulses(module, true_us), 0, 0, 0), self.config.common_period_h
             )
-            return Report(at_us + delay_us, at_us, units, payloads.VEGA_PORT, payload)
-        local = datetime.fromtimestamp(at_us // 1_000_000, self.start.tzinfo or ZoneInfo("UTC"))
+            return Report(send_us, at_us, units, payloads.VEGA_PORT, payload)
+        midnight = self._local(at_us).hour == 0
+        kind = payloads.KARAT_DAY_INTEGRAL if midnight else payloads.KARAT_HOUR_INTEGRAL
+        return self._karat(module, kind, at_us, send_us, units)
+
+    def current(self, module: Module, at_us: int) -> Report:
+        """What the module sends when it reads its meter while sending: the stamp is its clock."""
+        stamp_us = at_us + module.clock_error_us(at_us)
+        if module.layout == "karat-v18":  # this protocol tells full hours only: the next one
+            rest_us = -stamp_us % HOUR_US
+            at_us, stamp_us = at_us + rest_us, stamp_us + rest_us
+        return self._karat(module, payloads.KARAT_CURRENT, stamp_us, at_us, self.shown_units(module, at_us))
+
+    def _karat(self, module: Module, kind: int, stamp_us: int, send_us: int, units: int) -> Report:
         build = payloads.karat_926_v18 if module.layout == "karat-v18" else payloads.karat_926_v20
-        payload = build(payloads.KARAT_DAY_INTEGRAL, local, units)
-        return Report(at_us + delay_us, at_us, units, payloads.KARAT_PORT, payload)
+        return Report(send_us, stamp_us, units, payloads.KARAT_PORT, build(kind, self._local(stamp_us), units))
+
+    def _local(self, at_us: int) -> datetime:
+        return datetime.fromtimestamp(at_us // 1_000_000, self.start.tzinfo or ZoneInfo("UTC"))
+
+    def asks_time(self, module: Module, measured_us: int) -> bool:
+        """Whether DeviceTimeReq rides with the value of a moment."""
+        every_d = self.config.device_time_every_d
+        if not every_d or module.layout == "vega-si11":
+            return False
+        local = self._local(measured_us)
+        return local.hour == 0 and (local.date() - self.start.date()).days % every_d == 0
+
+    # ------------------------------------------------------------------------------------------------- commands
+
+    def answer(self, module: Module, f_port: int, data: bytes, now_us: int) -> Message | None:
+        """What a module sends when it is told something at a meter time; None: nothing."""
+        if module.layout == "vega-si11" or (module.silent_us is not None and now_us >= module.silent_us):
+            return None
+        if (correction_us := archive.clock_correction(data)) is not None:
+            module.set_clock(now_us, module.clock_error_us(now_us) + correction_us)
+            return None
+        query = archive.parse(data)
+        if query is None:
+            return None
+        zone = self.start.tzinfo or ZoneInfo("UTC")
+        at_us = to_us(query.moment.replace(tzinfo=zone))
+        true_us = module.true_us(at_us)
+        if not max(self.start_us, now_us - self.config.archive_days * DAY_US) <= true_us <= now_us or not query.known:
+            return Message(f_port, archive.no_record(query))
+        units = self.shown_units(module, true_us)
+        build = payloads.karat_926_v18 if query.protocol == "1.8" else payloads.karat_926_v20
+        tag = {
+            "serial": module.meter.serial,
+            "resource": module.meter.resource,
+            "measured_us": at_us,
+            "units": units,
+            "asked": True,
+        }
+        return Message(f_port, build(query.kind, query.stamp, units), module.confirmed, tag)
 
 
 def cubic_metres(units: int) -> str:

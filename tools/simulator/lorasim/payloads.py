@@ -15,8 +15,9 @@ KARAT_PORT: Final = 5
 VEGA_PORT: Final = 2
 
 KARAT_CURRENT: Final = 5
+KARAT_HOUR_INTEGRAL: Final = 14
 KARAT_DAY_INTEGRAL: Final = 15
-"""Archive types: the value now, the value at a midnight."""
+"""Archive types: the value now, at a full hour, at a midnight."""
 
 KARAT_EPOCH: Final = datetime(2000, 3, 1)  # noqa: DTZ001  (in the device's own zone)
 
