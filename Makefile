@@ -78,13 +78,19 @@ $(STAMPS)/broker: | $(VENV)/place
 	@sh tools/need.sh /usr/sbin/mosquitto=mosquitto
 	@touch $@
 
+# Only its programs are used: tests start servers of their own on free ports.
+$(STAMPS)/postgresql: | $(VENV)/place
+	@mkdir -p $(STAMPS)
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || sh tools/need.sh postgres=postgresql
+	@touch $@
+
 translations: $(STAMPS)/translations
 
 setup: $(STAMPS)/run $(STAMPS)/program $(STAMPS)/translations
 
 setup-dev: $(STAMPS)/dev setup
 
-setup-test: setup-dev $(STAMPS)/oracle $(STAMPS)/browser $(STAMPS)/broker
+setup-test: setup-dev $(STAMPS)/oracle $(STAMPS)/browser $(STAMPS)/broker $(STAMPS)/postgresql
 
 .PHONY: setup-dev setup-test
 
@@ -116,7 +122,7 @@ serial: setup-test
 
 # ------------------------------------------------------------------------------------------------ more
 
-bench: setup-dev
+bench: setup-dev $(STAMPS)/postgresql
 	@$(if $(BENCH),for bench in $(BENCH); do echo "== $$bench"; $(PY) -m "benchmarks.$$bench" || exit 1; done,echo "no benchmarks" >&2; exit 1)
 
 # Hours rather than minutes (docs/reliability.md). Each trial prints one line and appends its figures to build/trials/.

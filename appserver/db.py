@@ -1,8 +1,9 @@
-"""application.db: one SQLite file, many readers, one writer at a time.
+"""application.db: one SQLite file, or a PostgreSQL database in its place; many readers, one writer at a time.
 
 Services use SQLModel sessions (:meth:`Database.reading`, :meth:`Database.writing`), the ingest and the balance use
-plain ``sqlite3`` (:meth:`Database.rows`, :meth:`Database.transaction`). All of it is synchronous; a call of a web
-handler that takes longer than a few milliseconds belongs into :meth:`Database.run`.
+plain connections (:meth:`Database.rows`, :meth:`Database.transaction`). All of it is synchronous; a call of a web
+handler that takes longer than a few milliseconds belongs into :meth:`Database.run`. What PostgreSQL needs of its own is
+in :mod:`appserver.postgres`.
 """
 
 from __future__ import annotations
@@ -12,20 +13,29 @@ import fcntl
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
-from sqlmodel import Session
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlmodel import Session, SQLModel
+
+from appserver import postgres
+from appserver.postgres import PostgresConnection
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 15_000
+
+Connection = sqlite3.Connection | PostgresConnection
+ERRORS: tuple[type[Exception], ...] = (sqlite3.Error, *postgres.ERRORS)
+"""What a plain connection may raise."""
+TEMPORARY_ERRORS: tuple[type[Exception], ...] = (sqlite3.OperationalError, *postgres.TEMPORARY_ERRORS)
+"""Of these, what another try may do without."""
 
 _PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
@@ -60,7 +70,9 @@ def contains(text: str) -> str:
     return like(fold(text))
 
 
-def _engine(path: Path) -> Engine:
+def _engine(path: Path, url: str = "") -> Engine:
+    if url:
+        return _postgres_engine(url)
     engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
 
     @event.listens_for(engine, "connect")
@@ -75,15 +87,42 @@ def _engine(path: Path) -> Engine:
     return engine
 
 
+def _postgres_engine(url: str) -> Engine:
+    import appserver.models  # noqa: F401  (fills the metadata)
+
+    postgres.widen(SQLModel.metadata)
+    address = make_url(url).set(drivername="postgresql+psycopg")
+    engine = create_engine(address, pool_pre_ping=True, connect_args={"options": postgres.OPTIONS})
+
+    @event.listens_for(engine, "begin")
+    def begun(connection: Any) -> None:
+        if connection.get_execution_options().get("immediate", False):
+            connection.exec_driver_sql(postgres.LOCK)
+        else:
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+    return engine
+
+
+def plain_connection(session: Session) -> Connection:
+    """The plain connection under a session, within the same transaction."""
+    session.flush()
+    driver: Any = session.connection().connection.driver_connection
+    return driver if isinstance(driver, sqlite3.Connection) else PostgresConnection(driver, own=False)
+
+
 class Database:
     """The application's database. Open it with :func:`open_database`, which brings the schema up to date first."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, url: str = "") -> None:
         self.path = path
-        self.engine = _engine(path)
+        """The file; with ``url`` only the place beside which rules and other files of the application lie."""
+        self.url = url
+        """Of a PostgreSQL database, empty for SQLite."""
+        self.engine = _engine(path, url)
         self._writer_engine = self.engine.execution_options(immediate=True)
         self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+        self._opened: list[Connection] = []
         self._opening = threading.Lock()
 
     def close(self) -> None:
@@ -109,18 +148,26 @@ class Database:
             yield session
             session.commit()
 
-    # --------------------------------------------------------------------------------------------------- plain sqlite
+    # ---------------------------------------------------------------------------------------------- plain connections
 
     @property
-    def connection(self) -> sqlite3.Connection:
+    def connection(self) -> Connection:
         """This thread's own plain connection, in autocommit."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if isinstance(connection, PostgresConnection) and connection.closed:
+            connection = None  # the server was away; what was under way on it was rolled back
         if connection is None:
-            connection = sqlite3.connect(self.path, check_same_thread=False, cached_statements=256)
-            _prepare(connection)
-            self._local.connection = connection
+            connection = self._local.connection = self._connect()
             with self._opening:
+                self._opened = [one for one in self._opened if not getattr(one, "closed", False)]
                 self._opened.append(connection)
+        return connection
+
+    def _connect(self) -> Connection:
+        if self.url:
+            return PostgresConnection.open(self.url)
+        connection = sqlite3.connect(self.path, check_same_thread=False, cached_statements=256)
+        _prepare(connection)
         return connection
 
     def rows(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
@@ -128,21 +175,27 @@ class Database:
         return self.connection.execute(sql, parameters).fetchall()
 
     @contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Several queries that see the same moment."""
+    def snapshot(self) -> Iterator[Connection]:
+        """Several queries that see the same moment; within a transaction of this thread they see what it sees."""
         connection = self.connection
-        connection.execute("BEGIN")
+        if connection.in_transaction:
+            yield connection
+            return
+        connection.execute(postgres.BEGIN_SNAPSHOT if self.url else "BEGIN")
         try:
             yield connection
         finally:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[Connection]:
         """The write lock on this thread's plain connection: committed at the end, rolled back by an exception."""
         connection = self.connection
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("BEGIN" if self.url else "BEGIN IMMEDIATE")
         try:
+            if self.url:
+                connection.execute(postgres.LOCK)
             yield connection
             connection.execute("COMMIT")
         except BaseException:
@@ -155,27 +208,44 @@ class Database:
         return await asyncio.to_thread(function, *args, **kwargs)
 
 
-def migrate(path: Path, revision: str = "head") -> None:
-    """Bring the schema of ``path`` to ``revision``, making the file when there is none.
+def migrate(path: Path, revision: str = "head", url: str = "") -> None:
+    """Bring the schema of ``path`` (of the PostgreSQL database ``url``) to ``revision``, making what is not there.
 
-    Held under a lock file, so that two programs that start together do not both migrate.
+    Held under a lock, so that two programs that start together do not both migrate.
     """
+    if url:
+        _migrate_postgres(url, revision)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(path.name + ".migrate.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        engine = _engine(path)
-        try:
-            with engine.connect() as connection:
-                config.attributes["connection"] = connection
-                command.upgrade(config, revision)
-                connection.commit()
-        finally:
-            engine.dispose()
+        _upgrade(_engine(path), revision)
 
 
-def open_database(path: Path) -> Database:
-    """Migrate and open application.db."""
-    migrate(path)
-    return Database(path)
+def _upgrade(engine: Engine, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    try:
+        with engine.connect() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+            connection.commit()
+    finally:
+        engine.dispose()
+
+
+def _migrate_postgres(url: str, revision: str) -> None:
+    with closing(PostgresConnection.open(url)) as lock:
+        lock.execute(f"SELECT pg_advisory_lock({postgres.MIGRATION_LOCK})")
+        for function in postgres.FUNCTIONS:
+            lock.execute(function)
+        engine = _engine(Path(), url).execution_options(immediate=True)
+        _upgrade(engine, revision)
+        for table, column, type_ in lock.execute(postgres.OTHER_COLLATIONS).fetchall():
+            lock.execute(f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE {type_} COLLATE "C"')
+
+
+def open_database(path: Path, url: str = "") -> Database:
+    """Migrate and open application.db, or the PostgreSQL database ``url`` in its place."""
+    migrate(path, url=url)
+    return Database(path, url)

@@ -35,7 +35,13 @@ class Uplink(SQLModel, table=True):
     __table_args__ = (
         Index("ux_uplink", "dev_eui", "session_id", "f_cnt", "received_at_us", unique=True),
         Index("ix_uplink_received", "received_at_us"),
-        Index("ix_uplink_open", "state", "id", sqlite_where=text("state <> 'decoded'")),
+        Index(
+            "ix_uplink_open",
+            "state",
+            "id",
+            sqlite_where=text("state <> 'decoded'"),
+            postgresql_where=text("state <> 'decoded'"),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -66,7 +72,14 @@ class Reading(SQLModel, table=True):
     """
 
     __table_args__ = (
-        Index("ix_reading_conflict", "meter_id", "register", "measured_at_us", sqlite_where=text('"conflict" = 1')),
+        Index(
+            "ix_reading_conflict",
+            "meter_id",
+            "register",
+            "measured_at_us",
+            sqlite_where=text('"conflict" = 1'),
+            postgresql_where=text("conflict"),
+        ),
         {"sqlite_with_rowid": False},
     )
 

@@ -10,11 +10,14 @@ from sqlalchemy import func, or_, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, select
 
-from appserver.db import Database, contains
+from appserver.db import Database, contains, plain_connection
 from appserver.errors import RegistryError
 from appserver.metering.readings import read_cursor, write_cursor
 from appserver.metering.store import rebuild
 from appserver.models import Installation, Point, Premises, Reading
+from appserver.models.lifecycle import SUBJECTS
+from appserver.registry.hooks import AFTER, CHECKS, after_delete
+from appserver.registry.journal import SYSTEM, Note, record, record_changes, row_of
 from appserver.registry.kinds import KINDS, Kind
 
 MAX_LIMIT = 1000
@@ -57,13 +60,13 @@ def fetch(session: Session, name: str, id_: int) -> Any:
     return found
 
 
-def create(db: Database, name: str, values: Mapping[str, Any]) -> Any:
+def create(db: Database, name: str, values: Mapping[str, Any], note: Note = SYSTEM) -> Any:
     """A new object. Raises RegistryError ``invalid`` or ``conflict``."""
     with db.writing() as session:
-        return create_in(session, name, values)
+        return create_in(session, name, values, note)
 
 
-def create_in(session: Session, name: str, values: Mapping[str, Any]) -> Any:
+def create_in(session: Session, name: str, values: Mapping[str, Any], note: Note = SYSTEM) -> Any:
     """:func:`create` within a session."""
     kind = kind_of(name)
     for field in kind.required:
@@ -72,9 +75,17 @@ def create_in(session: Session, name: str, values: Mapping[str, Any]) -> Any:
     stored = checked(kind, values)
     _check_references(session, kind, stored)
     _check_place(session, name, stored)
-    created = kind.model(**stored)
+    created: Any = kind.model(**stored)
+    before = dict.fromkeys(stored)
+    if name in CHECKS:
+        CHECKS[name](session, created, before, note)
     session.add(created)
     _flush(session, kind, stored)
+    if name in SUBJECTS:
+        record(session, name, created.id, "created", note, after=row_of(created))
+    if name in AFTER:
+        AFTER[name](session, created, before, note)
+        session.flush()
     return created
 
 
@@ -84,13 +95,13 @@ def get(db: Database, name: str, id_: int) -> Any:
         return fetch(session, name, id_)
 
 
-def update(db: Database, name: str, id_: int, changes: Mapping[str, Any]) -> Any:
+def update(db: Database, name: str, id_: int, changes: Mapping[str, Any], note: Note = SYSTEM) -> Any:
     """Change the given columns. Raises RegistryError ``not_found``, ``invalid`` or ``conflict``."""
     with db.writing() as session:
-        return update_in(session, name, id_, changes)
+        return update_in(session, name, id_, changes, note)
 
 
-def update_in(session: Session, name: str, id_: int, changes: Mapping[str, Any]) -> Any:
+def update_in(session: Session, name: str, id_: int, changes: Mapping[str, Any], note: Note = SYSTEM) -> Any:
     """:func:`update` within a session."""
     kind = kind_of(name)
     found = fetch(session, name, id_)
@@ -102,15 +113,24 @@ def update_in(session: Session, name: str, id_: int, changes: Mapping[str, Any])
     _check_place(session, name, {**found.model_dump(), **stored})
     _check_frozen(session, name, found, stored)
     differing = {field: value for field, value in stored.items() if getattr(found, field) != value}
-    for field, value in differing.items():
-        setattr(found, field, value)
+    before = {field: getattr(found, field) for field in differing}
+    with session.no_autoflush:
+        for field, value in differing.items():
+            setattr(found, field, value)
+        if name in CHECKS:
+            CHECKS[name](session, found, before, note)
     session.add(found)
     _flush(session, kind, stored)
+    if name in SUBJECTS:
+        record_changes(session, name, id_, {field: (before[field], getattr(found, field)) for field in before}, note)
+    if name in AFTER and before:
+        AFTER[name](session, found, before, note)
+        session.flush()
     _recompute(session, name, found, differing)
     return found
 
 
-def delete(db: Database, name: str, id_: int) -> None:
+def delete(db: Database, name: str, id_: int, note: Note = SYSTEM) -> None:
     """Delete something that has no history. Raises RegistryError ``not_found`` or ``conflict``."""
     kind = kind_of(name)
     with db.writing() as session:
@@ -123,8 +143,12 @@ def delete(db: Database, name: str, id_: int) -> None:
         point_id = found.point_id if name == "installation" else None
         if point_id is not None:
             session.execute(text("DELETE FROM boundary WHERE installation_id = :id"), {"id": id_})
+        _delete_own(session, kind, id_)
+        if name in SUBJECTS:
+            record(session, name, id_, "deleted", note, before=row_of(found))
         session.delete(found)
         session.flush()
+        after_delete(session, name, found, note)
         if point_id is not None:
             rebuild(raw(session), point_id)
 
@@ -153,10 +177,15 @@ def page(db: Database, name: str, *, q: str = "", cursor: str = "", limit: int =
     return Page(found[:limit], write_cursor([found[limit - 1].id]) if len(found) > limit else None)
 
 
-def raw(session: Session) -> Any:
-    """The plain sqlite3 connection under a session, within the same transaction."""
+raw = plain_connection
+
+
+def _delete_own(session: Session, kind: Kind, id_: int) -> None:
+    """What is nothing without its owner goes with it; the journal keeps its lines."""
+    for model, column in kind.owns:
+        for part in session.exec(select(model).where(getattr(model, column) == id_)).all():
+            session.delete(part)
     session.flush()
-    return session.connection().connection.driver_connection
 
 
 # ------------------------------------------------------------------------------------------------------------- checks
@@ -230,6 +259,16 @@ def _recompute(session: Session, name: str, found: Any, differing: Mapping[str, 
 _UNIQUE = {
     "organisation.name": ("name", "There is an organisation of this name already."),
     "building.address": ("address", "There is a building with this address already."),
+    "entrance.building_id, entrance.number": ("number", "The building has an entrance of this number already."),
+    "account.premises_id, account.number": ("number", "The premises have an account of this number already."),
+    "meter_seal.meter_id, meter_seal.number, meter_seal.set_on": (
+        "number",
+        "The meter got a seal of this number on that day already.",
+    ),
+    "meter_verification.meter_id, meter_verification.verified_on": (
+        "verified_on",
+        "The meter was verified on that day already; change that verification.",
+    ),
     "premises.building_id, premises.number": ("number", "The building has premises of this number already."),
     "meter.serial, meter.manufacturer, meter.model": (
         "serial",

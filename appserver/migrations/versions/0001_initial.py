@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from appserver.ddl import only_where, refuse_changes
+
 revision = "0001"
 down_revision = None
 
@@ -149,7 +151,7 @@ def upgrade() -> None:
         sa.Column("object", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_uplink_open", "uplink", ["state", "id"], sqlite_where=sa.text("state <> 'decoded'"))
+    op.create_index("ix_uplink_open", "uplink", ["state", "id"], **only_where("state <> 'decoded'"))
     op.create_index("ix_uplink_received", "uplink", ["received_at_us"])
     op.create_index("ux_uplink", "uplink", ["dev_eui", "session_id", "f_cnt", "received_at_us"], unique=True)
 
@@ -426,11 +428,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_boundary_day", "boundary", ["day"])
     for table in APPEND_ONLY:
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table}"
-                f" BEGIN SELECT RAISE(ABORT, '{table} is append-only: {verb} is refused'); END"
-            )
+        refuse_changes(table)
 
 
 def downgrade() -> None:

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from appserver.ddl import after_insert, drop_trigger, only_where, refuse_changes
+
 revision = "0002"
 down_revision = "0001"
 
@@ -73,7 +75,7 @@ def upgrade() -> None:
         "ix_reading_conflict",
         "reading",
         ["meter_id", "register", "measured_at_us"],
-        sqlite_where=sa.text("conflict"),
+        **only_where("conflict"),
     )
     op.create_table(
         "period_close",
@@ -135,15 +137,13 @@ def upgrade() -> None:
     op.create_index("ix_network_edge_from_id", "network_edge", ["from_id"])
     op.create_index("ix_network_edge_to_id", "network_edge", ["to_id"])
     for table in APPEND_ONLY:
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table}"
-                f" BEGIN SELECT RAISE(ABORT, '{table} is append-only: {verb} is refused'); END"
-            )
+        refuse_changes(table)
     # Every reading waits for the seal of its day, however it came in; those that are there wait from now on.
-    op.execute(
-        "CREATE TRIGGER reading_waits_for_its_seal AFTER INSERT ON reading BEGIN INSERT INTO unsealed"
-        " VALUES (new.recorded_at_us, new.meter_id, new.register, new.measured_at_us, new.value_micro); END"
+    after_insert(
+        "reading_waits_for_its_seal",
+        "reading",
+        "INSERT INTO unsealed"
+        " VALUES (new.recorded_at_us, new.meter_id, new.register, new.measured_at_us, new.value_micro)",
     )
     op.execute(
         "INSERT INTO unsealed SELECT recorded_at_us, meter_id, register, measured_at_us, value_micro FROM reading"
@@ -151,7 +151,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TRIGGER reading_waits_for_its_seal")
+    drop_trigger("reading_waits_for_its_seal", "reading")
     op.drop_index("ix_reading_conflict", "reading")
     for table in reversed(TABLES):
         op.drop_table(table)

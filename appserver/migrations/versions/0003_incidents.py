@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from appserver.ddl import only_where
+
 revision = "0003"
 down_revision = "0002"
 
@@ -31,7 +33,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("kind", "subject", "started_at_us", name="uq_incident"),
     )
     op.create_index(
-        "ux_incident_open", "incident", ["kind", "subject"], unique=True, sqlite_where=sa.text("ended_at_us IS NULL")
+        "ux_incident_open", "incident", ["kind", "subject"], unique=True, **only_where("ended_at_us IS NULL")
     )
     op.create_index("ix_incident_building", "incident", ["building_id", "started_at_us"])
     op.create_index("ix_incident_meter", "incident", ["meter_id"])
@@ -83,7 +85,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_notice_incident_id", "notice", ["incident_id"])
     op.create_index("ix_notice_subscription_id", "notice", ["subscription_id"])
-    op.create_index("ix_notice_waiting", "notice", ["next_attempt_at_us"], sqlite_where=sa.text("state = 'pending'"))
+    op.create_index("ix_notice_waiting", "notice", ["next_attempt_at_us"], **only_where("state = 'pending'"))
 
     op.create_table(
         "gateway_log",

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from appserver.ddl import only_where
+
 revision = "0004"
 down_revision = "0003"
 
@@ -48,7 +50,7 @@ def upgrade() -> None:
         "archive_query",
         ["dev_eui"],
         unique=True,
-        sqlite_where=sa.text("state IN ('planned', 'queued')"),
+        **only_where("state IN ('planned', 'queued')"),
     )
 
 
