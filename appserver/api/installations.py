@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -10,12 +10,12 @@ from pydantic import Field, StringConstraints
 
 from appserver import registry
 from appserver.api.fields import (
-    LATEST_DAY,
     Day,
     Eui,
     Id,
     Input,
     Limit,
+    Name,
     Output,
     Page,
     PageQuery,
@@ -24,11 +24,8 @@ from appserver.api.fields import (
     microseconds_of,
     time_of,
 )
-from appserver.api.problems import invalid
-from appserver.api.registry import IdPath
+from appserver.api.registry import IdPath, note_of
 from appserver.api.router import Api, Call
-from appserver.db import contains
-from appserver.metering.readings import read_cursor, write_cursor
 from appserver.models import Installation as InstallationRow
 from appserver.models import ModuleChannel
 
@@ -50,9 +47,37 @@ class Installation(Output):
     end_value: Volume | None
     ratio: Volume
     """Units a unit of the register: that of its transformers."""
+    install_act: str
+    installed_by: str
+    commissioned_on: Day | None
+    commission_act: str
+    removal_act: str
+    removed_by: str
+    removal_reason: str
 
 
-class NewInstallation(Input):
+class InstallActs(Input):
+    """Papers of an installation; ``commissioned_on`` is the day from which its readings count for charging."""
+
+    install_act: Name = ""
+    installed_by: Name = ""
+    commissioned_on: Day | None = None
+    commission_act: Name = ""
+
+
+class RemovalActs(Input):
+    """Papers of a removal."""
+
+    removal_act: Name = ""
+    removed_by: Name = ""
+    removal_reason: Name = ""
+
+
+class Acts(InstallActs, RemovalActs):
+    """Papers of an installation and of its removal."""
+
+
+class NewInstallation(InstallActs):
     """Hang a meter at a point; it counts from ``installed_at``, by default from the start of that day."""
 
     point_id: Id
@@ -63,7 +88,7 @@ class NewInstallation(Input):
     ratio: Volume = Decimal(1)
 
 
-class Removal(Input):
+class Removal(RemovalActs):
     """Take the meter off with the value of the act."""
 
     removed_on: Day
@@ -80,7 +105,7 @@ class InstallationQuery(Input):
     meter_id: Id | None = None
 
 
-class NewReplacement(Input):
+class NewReplacement(Acts):
     """Put another meter in place of the one that hangs at the point."""
 
     meter_id: Id
@@ -109,6 +134,11 @@ def installation_view(row: InstallationRow) -> Installation:
     )
 
 
+def _facts(body: Input) -> dict[str, Any]:
+    """The papers that a body names."""
+    return body.model_dump(exclude_unset=True, include=set(Acts.model_fields))
+
+
 def _at(moment: Any) -> int | None:
     return None if moment is None else microseconds_of(moment)
 
@@ -132,6 +162,8 @@ async def post_installation(call: Call, body: NewInstallation) -> Installation:
         body.start_value,
         _at(body.installed_at),
         body.ratio,
+        _facts(body),
+        note_of(call),
     )
     await call.audit("meter.install", f"meter/{body.meter_id}", {"point_id": body.point_id})
     return installation_view(row)
@@ -146,15 +178,32 @@ async def get_installation(call: Call, path: IdPath) -> Installation:
 @api.add("PUT", "/installations/{id}", answers=Installation, summary="Take the meter off its point")
 async def put_installation(call: Call, path: IdPath, body: Removal) -> Installation:
     db = call.services.database
-    row = await db.run(registry.remove, db, path.id, body.removed_on, body.end_value, _at(body.removed_at))
+    row = await db.run(
+        registry.remove,
+        db,
+        path.id,
+        body.removed_on,
+        body.end_value,
+        _at(body.removed_at),
+        _facts(body),
+        note_of(call),
+    )
     await call.audit("meter.remove", f"meter/{row.meter_id}", {"point_id": row.point_id})
+    return installation_view(row)
+
+
+@api.add("PUT", "/installations/{id}/acts", answers=Installation, summary="Write down the papers of an installation")
+async def put_acts(call: Call, path: IdPath, body: Acts) -> Installation:
+    db = call.services.database
+    row = await db.run(registry.update, db, "installation", path.id, _facts(body), note_of(call))
+    await call.audit("installation.change", f"installation/{path.id}", {"fields": sorted(_facts(body))})
     return installation_view(row)
 
 
 @api.add("DELETE", "/installations/{id}", answers=None, status=204, summary="Undo an installation without readings")
 async def delete_installation(call: Call, path: IdPath) -> None:
     db = call.services.database
-    await db.run(registry.delete, db, "installation", path.id)
+    await db.run(registry.delete, db, "installation", path.id, note_of(call))
     await call.audit("installation.delete", f"installation/{path.id}")
 
 
@@ -172,6 +221,8 @@ async def post_replacement(call: Call, path: IdPath, body: NewReplacement) -> Re
         _at(body.replaced_at),
         body.module,
         body.start_pulses,
+        _facts(body),
+        note_of(call),
     )
     await call.audit("meter.replace", f"point/{path.id}", {"meter_id": body.meter_id})
     return Replacement(removed=installation_view(done.removed), installed=installation_view(done.installed))
@@ -272,102 +323,3 @@ async def delete_channel(call: Call, path: IdPath) -> None:
     db = call.services.database
     await db.run(registry.delete, db, "channel", path.id)
     await call.audit("channel.delete", f"channel/{path.id}")
-
-
-# ----------------------------------------------------------------------------------------------------- verifications
-
-
-class Verification(Output):
-    """When a meter was verified, and until when that holds. ``id`` is the meter's."""
-
-    id: int
-    serial: str
-    model: str
-    resource: str
-    verified_on: Day | None
-    verification_until: Day | None
-    overdue: bool
-
-
-class NewVerification(Input):
-    """The outcome of a verification."""
-
-    meter_id: Id
-    verified_on: Day
-    verification_until: Day
-
-
-class VerificationQuery(PageQuery):
-    due_before: Day | None = None
-    """Only meters whose verification ends before this day."""
-
-
-_DUE = (
-    "SELECT id, serial, model, resource, verified_on, verification_until FROM meter"
-    " WHERE verification_until IS NOT NULL AND verification_until < ?1 AND (verification_until, id) > (?2, ?3)"
-    " AND (fold(serial) LIKE ?4 ESCAPE '\\' OR fold(model) LIKE ?4 ESCAPE '\\') ORDER BY verification_until, id LIMIT ?5"
-)
-
-
-def _today(call: Call) -> date:
-    return EPOCH + timedelta(microseconds=call.services.clock())
-
-
-def _verification(row: Any, today: date) -> Verification:
-    id_, serial, model, resource, verified_on, until = row
-    return Verification(
-        id=id_,
-        serial=serial,
-        model=model,
-        resource=resource,
-        verified_on=verified_on,
-        verification_until=until,
-        overdue=until is not None and str(until) < today.isoformat(),
-    )
-
-
-@api.add("GET", "/verifications", answers=Page[Verification], summary="List verifications, the next to end first")
-async def list_verifications(call: Call, query: VerificationQuery) -> Page[Verification]:
-    db, today = call.services.database, _today(call)
-    after = read_cursor(query.cursor, 2) if query.cursor else ["", 0]
-    before = (query.due_before or LATEST_DAY).isoformat()
-    rows = await db.run(db.rows, _DUE, [before, *after, contains(query.q), query.limit + 1])
-    more = len(rows) > query.limit
-    rows = rows[: query.limit]
-    return Page(
-        items=[_verification(row, today) for row in rows],
-        next_cursor=write_cursor([rows[-1][5], rows[-1][0]]) if more else None,
-    )
-
-
-@api.add("POST", "/verifications", answers=Verification, status=201, summary="Write down a verification")
-async def post_verification(call: Call, body: NewVerification) -> Verification:
-    if body.verification_until <= body.verified_on:
-        raise invalid("verification_until", "must be after verified_on")
-    return await _set_verification(call, body.meter_id, body.verified_on, body.verification_until)
-
-
-@api.add("GET", "/verifications/{id}", answers=Verification, summary="Show a meter's verification")
-async def get_verification(call: Call, path: IdPath) -> Verification:
-    db = call.services.database
-    meter = await db.run(registry.get, db, "meter", path.id)
-    return _of_meter(meter, _today(call))
-
-
-@api.add("DELETE", "/verifications/{id}", answers=None, status=204, summary="Forget a meter's verification")
-async def delete_verification(call: Call, path: IdPath) -> None:
-    await _set_verification(call, path.id, None, None)
-
-
-def _of_meter(meter: Any, today: date) -> Verification:
-    return _verification(
-        (meter.id, meter.serial, meter.model, meter.resource, meter.verified_on, meter.verification_until), today
-    )
-
-
-async def _set_verification(call: Call, meter_id: int, on: date | None, until: date | None) -> Verification:
-    db = call.services.database
-    changes = {"verified_on": on, "verification_until": until}
-    meter = await db.run(registry.update, db, "meter", meter_id, changes)
-    await call.audit("meter.verify", f"meter/{meter_id}", {name: str(value) for name, value in changes.items()})
-    return _of_meter(meter, _today(call))

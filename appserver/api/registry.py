@@ -20,6 +20,9 @@ BuildingKind = Literal["house", "school", "boiler_house", "heat_point", "office"
 PremisesKind = Literal["flat", "nonresidential", "common"]
 Resource = Literal["cold_water", "hot_water", "electricity", "heat", "gas"]
 PointRole = Literal["individual", "house", "node"]
+MeterState = Literal["ordered", "in_stock", "installed", "commissioned", "failed", "removed", "repair", "written_off"]
+BuildingState = Literal["planned", "under_construction", "commissioned", "closed", "demolished"]
+Year = Annotated[int, Field(ge=1700, le=2200)]
 Address = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(no_control)]
 ShortName = Annotated[str, StringConstraints(max_length=40), AfterValidator(no_control)]
 
@@ -28,10 +31,34 @@ class IdPath(Input):
     id: Id
 
 
+class Noted(Input):
+    """What stands beside a change in the journal."""
+
+    effective_on: Day | None = None
+    """Since when it is so; today when left out."""
+    document: Name = ""
+    remark: Name = ""
+
+
+NOTE_FIELDS = frozenset(Noted.model_fields)
+
+
+def note_of(call: Call, body: Any = None) -> registry.Note:
+    """The note of a change that this call makes."""
+    given = {name: getattr(body, name) for name in NOTE_FIELDS} if isinstance(body, Noted) else {}
+    return registry.Note(call.who.name, at_us=call.services.clock(), **given)
+
+
+def values_of(body: Input) -> dict[str, Any]:
+    """The columns that a body sets."""
+    aside = NOTE_FIELDS if isinstance(body, Noted) else set()
+    return body.model_dump(exclude_unset=True, exclude=set(aside))
+
+
 # ------------------------------------------------------------------------------------------------------ organisation
 
 
-class ChangedOrganisation(Input):
+class ChangedOrganisation(Noted):
     kind: OrganisationKind = "management_company"
     name: RequiredName = ""
     inn: Annotated[str, StringConstraints(max_length=12)] = ""
@@ -55,12 +82,15 @@ class OrganisationQuery(PageQuery):
 # ---------------------------------------------------------------------------------------------------------- building
 
 
-class ChangedBuilding(Input):
+class ChangedBuilding(Noted):
     organisation_id: Id = 0
     address: Address = ""
     fias_guid: Annotated[str, StringConstraints(max_length=36)] = ""
     timezone: Annotated[str, StringConstraints(max_length=64)] = "Europe/Moscow"
     kind: BuildingKind = "house"
+    state: BuildingState = "commissioned"
+    built_year: Year | None = None
+    floors: int | None = Field(None, ge=1, le=300)
 
 
 class NewBuilding(ChangedBuilding):
@@ -75,6 +105,9 @@ class Building(Output):
     fias_guid: str
     timezone: str
     kind: str
+    state: str
+    built_year: int | None
+    floors: int | None
 
 
 class BuildingQuery(PageQuery):
@@ -85,13 +118,15 @@ class BuildingQuery(PageQuery):
 # ---------------------------------------------------------------------------------------------------------- premises
 
 
-class ChangedPremises(Input):
+class ChangedPremises(Noted):
     building_id: Id = 0
     number: ShortName = ""
     kind: PremisesKind = "flat"
     account_number: ShortName = ""
     area_m2: Volume | None = None
     residents: int | None = Field(None, ge=0, le=10_000)
+    entrance_id: Id | None = None
+    floor: int | None = Field(None, ge=-10, le=300)
 
 
 class NewPremises(ChangedPremises):
@@ -107,10 +142,13 @@ class Premises(Output):
     account_number: str
     area_m2: Volume | None
     residents: int | None
+    entrance_id: int | None
+    floor: int | None
 
 
 class PremisesQuery(PageQuery):
     building_id: Id | None = None
+    entrance_id: Id | None = None
     kind: PremisesKind | None = None
     account_number: ShortName | None = None
 
@@ -118,7 +156,7 @@ class PremisesQuery(PageQuery):
 # ------------------------------------------------------------------------------------------------------------- point
 
 
-class ChangedPoint(Input):
+class ChangedPoint(Noted):
     building_id: Id = 0
     premises_id: Id | None = None
     resource: Resource = "cold_water"
@@ -152,7 +190,7 @@ class PointQuery(PageQuery):
 # ------------------------------------------------------------------------------------------------------------- meter
 
 
-class ChangedMeter(Input):
+class ChangedMeter(Noted):
     serial: Annotated[str, StringConstraints(max_length=60), AfterValidator(no_control)] = ""
     manufacturer: Name = ""
     model: Name = ""
@@ -161,6 +199,20 @@ class ChangedMeter(Input):
     qmax: Volume | None = None
     verified_on: Day | None = None
     verification_until: Day | None = None
+    qstart: Volume | None = None
+    """Flow below which the meter stands still, units an hour."""
+    state: MeterState = "in_stock"
+    type_number: ShortName = ""
+    """Number of the approved type in the federal information fund (ФИФ, Госреестр)."""
+    made_year: Year | None = None
+    q3: Volume | None = None
+    """Permanent flow, units an hour."""
+    dn_mm: int | None = Field(None, ge=1, le=10_000)
+    accuracy: ShortName = ""
+    verification_months: int | None = Field(None, ge=1, le=600)
+    """Interval between verifications (МПИ)."""
+    pulse_weight: Volume | None = None
+    firmware: ShortName = ""
 
 
 class NewMeter(ChangedMeter):
@@ -179,9 +231,20 @@ class Meter(Output):
     qmax: Volume | None
     verified_on: Day | None
     verification_until: Day | None
+    qstart: Volume | None
+    state: str
+    type_number: str
+    made_year: int | None
+    q3: Volume | None
+    dn_mm: int | None
+    accuracy: str
+    verification_months: int | None
+    pulse_weight: Volume | None
+    firmware: str
 
 
 class MeterQuery(PageQuery):
+    state: MeterState | None = None
     resource: Resource | None = None
     serial: Name | None = None
     model: Name | None = None
@@ -220,7 +283,8 @@ RESOURCES: tuple[Shelf[Any], ...] = (
 )
 
 
-def _enter(resource: Shelf[Any]) -> None:
+def enter(api: Api, resource: Shelf[Any]) -> None:
+    """Enter the five operations of a resource."""
     kind, path = resource.kind, f"/{resource.path}"
 
     async def listing(call: Call, query: Any) -> Any:
@@ -230,7 +294,7 @@ def _enter(resource: Shelf[Any]) -> None:
 
     async def post(call: Call, body: Any) -> Any:
         db = call.services.database
-        row = await db.run(registry.create, db, kind, body.model_dump(exclude_unset=True))
+        row = await db.run(registry.create, db, kind, values_of(body), note_of(call, body))
         await call.audit(f"{kind}.create", f"{kind}/{row.id}")
         return resource.view(row)
 
@@ -240,14 +304,14 @@ def _enter(resource: Shelf[Any]) -> None:
 
     async def put(call: Call, path: IdPath, body: Any) -> Any:
         db = call.services.database
-        changes = body.model_dump(exclude_unset=True)
-        row = await db.run(registry.update, db, kind, path.id, changes)
+        changes = values_of(body)
+        row = await db.run(registry.update, db, kind, path.id, changes, note_of(call, body))
         await call.audit(f"{kind}.change", f"{kind}/{path.id}", {"fields": sorted(changes)})
         return resource.view(row)
 
     async def remove(call: Call, path: IdPath) -> None:
         db = call.services.database
-        await db.run(registry.delete, db, kind, path.id)
+        await db.run(registry.delete, db, kind, path.id, note_of(call))
         await call.audit(f"{kind}.delete", f"{kind}/{path.id}")
 
     out, many = resource.out, Page[resource.out]  # type: ignore[name-defined]
@@ -273,4 +337,4 @@ def _enter(resource: Shelf[Any]) -> None:
 
 
 for _resource in RESOURCES:
-    _enter(_resource)
+    enter(api, _resource)

@@ -14,6 +14,7 @@ from appserver.api import (
     installations,
     integrations,
     jobs,
+    lifecycle,
     multicast,
     networks,
     profiles,
@@ -25,6 +26,7 @@ from appserver.api import (
     stations,
     status,
     users,
+    verifications,
 )
 from appserver.api.router import Api
 
@@ -42,6 +44,8 @@ MODULES = (
     codecs,
     registry,
     installations,
+    verifications,
+    lifecycle,
     readings,
     history,
     networks,

@@ -52,6 +52,10 @@ class Building(SQLModel, table=True):
     timezone: str = "Europe/Moscow"
     """IANA name: its midnights bound the days of the building."""
     kind: str = "house"
+    state: str = Field(default="commissioned", sa_column_kwargs={"server_default": "commissioned"})
+    """Where it is in its life: a key of :data:`appserver.models.lifecycle.BUILDING_STATES`."""
+    built_year: int | None = None
+    floors: int | None = None
 
 
 class Premises(SQLModel, table=True):
@@ -67,6 +71,8 @@ class Premises(SQLModel, table=True):
     """Лицевой счёт."""
     area_m2: Decimal | None = Field(default=None, sa_type=MicroDecimal)
     residents: int | None = None
+    entrance_id: int | None = Field(default=None, foreign_key="entrance.id")
+    floor: int | None = None
 
 
 class Point(SQLModel, table=True):
@@ -111,7 +117,24 @@ class Meter(SQLModel, table=True):
     qstart: Decimal | None = Field(default=None, sa_type=MicroDecimal)
     """Flow below which the meter stands still, units an hour; None takes the resource's default."""
     verified_on: dt.date | None = None
+    """Of the newest of its verifications, like the next one."""
     verification_until: dt.date | None = Field(default=None, index=True)
+    state: str = Field(default="in_stock", sa_column_kwargs={"server_default": "in_stock"})
+    """Where it is in its life: a key of :data:`appserver.models.lifecycle.METER_STATES`."""
+    type_number: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """Number of the approved type in the federal information fund (ФИФ, Госреестр), such as ``61424-15``."""
+    made_year: int | None = None
+    q3: Decimal | None = Field(default=None, sa_type=MicroDecimal)
+    """Permanent flow (Q3, earlier Qn), units an hour."""
+    dn_mm: int | None = None
+    """Nominal diameter."""
+    accuracy: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """Class of accuracy: ``B``, ``R160``, ``1.0``."""
+    verification_months: int | None = None
+    """Interval between verifications (МПИ)."""
+    pulse_weight: Decimal | None = Field(default=None, sa_type=TextDecimal)
+    """Units of the resource a pulse of its output."""
+    firmware: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class Installation(SQLModel, table=True):
@@ -138,6 +161,14 @@ class Installation(SQLModel, table=True):
     """Principal register at the removal, from the act."""
     ratio: Decimal = Field(default=Decimal(1), sa_type=TextDecimal, sa_column_kwargs={"server_default": "1"})
     """Units a unit of the register: transformer ratio Kтт·Kтн. Another ratio is another installation, by its act."""
+    install_act: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    installed_by: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    commissioned_on: dt.date | None = None
+    """Date of the act by which its readings are taken for charging (ввод в эксплуатацию)."""
+    commission_act: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    removal_act: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    removed_by: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    removal_reason: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
 
 class ModuleChannel(SQLModel, table=True):

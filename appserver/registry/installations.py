@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -13,12 +14,14 @@ from appserver.db import Database
 from appserver.errors import RegistryError
 from appserver.metering.store import rebuild
 from appserver.metering.timebase import day_number, midnight_us, zone_of
-from appserver.models import Building, DeviceState, Installation, Meter, ModuleChannel, Point
-from appserver.models.registry import REGISTERS
-from appserver.registry.crud import fetch, raw
+from appserver.models import Building, DeviceState, Installation, Meter, ModuleChannel, Point, Premises
+from appserver.models.registry import REGISTERS, UNITS
+from appserver.registry.crud import checked, fetch, kind_of, raw
+from appserver.registry.journal import SYSTEM, Note, record, shown
 from appserver.registry.kinds import decimal, eui, timezone, whole
 
 FOREVER = 2**62
+NOTHING: Mapping[str, Any] = {}
 _value = decimal("-1000000000")
 _ratio = decimal("0.000001", "1000000")
 
@@ -45,15 +48,20 @@ def install(
     start_value: Decimal,
     installed_at_us: int | None = None,
     ratio: Decimal = Decimal(1),
+    facts: Mapping[str, Any] = NOTHING,
+    note: Note = SYSTEM,
 ) -> Installation:
     """Hang a meter at a point. It counts from ``installed_at_us``, by default from the start of that day.
 
-    ``ratio`` is that of its transformers: units a unit of the register.
+    ``ratio`` is that of its transformers: units a unit of the register. ``facts``: ``install_act``, ``installed_by``,
+    ``commissioned_on``, ``commission_act``.
 
     Raises RegistryError ``not_found``, ``invalid`` (another resource), ``conflict`` (the point or the meter is taken).
     """
     with db.writing() as session:
-        return install_in(session, point_id, meter_id, installed_on, start_value, installed_at_us, ratio=ratio)
+        return install_in(
+            session, point_id, meter_id, installed_on, start_value, installed_at_us, ratio=ratio, facts=facts, note=note
+        )
 
 
 def install_in(
@@ -65,6 +73,8 @@ def install_in(
     installed_at_us: int | None = None,
     recompute: bool = True,
     ratio: Decimal = Decimal(1),
+    facts: Mapping[str, Any] = NOTHING,
+    note: Note = SYSTEM,
 ) -> Installation:
     """:func:`install` within a session."""
     point: Point = fetch(session, "point", point_id)
@@ -73,6 +83,8 @@ def install_in(
         raise RegistryError(
             "invalid", "meter_id", f"meter_id: the meter counts {meter.resource}, the point {point.resource}."
         )
+    if meter.state == "written_off":
+        raise RegistryError("conflict", "meter_id", "meter_id: this meter is written off; it hangs nowhere any more.")
     start_value = _checked("start_value", _value, start_value)
     at_us = installed_at_us if installed_at_us is not None else start_of_day(session, point, installed_on)
     _check_overlap(session, point, meter, at_us, FOREVER)
@@ -83,12 +95,35 @@ def install_in(
         installed_at_us=at_us,
         start_value=start_value,
         ratio=_checked("ratio", _ratio, ratio),
+        **checked(kind_of("installation"), facts),
     )
     session.add(installation)
     session.flush()
+    meter.state = "installed" if installation.commissioned_on is None else "commissioned"
+    session.add(meter)
+    _record(session, installation, "installed", note)
     if recompute:
         rebuild(raw(session), point_id)
     return installation
+
+
+def _record(session: Session, installation: Installation, event: str, note: Note) -> None:
+    """A line in the journals of the meter and of the point."""
+    point: Point = fetch(session, "point", installation.point_id)
+    meter: Meter = fetch(session, "meter", installation.meter_id)
+    building = session.get(Building, point.building_id)
+    premises = session.get(Premises, point.premises_id) if point.premises_id else None
+    place = ", ".join(
+        part for part in (building and building.address, premises and premises.number, point.name) if part
+    )
+    removed = event == "removed"
+    on = installation.removed_on if removed else installation.installed_on
+    act = installation.removal_act if removed else installation.install_act
+    value = installation.end_value if removed else installation.start_value
+    said = Note(note.actor, on, act or note.document, note.remark or installation.removal_reason, note.at_us)
+    unit = UNITS[meter.resource]
+    record(session, "meter", meter.id or 0, event, said, after=f"{place}: {shown(value)} {unit}")
+    record(session, "point", point.id or 0, f"meter_{event}", said, after=f"№ {meter.serial}: {shown(value)} {unit}")
 
 
 def remove(
@@ -97,10 +132,15 @@ def remove(
     removed_on: date,
     end_value: Decimal,
     removed_at_us: int | None = None,
+    facts: Mapping[str, Any] = NOTHING,
+    note: Note = SYSTEM,
 ) -> Installation:
-    """Take a meter off its point with the value of the act; channels bound to it are closed at the same moment."""
+    """Take a meter off its point with the value of the act; channels bound to it are closed at the same moment.
+
+    ``facts``: ``removal_act``, ``removed_by``, ``removal_reason``.
+    """
     with db.writing() as session:
-        return remove_in(session, installation_id, removed_on, end_value, removed_at_us)
+        return remove_in(session, installation_id, removed_on, end_value, removed_at_us, facts=facts, note=note)
 
 
 def remove_in(
@@ -110,6 +150,8 @@ def remove_in(
     end_value: Decimal,
     removed_at_us: int | None = None,
     recompute: bool = True,
+    facts: Mapping[str, Any] = NOTHING,
+    note: Note = SYSTEM,
 ) -> Installation:
     """:func:`remove` within a session."""
     installation: Installation = fetch(session, "installation", installation_id)
@@ -124,10 +166,16 @@ def remove_in(
     installation.removed_on = removed_on
     installation.removed_at_us = at_us
     installation.end_value = _checked("end_value", _value, end_value)
+    for field, value in checked(kind_of("installation"), facts).items():
+        setattr(installation, field, value)
     session.add(installation)
+    meter: Meter = fetch(session, "meter", installation.meter_id)
+    meter.state = "removed"
+    session.add(meter)
     for channel in _open_channels(session, installation.meter_id):
         _close(session, channel, at_us)
     session.flush()
+    _record(session, installation, "removed", note)
     if recompute:
         rebuild(raw(session), installation.point_id)
     return installation
@@ -153,13 +201,17 @@ def replace_meter(
     replaced_at_us: int | None = None,
     module: Literal["moves", "stays"] = "moves",
     start_pulses: Decimal = Decimal(0),
+    facts: Mapping[str, Any] = NOTHING,
+    note: Note = SYSTEM,
 ) -> Replacement:
     """Put another meter in place of the one that hangs at a point.
 
     ``module`` ``moves``: the radio module counts the new meter from that moment, starting at ``start_pulses`` when the
     register shows ``start_value`` (a module that sends the register itself keeps starting at zero). ``stays``: the
-    module goes away with the old meter.
+    module goes away with the old meter. ``facts`` of the removal and of the installation, as those two take them.
     """
+    off = {name: value for name, value in facts.items() if name.startswith("remov")}
+    on = {name: value for name, value in facts.items() if name not in off}
     with db.writing() as session:
         current = session.exec(
             select(Installation).where(Installation.point_id == point_id, col(Installation.removed_at_us).is_(None))
@@ -168,9 +220,11 @@ def replace_meter(
             fetch(session, "point", point_id)
             raise RegistryError("conflict", "point_id", "No meter hangs at this point; install one instead.")
         channels = _open_channels(session, current.meter_id) if module == "moves" else []
-        removed = remove_in(session, current.id or 0, replaced_on, end_value, replaced_at_us, recompute=False)
+        removed = remove_in(session, current.id or 0, replaced_on, end_value, replaced_at_us, False, off, note)
         at_us = removed.removed_at_us or 0
-        installed = install_in(session, point_id, new_meter_id, replaced_on, start_value, at_us, False, current.ratio)
+        installed = install_in(
+            session, point_id, new_meter_id, replaced_on, start_value, at_us, False, current.ratio, on, note
+        )
         moved = []
         for old in channels:
             direct = old.weight == 1 and old.start_pulses == 0 and old.start_value == 0

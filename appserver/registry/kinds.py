@@ -12,7 +12,20 @@ from typing import Any
 from sqlmodel import SQLModel
 
 from appserver.metering.timebase import zone_of
-from appserver.models import Building, Installation, Meter, ModuleChannel, Organisation, Point, Premises
+from appserver.models import (
+    Account,
+    Building,
+    Entrance,
+    Installation,
+    Meter,
+    MeterSeal,
+    MeterVerification,
+    ModuleChannel,
+    Organisation,
+    Point,
+    Premises,
+)
+from appserver.models.lifecycle import BUILDING_STATES, METER_STATES
 from appserver.models.registry import (
     BUILDING_KINDS,
     DIRECTIONS,
@@ -134,6 +147,8 @@ def optional(check: Check) -> Check:
 
 
 ID = whole(1, 2**63 - 1)
+YEAR = whole(1700, 2200)
+FLOOR = whole(1, 300)
 
 
 @dataclass(frozen=True)
@@ -152,6 +167,8 @@ class Kind:
     """(column, kind it refers to)."""
     referrers: tuple[tuple[type[SQLModel], str, str], ...] = ()
     """(model, its column, what it is called): what forbids deleting."""
+    owns: tuple[tuple[type[SQLModel], str], ...] = ()
+    """(model, its column): what is deleted along."""
     advice: str = ""
     """What to do instead of deleting something that has history."""
 
@@ -178,12 +195,16 @@ KINDS = {
             "fias_guid": guid,
             "timezone": timezone,
             "kind": word(BUILDING_KINDS),
+            "state": word(tuple(BUILDING_STATES)),
+            "built_year": optional(YEAR),
+            "floors": optional(FLOOR),
         },
         ("organisation_id", "address"),
         ("address", "fias_guid"),
         ("organisation_id", "kind"),
         (("organisation_id", "organisation"),),
         ((Premises, "building_id", "premises"), (Point, "building_id", "metering points")),
+        ((Entrance, "building_id"),),
         "Delete what belongs to it first; a building with readings stays.",
     ),
     "premises": Kind(
@@ -196,12 +217,15 @@ KINDS = {
             "account_number": text(40),
             "area_m2": optional(decimal(high="1000000")),
             "residents": optional(whole(0, 10_000)),
+            "entrance_id": optional(ID),
+            "floor": optional(whole(-10, 300)),
         },
         ("building_id", "number"),
         ("number", "account_number"),
-        ("building_id", "kind", "account_number"),
-        (("building_id", "building"),),
+        ("building_id", "kind", "account_number", "entrance_id"),
+        (("building_id", "building"), ("entrance_id", "entrance")),
         ((Point, "premises_id", "metering points"),),
+        ((Account, "premises_id"),),
         "Delete its metering points first; premises with readings stay.",
     ),
     "point": Kind(
@@ -220,6 +244,7 @@ KINDS = {
         ("building_id", "premises_id", "resource", "role"),
         (("building_id", "building"), ("premises_id", "premises")),
         ((Installation, "point_id", "installations"),),
+        (),
         "A point with history stays; remove its meter to close it.",
     ),
     "meter": Kind(
@@ -234,20 +259,106 @@ KINDS = {
             "qmax": optional(decimal()),
             "verified_on": optional(day),
             "verification_until": optional(day),
+            "qstart": optional(decimal()),
+            "state": word(tuple(METER_STATES)),
+            "type_number": text(60),
+            "made_year": optional(YEAR),
+            "q3": optional(decimal()),
+            "dn_mm": optional(whole(1, 10_000)),
+            "accuracy": text(40),
+            "verification_months": optional(whole(1, 600)),
+            "pulse_weight": optional(decimal("0.000000000001")),
+            "firmware": text(60),
         },
         ("serial", "resource"),
-        ("serial", "model", "manufacturer"),
-        ("resource", "serial", "model"),
+        ("serial", "model", "manufacturer", "type_number"),
+        ("resource", "serial", "model", "state"),
         referrers=(
             (Installation, "meter_id", "installations"),
             (ModuleChannel, "meter_id", "channels of radio modules"),
         ),
+        owns=((MeterSeal, "meter_id"), (MeterVerification, "meter_id")),
         advice=_METER_ADVICE,
+    ),
+    "entrance": Kind(
+        Entrance,
+        "entrance",
+        {"building_id": ID, "number": text(40, required=True), "floors": optional(FLOOR), "door_code": text(40)},
+        ("building_id", "number"),
+        ("number",),
+        ("building_id",),
+        (("building_id", "building"),),
+        ((Premises, "entrance_id", "premises"),),
+        advice="Take its premises out first.",
+    ),
+    "account": Kind(
+        Account,
+        "account",
+        {
+            "premises_id": ID,
+            "number": text(40, required=True),
+            "unified_number": text(40),
+            "service_id": text(40),
+            "holder": text(),
+            "share": optional(decimal("0", "1.000001")),
+            "opened_on": optional(day),
+            "closed_on": optional(day),
+        },
+        ("premises_id", "number"),
+        ("number", "unified_number", "service_id", "holder"),
+        ("premises_id", "number"),
+        (("premises_id", "premises"),),
+    ),
+    "seal": Kind(
+        MeterSeal,
+        "seal",
+        {
+            "meter_id": ID,
+            "number": text(60, required=True),
+            "place": text(),
+            "set_on": day,
+            "set_by": text(),
+            "set_act": text(),
+            "removed_on": optional(day),
+            "removed_by": text(),
+            "removed_act": text(),
+            "remark": text(1000),
+        },
+        ("meter_id", "number", "set_on"),
+        ("number", "place", "set_act", "removed_act"),
+        ("meter_id", "number"),
+        (("meter_id", "meter"),),
+    ),
+    "verification": Kind(
+        MeterVerification,
+        "verification",
+        {
+            "meter_id": ID,
+            "verified_on": optional(day),
+            "valid_until": optional(day),
+            "result": word(("fit", "unfit")),
+            "document": text(),
+            "arshin_number": text(60),
+            "organisation": text(),
+            "remark": text(1000),
+        },
+        ("meter_id",),
+        ("document", "arshin_number", "organisation"),
+        ("meter_id", "result"),
+        (("meter_id", "meter"),),
     ),
     "installation": Kind(
         Installation,
         "installation",
-        {},
+        {
+            "install_act": text(),
+            "installed_by": text(),
+            "commissioned_on": optional(day),
+            "commission_act": text(),
+            "removal_act": text(),
+            "removed_by": text(),
+            "removal_reason": text(1000),
+        },
         (),
         (),
         ("point_id", "meter_id"),
