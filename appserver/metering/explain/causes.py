@@ -92,7 +92,12 @@ def _ordered(evidence: list[Evidence]) -> tuple[Evidence, ...]:
 
 
 def _clock(point: Filled, length: int) -> float:
-    """How much too little a register shows for the period because its clock was off when it stored the two values."""
+    """What the clock adds to the difference between what flowed and what the register shows for the period.
+
+    By the point's own values where they tell; else at its daily rate.
+    """
+    if point.series.clock_surplus is not None:
+        return -float(point.series.clock_surplus)
     first, last = (
         error / DAY_US if error is not None and abs(error) >= LEAST_CLOCK_US else 0.0 for error in point.series.clock_us
     )

@@ -12,6 +12,10 @@ from appserver.models.columns import neat
 CAUSES = ("skew", "missing", "unmetered", "start_flow", "reverse", "leak", "theft", "rest")
 """Causes of an imbalance, in the order in which they are shown."""
 CONFIDENCES = ("high", "medium", "low")
+STAGES = ("raw", "time_base", "gaps_filled", "lost")
+"""``raw``: the last value received by each edge of the period counts for the edge. ``time_base``: each value counts for the
+moment at which it was measured, as far as values came by themselves. ``gaps_filled``: with what devices were asked for.
+``lost``: without what the explanation finds to be not counted."""
 _STEP = Decimal("0.001")
 
 
@@ -50,12 +54,27 @@ class CauseRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """The imbalance as one way of counting sees it."""
+
+    name: str
+    imbalance: Decimal | None
+    """None when a common meter is not known that way."""
+    change: Decimal | None
+    """Against the stage before."""
+    points: int
+    """How many points count otherwise than in the stage before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """An imbalance by its causes: the volumes of the rows add up to it exactly."""
 
     imbalance: Decimal
     rows: tuple[CauseRow, ...]
     """All causes in the order of ``CAUSES``, ``rest`` last."""
+    course: tuple[Stage, ...] = ()
+    """How the imbalance became what it is, and what of it is lost; see ``course.STAGES``."""
 
     def row(self, cause: str) -> CauseRow:
         """The row of a cause."""
@@ -93,6 +112,8 @@ class PointSeries:
     """Mean volume a day in the two months before."""
     clock_us: tuple[int | None, int | None] = (0, 0)
     """Error of the clock behind the first and the last place; None: never compared."""
+    clock_surplus: Decimal | None = None
+    """How much too much it shows for the period because of its clock, where its own values tell."""
     clock_bound: Decimal = Decimal(0)
     spread: Decimal = Decimal(0)
     reverse: Decimal = Decimal(0)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from appserver.db import Database
-from appserver.metering.balance import Balance, Ends, errors_of
+from appserver.metering.balance import Balance, Ends, PointInfo, errors_of
 from appserver.metering.consumption import ZERO, Mark
-from appserver.metering.explain.causes import explain
-from appserver.metering.explain.model import Explanation, HouseSeries, Place, PointSeries, Unmetered
+from appserver.metering.explain.causes import LEAST_CLOCK_US, explain
+from appserver.metering.explain.clocks import Weight, error_near, house_weight, surplus
+from appserver.metering.explain.course import course
+from appserver.metering.explain.model import Explanation, HouseSeries, Place, PointSeries, Stage, Unmetered
 from appserver.metering.explain.night import OFTEN, WINDOWS
+from appserver.metering.explain.received import received_volumes
 from appserver.metering.house import MARK, OF_BUILDING, HouseView, hour_marks, mark_of, origin_of, outermost, read_house
-from appserver.metering.store import REVERSE
+from appserver.metering.store import REVERSE, point_history
 from appserver.metering.timebase import HOUR_US, date_of, day_of, midnight_us
 from appserver.models.columns import from_micro
 from appserver.models.registry import REGISTERS
@@ -41,7 +45,9 @@ def explain_balance(db: Database, balance: Balance, norm_a_person: Decimal | Non
         first, last = day_of(start_us, house.zone), day_of(end_us, house.zone)
         if not 0 < last - first <= MAX_DAYS:
             return None
-        return explain(_series(house, balance, first, last, norm_a_person))
+        series = _series(house, balance, first, last, norm_a_person)
+        explanation = explain(series)
+        return replace(explanation, course=_course(house, series, explanation, (start_us, end_us), (first, last)))
 
 
 def norm_rule(book: RuleBook, balance: Balance) -> Rule | None:
@@ -71,11 +77,15 @@ def _series(house: HouseView, balance: Balance, first: int, last: int, norm: Dec
         series = PointSeries(info, _places(house, its, first), residents, mean, qstart=qstart or ZERO)
         series.flags = flags.get(info.point_id, ())
         if its:
-            series.clock_us = _clock(its[0], device_us), _clock(its[-1], device_us)
+            series.clock_us = (
+                _clock(house, info, its[0], device_us),
+                _clock(house, info, its[-1], device_us),
+            )
             series.clock_bound = _clock_bound(its)
             series.spread = sum((mark.spread or ZERO for mark in (its[0], its[-1])), ZERO)
             series.reverse = _reverse(house.connection, info.point_id, house.resource, its[0].at_us, its[-1].at_us)
         points.append(series)
+    _clock_surplus(house, points, marks)
     mains = [series for series in points if series.info.role == "house"]
     flats = [series for series in points if series.info.role == "individual"]
     assert balance.total.imbalance is not None
@@ -90,6 +100,38 @@ def _series(house: HouseView, balance: Balance, first: int, last: int, norm: Dec
     )
     _nights(house, result, first)
     return result
+
+
+def _course(
+    house: HouseView, series: HouseSeries, explanation: Explanation, edges: tuple[int, int], days: tuple[int, int]
+) -> tuple[Stage, ...]:
+    asked = _asked(house, *days)
+    by_itself: dict[int, list[Mark]] = {}
+    whole: dict[int, list[Mark]] = {}
+    for point, marks in _marks(house, *days).items():
+        whole[point] = marks
+        by_itself[point] = [mark for mark in marks if (point, day_of(mark.at_us, house.zone)) not in asked]
+    infos = [one.info for one in (*series.mains, *series.flats)]
+    raw = received_volumes(house, *edges)
+    return course(infos, raw, _volumes(by_itself), _volumes(whole), explanation.rows)
+
+
+def _volumes(marks: dict[int, list[Mark]]) -> dict[int, Decimal | None]:
+    return {
+        point: its[-1].total - its[0].total if its[-1].at_us > its[0].at_us else None
+        for point, its in marks.items()
+        if its
+    }
+
+
+def _asked(house: HouseView, first: int, last: int) -> set[tuple[int, int]]:
+    """Boundaries that devices were asked for and told."""
+    rows = house.connection.execute(
+        f"SELECT DISTINCT point_id, day FROM archive_query WHERE point_id IN {OF_BUILDING}"
+        " AND day BETWEEN :first AND :last AND state = 'answered'",
+        {**house.parameters, "first": first, "last": last},
+    )
+    return {(point, day) for point, day in rows.fetchall()}
 
 
 def _marks(house: HouseView, first: int, last: int) -> dict[int, list[Mark]]:
@@ -167,11 +209,39 @@ def _flags(house: HouseView, first: int, last: int) -> dict[int, tuple[str, ...]
     return {point: tuple(flags) for point, flags in found.items()}
 
 
-def _clock(mark: Mark, device_us: int | None) -> int | None:
-    """Error of the clock behind a mark; where its reading did not tell, that of the device as it was last seen."""
+def _clock(house: HouseView, info: PointInfo, mark: Mark, device_us: int | None) -> int | None:
+    """Error of the clock behind a mark; where its reading did not tell, as it was seen nearest to it."""
     if mark.quality == "server_time":
         return 0
-    return mark.clock_us if mark.clock_us is not None else device_us
+    if mark.clock_us is not None:
+        return mark.clock_us
+    history = point_history(house.connection, info.point_id)
+    term = history.term_at(mark.at_us)
+    return device_us if term is None else error_near(house.connection, history, term.meter_id, mark.at_us, device_us)
+
+
+def _clock_surplus(house: HouseView, points: Sequence[PointSeries], marks: dict[int, list[Mark]]) -> None:
+    """What clocks that are off did to the points' two marks, where their own values tell."""
+    mains = [series.info.point_id for series in points if series.info.role == "house"]
+    weights: dict[int, Weight] = {}
+    for series in points:
+        its = marks.get(series.info.point_id, [])
+        wrong = [abs(error or 0) >= LEAST_CLOCK_US for error in series.clock_us]
+        if len(its) < 2 or not any(wrong):
+            continue
+        history = point_history(house.connection, series.info.point_id)
+        total = ZERO
+        for mark, error_us, is_wrong, sign in zip((its[0], its[-1]), series.clock_us, wrong, (-1, 1), strict=True):
+            if not is_wrong or error_us is None:
+                continue
+            if mark.at_us not in weights:
+                weights[mark.at_us] = house_weight(house, mains, mark.at_us)
+            more = surplus(house.connection, history, mark, error_us, weights[mark.at_us])
+            if more is None:
+                break
+            total += sign * more
+        else:
+            series.clock_surplus = total
 
 
 def _clock_bound(marks: Sequence[Mark]) -> Decimal:
