@@ -27,12 +27,13 @@ from appserver.incidents import notices
 from appserver.incidents import runner as incidents
 from appserver.jobs import Jobs
 from appserver.live import Live
-from appserver.metering import filedrop, seals
+from appserver.metering import seals
 from appserver.models import User
 from appserver.rules import book_of
 from appserver.server import make_app
 from appserver.services import Services, now_us
 from appserver.settings import ApplicationSettings
+from appserver.sources import files
 from appserver.web.overview import Overviews
 from internalapi.client import NetworkClient
 
@@ -152,7 +153,7 @@ def background_work(services: Services, stop: asyncio.Event) -> dict[str, Callab
     return {
         "ingest": lambda: ingest.consume(services.network, database, stop, clock),
         "seals": lambda: seals.keep_sealing(database, stop, clock),
-        "file drop": lambda: filedrop.watch(database, services.settings.data_dir / "drop", stop, clock),
+        "file drop": lambda: files.watch(database, services.settings.data_dir / "drop", stop, clock),
         "backfill": lambda: backfill.watch(database, services.network, services.settings.data_dir, stop, clock),
         "incidents": lambda: incidents.watch(database, services.settings.data_dir, stop, clock),
         "notices": lambda: notices.deliver(

@@ -50,15 +50,20 @@ class Table:
 
 def read_table(data: bytes, filename: str = "") -> Table:
     """Read a CSV or XLSX file, told apart by its content. Raises TableError."""
+    return _table(read_rows(data))
+
+
+def read_rows(data: bytes) -> Iterator[list[str]]:
+    """The rows of a CSV or XLSX file as text, told apart by its content. Raises TableError, also while they are read."""
     if len(data) > MAX_BYTES:
         raise TableError(f"The file has {len(data) >> 20} MiB; at most {MAX_BYTES >> 20} MiB are read. Split it.")
     if not data.strip():
         raise TableError("The file is empty.")
     if data[:4] == b"PK\x03\x04":
-        return _table(_xlsx_rows(data))
+        return _xlsx_rows(data)
     if data[:8] == b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1":
         raise TableError("This is an old XLS file; save it as XLSX or CSV.")
-    return _table(_csv_rows(data))
+    return _csv_rows(data)
 
 
 def _xlsx_rows(data: bytes) -> Iterator[list[str]]:

@@ -13,9 +13,10 @@ import pytest
 from appserver import registry
 from appserver.db import Database, open_database
 from appserver.metering import house_balance
-from appserver.metering.filedrop import read_csv, sweep, watch
 from appserver.metering.incoming import Item, read_moment, read_value, take
 from appserver.metering.store import rebuild
+from appserver.sources.files import sweep, watch
+from appserver.sources.tables import read_readings
 from tests.support import satka as support
 from tests.support.house import FIRST_DAY, House, make_house
 
@@ -107,7 +108,7 @@ def test_fr_20_a_moment_without_a_zone_is_the_buildings(db: Database, house: Hou
     ]
 
 
-def test_fr_20_files_go_to_done_or_failed_with_the_lines_named(db: Database, house: House, tmp_path: Path) -> None:
+def test_fr_20_files_go_to_done_or_refused_with_the_lines_named(db: Database, house: House, tmp_path: Path) -> None:
     folder = tmp_path / "drop"
     folder.mkdir()
     serial = f"{house.building_id}1"
@@ -121,18 +122,21 @@ def test_fr_20_files_go_to_done_or_failed_with_the_lines_named(db: Database, hou
     drop(folder / "notes.txt", b"not a table")
     (folder / "new.csv").write_bytes(good.encode())
     moved = sweep(db, folder, NOW_US)
-    assert [str(path.relative_to(folder)) for path in moved] == ["done/a.csv", "failed/b.csv", "failed/c.csv"]
-    assert (folder / "failed" / "b.csv.errors.txt").read_text().splitlines() == [
+    assert [str(path.relative_to(folder)) for path in moved] == ["done/a.csv", "refused/b.csv", "refused/c.csv", "refused/notes.txt"]
+    assert (folder / "refused" / "b.csv.report.txt").read_text().splitlines() == [
+        "new readings: 1",
+        "known already: 0",
+        "refused: 2",
         "line 3: Invalid isoformat string: 'yesterday'",
         "line 4: There is no meter 'x'.",
     ]
-    assert "names no column serial" in (folder / "failed" / "c.csv.errors.txt").read_text()
+    assert "no row of headings" in (folder / "refused" / "c.csv.report.txt").read_text()
     assert db.rows("SELECT value_micro, quality FROM reading WHERE value_micro > 103000000 ORDER BY 1") == [
         (103_500_000, "archive"),
         (104_000_000, "measured"),
         (104_500_000, "archive"),
     ]
-    assert sorted(path.name for path in folder.iterdir()) == ["done", "failed", "new.csv", "notes.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == ["done", "new.csv", "refused"]
     drop(folder / "a.csv", good.encode())
     assert sweep(db, folder, NOW_US) == [folder / "done" / "a.1.csv"]
     assert db.rows("SELECT count(*) FROM reading WHERE value_micro > 103000000") == [(3,)]
@@ -172,5 +176,5 @@ def test_moments_as_tables_write_them() -> None:
 
 
 def test_quotes_that_do_not_end_are_no_table() -> None:
-    items, errors = read_csv(b'serial;date;value\n"1;2026-10-01;5\n')
-    assert items == [] and len(errors) == 1
+    (row,) = read_readings(b'serial;date;value\n"1;2026-10-01;5\n')
+    assert row.item is None and row.problem
