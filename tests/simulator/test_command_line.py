@@ -46,7 +46,7 @@ def test_a_server_that_talks_nonsense_fails(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("arguments", "code", "complaint"),
     [
-        (["nowhere"], 1, "no scenario 'nowhere'"),
+        (["nowhere"], 2, "no scenario 'nowhere'"),
         (["satka", "--server", "somewhere"], 2, "is not HOST:PORT"),
         (["satka", "--check"], 2, "--check needs --recording"),
     ],
@@ -57,4 +57,38 @@ def test_wrong_use(arguments: list[str], code: int, complaint: str, capsys: pyte
     except SystemExit as stop:
         ended = int(stop.code or 0)
     assert ended == code
+    assert complaint in capsys.readouterr().err
+
+
+def asserted(tmp_path: Path, *tables: str) -> str:
+    path = tmp_path / "asserted.toml"
+    path.write_text(
+        'name = "asserted"\n' + ALONE + "".join(f"[[assert]]\n{table}\n" for table in tables), encoding="utf-8"
+    )
+    return str(path)
+
+
+def test_assertions_decide_how_it_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nobody = ["--server", "127.0.0.1:9", "--duration", "1.2"]
+    assert main([asserted(tmp_path, 'that = "joins == 0"'), *nobody]) == 0
+    assert "holds" in capsys.readouterr().out
+    junit = tmp_path / "junit.xml"
+    broken = asserted(tmp_path, 'that = "joins.requests >= 1"', 'that = "joins == 1"')
+    assert main(["run", broken, *nobody, "--junit", str(junit)]) == 1
+    out = capsys.readouterr().out
+    assert "BROKEN  joins == 1" in " ".join(out.split(" ")) and "holds   joins.requests >= 1" in out
+    assert 'failures="1"' in junit.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("tables", "complaint"),
+    [
+        (['that = "joinz == 0"'], "did you mean joins"),
+        (['that = "joins == 0"\nof = "flat"'], "which the scenario does not have: there are 'devices'"),
+    ],
+)
+def test_an_assertion_that_cannot_be_meant(
+    tmp_path: Path, tables: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([asserted(tmp_path, *tables), "--server", "127.0.0.1:9", "--duration", "0.1"]) == 2
     assert complaint in capsys.readouterr().err

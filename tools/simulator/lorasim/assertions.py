@@ -20,6 +20,7 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
 }
 _THAT = re.compile(r"\s*([a-z0-9_.]+)\s*(>=|<=|==|!=|>|<)\s*(-?\d+(?:\.\d+)?)\s*(%?)\s*", re.ASCII)
+_DEV_EUI = re.compile(r"[0-9a-f]{16}")
 
 
 @dataclass(slots=True)
@@ -84,11 +85,11 @@ def check(assertion: Assertion) -> None:
         raise ValueError(f"until_s = {assertion.until_s:g} is not after from_s = {assertion.from_s:g}")
 
 
-def unknown_groups(assertions: Sequence[Assertion], groups: Sequence[str], dev_euis: Sequence[str]) -> list[str]:
-    """Complaints about groups that the scenario does not have."""
+def unknown_groups(assertions: Sequence[Assertion], groups: Sequence[str]) -> list[str]:
+    """Complaints about groups that the scenario does not have; ``of`` may also be a DevEUI."""
     complaints = []
     for assertion in assertions:
-        if assertion.of and assertion.of not in groups and assertion.of not in dev_euis:
+        if assertion.of and assertion.of not in groups and not _DEV_EUI.fullmatch(assertion.of):
             near = difflib.get_close_matches(assertion.of, groups, n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(map(repr, groups)) or 'none'}"
             complaints.append(f"{assertion.that!r} is of {assertion.of!r}, which the scenario does not have: {hint}")

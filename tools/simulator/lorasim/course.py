@@ -191,7 +191,10 @@ class Course:
         shape, power = parse_datr(line["datr"]), float(line.get("power_dbm", 14.0))
         if device is None or shape is None:
             return
-        airtime, energy = line["airtime_us"], transmit_mj(line["airtime_us"], power) + windows_mj(line["datr"], "SF12BW125")
+        airtime, energy = (
+            line["airtime_us"],
+            transmit_mj(line["airtime_us"], power) + windows_mj(line["datr"], "SF12BW125"),
+        )
         device.airtime_us += airtime
         device.energy_mj += energy
         self.sent.append((t, device.dev_eui, line["frequency_hz"], airtime))

@@ -134,7 +134,9 @@ def _heard(scope: Scope) -> int:
     return sum(downlink.heard for downlink in scope.radiated)
 
 
-def _distribution(name: str, unit: Unit, meaning: str, values: Callable[[Scope], list[float]], **more: bool) -> list[Metric]:
+def _distribution(
+    name: str, unit: Unit, meaning: str, values: Callable[[Scope], list[float]], **more: bool
+) -> list[Metric]:
     """Median, 95th and 99th percentile and maximum."""
     shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 

@@ -1,19 +1,30 @@
-"""Progress of a run: a live table on a terminal, one line a second in a pipe."""
+"""Progress of a run: a live view on a terminal, one line a second in a pipe."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO
 
-from rich.console import Console
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
+from lorasim.metrics import percentile
 from lorasim.runner import Progress
 from lorasim.summary import Summary
+from lorasim.tally import Tally
+
+WIDE = 100
+"""Columns from which tables stand side by side."""
+REASONS = 5
+"""So many reasons are shown."""
 
 
 def share(part: int, whole: int) -> str:
@@ -52,21 +63,108 @@ def line(summary: Summary) -> str:
     )
 
 
-def _table(summary: Summary) -> Table:
-    table = Table(title=f"{summary.scenario}, seed {summary.seed}", show_header=False, title_justify="left")
-    table.add_column(style="dim", justify="right")
-    table.add_column(min_width=44)
-    for name, value in rows(summary):
-        table.add_row(name, value)
+def view(summary: Summary, tally: Tally, now: int, width: int) -> RenderableType:
+    """All that is known, side by side on a wide terminal, one below the other on a narrow one."""
+    parts = [_what(summary, tally, now), _by_sf(tally), _downlinks(tally)]
+    title = Text(f"{summary.scenario}, seed {summary.seed}", "bold")
+    if width >= WIDE:
+        return Group(title, Columns([parts[0], Group(*parts[1:])], padding=(0, 3)))
+    return Group(title, *parts)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="dim", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.show_header = any(columns)
+    for n, name in enumerate(columns):
+        table.add_column(
+            name, justify="left" if n == 0 else "right", header_style="dim", overflow="ellipsis", no_wrap=n > 0
+        )
     return table
+
+
+def _what(summary: Summary, tally: Tally, now: int) -> Table:
+    table = _table("", "", "")
+    table.columns[0].style, table.columns[1].justify = "dim", "left"
+    table.columns[0].no_wrap, table.columns[1].no_wrap = True, False
+    for name, value in rows(summary):
+        table.add_row(name, Text(value, "red" if name.startswith("fault") else ""))
+    rates = [f"{tally.per_second(what, now):.1f} {what}" for what in ("uplinks", "downlinks", "joins")]
+    table.add_row("a second", ", ".join(rates))
+    if tally.join_s:
+        half, most = (percentile(tally.join_s, share) or 0.0 for share in (0.5, 0.95))
+        table.add_row("joins took", f"{half:.1f} s, 95 % within {most:.1f} s")
+    return table
+
+
+def _by_sf(tally: Tally) -> Table:
+    table = _table("uplinks by spreading factor", "", "sent", "heard", "acknowledged")
+    for sf, row in sorted(tally.by_sf.items()):
+        table.add_row(f"SF{sf}", str(row.sent), share(row.heard, row.sent), share(row.promised, row.sent))
+    return table
+
+
+def _downlinks(tally: Tally) -> Table:
+    table = _table("downlinks", "", "")
+    table.columns[0].no_wrap = False
+    for style, prefix, counted in (
+        ("green", "heard in ", tally.windows),
+        ("yellow", "missed: ", tally.missed),
+        ("red", "refused: ", tally.refused),
+    ):
+        for why, n in counted.most_common(REASONS):
+            table.add_row(Text(prefix + why, style), str(n))
+        rest = sum(counted.values()) - sum(n for _, n in counted.most_common(REASONS))
+        if rest:
+            table.add_row(Text(f"{prefix}other reasons", style), str(rest))
+    return table
+
+
+def last_words(tally: Tally) -> list[tuple[str, str]]:
+    """What the end of a run adds to :func:`rows`."""
+    found = [
+        (f"SF{sf}", f"{row.sent} sent, {share(row.heard, row.sent)} heard") for sf, row in sorted(tally.by_sf.items())
+    ]
+    for label, counted in (("heard in", tally.windows), ("missed", tally.missed), ("refused", tally.refused)):
+        text = ", ".join(f"{why} {n}" for why, n in Counter(counted).most_common(REASONS))
+        found += [(label, text)] if text else []
+    return found
+
+
+@dataclass(slots=True)
+class View:
+    """What :func:`live` draws: :meth:`observe` goes into the recorder, :meth:`show` into the runner."""
+
+    stream: TextIO
+    console: Console
+    screen: Live | None = None
+    tally: Tally = field(default_factory=Tally)
+    _now: int = 0
+
+    def observe(self, t: int, kind: str, fields: dict[str, Any]) -> None:
+        self._now = t
+        self.tally.observe(t, kind, fields)
+
+    def show(self, summary: Summary) -> None:
+        if self.screen is None:
+            print(line(summary), file=self.stream, flush=True)
+        else:
+            self.screen.update(view(summary, self.tally, self._now, self.console.width))
+
+
+@contextmanager
+def live(out: TextIO | None = None) -> Iterator[View]:
+    """A view of a run on ``out`` (standard error when None): drawn on a terminal, one line a second anywhere else."""
+    stream = sys.stderr if out is None else out
+    console = Console(file=stream)
+    if not stream.isatty() or console.is_dumb_terminal:
+        yield View(stream, console)
+        return
+    with Live(console=console, refresh_per_second=4, transient=False, vertical_overflow="crop") as screen:
+        yield View(stream, console, screen)
 
 
 @contextmanager
 def reporter(out: TextIO | None = None) -> Iterator[Progress]:
-    """A ``progress`` callable for :func:`lorasim.runner.run`, drawing on ``out`` (standard error when None)."""
-    stream = sys.stderr if out is None else out
-    if not stream.isatty():
-        yield lambda summary: print(line(summary), file=stream, flush=True)
-        return
-    with Live(console=Console(file=stream), refresh_per_second=4, transient=False) as live:
-        yield lambda summary: live.update(_table(summary))
+    """Only a ``progress`` callable for :func:`lorasim.runner.run`, drawing on ``out`` (standard error when None)."""
+    with live(out) as shown:
+        yield shown.show

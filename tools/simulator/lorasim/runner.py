@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lorasim.device import Device
 from lorasim.gateway import Gateway
 from lorasim.outbox import Message
-from lorasim.recording import Recorder
+from lorasim.recording import Observer, Recorder
 from lorasim.scenario import Scenario
+from lorasim.station import Station
+from lorasim.station_link import StationLink
 from lorasim.summary import Summary
-from lorasim.world import World
+from lorasim.world import Dialling, World
 
 Progress = Callable[[Summary], None]
 
@@ -43,6 +45,7 @@ class Simulation:
         self.world = world
         self.server = server
         self._sockets: dict[tuple[int, bool], asyncio.DatagramTransport] = {}
+        self._links: dict[int, StationLink] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
         self._offset_us = 0
@@ -53,7 +56,11 @@ class Simulation:
 
     async def __aenter__(self) -> Simulation:
         loop = asyncio.get_running_loop()
-        for eui in self.world.gateways:
+        entries = {int(entry.eui, 16): entry.station for entry in self.world.scenario.gateways}
+        for eui, gateway in self.world.gateways.items():
+            if isinstance(gateway, Station):
+                self._links[eui] = StationLink(eui, entries[eui], self)
+                continue
             for pull in (False, True):
                 transport, _ = await loop.create_datagram_endpoint(
                     lambda eui=eui: _Socket(self, eui),  # type: ignore[misc]
@@ -70,10 +77,20 @@ class Simulation:
             self._timer.cancel()
         for transport in self._sockets.values():
             transport.close()
+        for link in self._links.values():
+            await link.close()
         self.world.recorder.flush()
 
     def received(self, gateway_eui: int, data: bytes) -> None:
         self.world.receive(gateway_eui, data, self.now_us())
+        self.wake()
+
+    def station_connected(self, gateway_eui: int) -> None:
+        self.world.connected(gateway_eui, self.now_us())
+        self.wake()
+
+    def station_disconnected(self, gateway_eui: int, why: str) -> None:
+        self.world.disconnected(gateway_eui, why, self.now_us())
         self.wake()
 
     def wake(self) -> None:
@@ -82,6 +99,13 @@ class Simulation:
         now = self.now_us()
         world.handle_timer(now)
         while (outgoing := world.next_datagram()) is not None:
+            link = self._links.get(outgoing.gateway_eui)
+            if isinstance(outgoing, Dialling):
+                self._links[outgoing.gateway_eui].dial(outgoing.uri)
+                continue
+            if link is not None:
+                link.send(outgoing.data)
+                continue
             with contextlib.suppress(OSError):
                 self._sockets[outgoing.gateway_eui, outgoing.pull].sendto(outgoing.data)
         if self._timer is not None:
@@ -98,7 +122,7 @@ class Simulation:
         self.world.send(dev_eui, message)
         self.wake()
 
-    def act(self, actor: Device | Gateway, action: Callable[[int], None]) -> None:
+    def act(self, actor: Device | Gateway | Station, action: Callable[[int], None]) -> None:
         """Do something to a device or gateway now: ``simulation.act(gateway, gateway.restart)``."""
         self.world.handle_timer(self.now_us())
         self.world.act(actor, action)
@@ -125,14 +149,17 @@ async def run(
     duration_s: float | None = None,
     progress: Progress | None = None,
     recording: str | Path | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Summary:
     """Run a scenario over UDP and say what happened.
 
     ``duration_s``: real seconds; None runs until the meters have caught up with the present (for ever when the scenario
-    has no meters). ``progress`` is called once a second. ``recording``: path of a JSONL file. Raises
+    has no meters). ``progress`` is called once a second. ``recording``: path of a JSONL file; ``observers`` see its lines
+    as they are written. Raises
     :class:`~lorasim.scenario.ScenarioError`; OSError when the server's name cannot be resolved.
     """
     with Recorder(recording) as recorder:
+        recorder.observers += observers
         world = World(scenario, now_us(), seed, speed, recorder)
         async with Simulation(world, server) as simulation:
             while not (world.finished() if duration_s is None else world.snapshot().elapsed_s >= duration_s):

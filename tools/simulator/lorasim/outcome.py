@@ -1,0 +1,87 @@
+"""The outcome of a run, judged by its recording: assertions, invariants, and what is made of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lorasim import assertions, checker, course, junit
+from lorasim.assertions import Assertion, Verdict
+from lorasim.checker import Violation
+from lorasim.course import Course
+
+SHOWN = 20
+"""So many violations are printed; a report has all."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run came to."""
+
+    course: Course
+    verdicts: list[Verdict] = field(default_factory=list)
+    violations: list[Violation] | None = None
+    """None: the checker was not asked."""
+
+    @property
+    def good(self) -> bool:
+        return all(verdict.holds for verdict in self.verdicts) and not self.violations
+
+    @property
+    def name(self) -> str:
+        return str(self.course.run.get("scenario", ""))
+
+    def write_junit(self, path: str | Path) -> None:
+        """Raises OSError."""
+        junit.write(path, self.name, self.course.seed, self.course.duration_s, self.verdicts, self.violations)
+
+
+def judge(
+    recording: str | Path, asserted: Sequence[Assertion], check: bool, events: Sequence[dict[str, Any]] | None = None
+) -> Outcome:
+    """Judge a recording; ``events``: what the application was given, None when nobody listened. Raises OSError, ValueError."""
+    told = course.follow(course.lines_of(recording), events)
+    verdicts = assertions.judge(asserted, told)
+    violations = checker.check(checker.read(recording)) if check else None
+    return Outcome(told, verdicts, violations)
+
+
+def asserted_in(run: dict[str, Any]) -> list[Assertion]:
+    """The assertions that the line ``run`` of a recording carries. Raises ValueError for those of another version."""
+    try:
+        found = [Assertion(**one) for one in run.get("plan", {}).get("assertions", ())]
+    except TypeError as error:
+        raise ValueError(f"the recording's assertions cannot be read: {error}") from error
+    for assertion in found:
+        assertions.check(assertion)
+    return found
+
+
+def show(outcome: Outcome) -> None:
+    """Print the verdicts, and on standard error the invariants that are broken."""
+    console, complaints = Console(), Console(stderr=True)
+    if outcome.verdicts:
+        table = Table(box=None, pad_edge=False)
+        table.add_column("")
+        table.add_column("assertion", overflow="fold")
+        table.add_column("measured", justify="right", overflow="fold")
+        for verdict in outcome.verdicts:
+            mark = Text("holds", "green") if verdict.holds else Text("BROKEN", "bold red")
+            table.add_row(mark, str(verdict.assertion), verdict.text)
+        console.print(table)
+    if outcome.violations is None:
+        return
+    if not outcome.violations:
+        console.print(Text("checker: no invariant is broken", "green"))
+        return
+    complaints.print(Text(f"checker: {len(outcome.violations)} broken, seed {outcome.course.seed}", "bold red"))
+    for one in outcome.violations[:SHOWN]:
+        complaints.print(Text(f"{one.rule}: {one.dev_eui} {one.text}"), soft_wrap=True)
+    if len(outcome.violations) > SHOWN:
+        complaints.print(f"… and {len(outcome.violations) - SHOWN} more")

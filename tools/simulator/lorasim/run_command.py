@@ -1,0 +1,125 @@
+"""``python -m lorasim [run] SCENARIO``: run it, and judge the server by what happened."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lorasim import assertions, outcome, progress, runner, scenario, sink
+from lorasim.outcome import Outcome
+from lorasim.recording import Observer
+from lorasim.scenario import Scenario
+from lorasim.summary import Summary
+
+SETTLE_S = 5.0
+"""So long after the end the event sink still listens."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 0: done, and all holds; 1: an assertion or invariant is broken; 2: wrong use, or it could not be run."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    host, _, port = given.server.rpartition(":")
+    if not port.isdigit():
+        parser.error(f"--server {given.server!r} is not HOST:PORT")
+    if given.check and not given.recording:
+        parser.error("--check needs --recording")
+    try:
+        plan = scenario.load(given.scenario)
+        with _recording(given, plan) as recording:
+            summary = asyncio.run(_run(given, plan, (host or "127.0.0.1", int(port)), recording))
+            for name, value in progress.rows(summary):
+                print(f"{name:>14}  {value}")
+            if recording is None:
+                return 0
+            events = sink.read(given.events) if given.events else None
+            judged = outcome.judge(recording, plan.assertions, given.check, events)
+        return finish(judged, given)
+    except (scenario.ScenarioError, sink.SinkError, OSError, ValueError) as error:
+        print(f"lorasim: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    from lorasim.__main__ import COMMANDS
+
+    parser = argparse.ArgumentParser(
+        prog="python -m lorasim",
+        description="Devices, gateways and the air between them.",
+        epilog=f"Other tools, each with its own --help: {', '.join(name for name in COMMANDS if name != 'run')}.",
+    )
+    parser.add_argument("scenario", help=f"{', '.join(scenario.names())}, or a .toml file")
+    parser.add_argument("--server", default="127.0.0.1:1700", metavar="HOST:PORT")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--speed", type=float, help="seconds of meter time a second")
+    parser.add_argument(
+        "--duration", type=float, metavar="SECONDS", help="until the meters have caught up, if not given"
+    )
+    parser.add_argument("--recording", metavar="FILE.jsonl")
+    parser.add_argument("--check", action="store_true", help="judge the server by the recording afterwards")
+    parser.add_argument(
+        "--sink", metavar="URL", help="listen for the server's events: http://HOST:PORT/ or mqtt://HOST/"
+    )
+    parser.add_argument("--events", metavar="FILE.jsonl", help="where the sink writes them, or a file that has them")
+    parser.add_argument("--settle", type=float, default=SETTLE_S, metavar="SECONDS", help="the sink listens on so long")
+    add_outputs(parser)
+    return parser
+
+
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """The options that all commands with a verdict have."""
+    parser.add_argument("--junit", metavar="FILE.xml", help="the verdicts for a build server")
+    parser.add_argument("--report", metavar="FILE.html", help="a page with charts, the assertions and the verdict")
+    parser.add_argument("--lang", choices=("en", "ru"), default="en", help="language of the report")
+
+
+def finish(judged: Outcome, given: argparse.Namespace) -> int:
+    """Print the verdict, write the files that were asked for; the exit code. Raises OSError."""
+    outcome.show(judged)
+    if given.junit:
+        judged.write_junit(given.junit)
+    if given.report:
+        from lorasim import report
+
+        report.write(given.report, judged, given.lang)
+    return 0 if judged.good else 1
+
+
+@contextlib.contextmanager
+def _recording(given: argparse.Namespace, plan: Scenario) -> Iterator[Path | None]:
+    """Where to record: the file that was asked for, one for the time of the run when something must be judged, or nowhere."""
+    groups = [*(["house"] if plan.house else []), *(group.name or "devices" for group in plan.devices)]
+    complaints = assertions.unknown_groups(plan.assertions, groups)
+    if complaints:
+        raise scenario.ScenarioError(complaints[0])
+    if given.sink and not given.events:
+        given.events = f"{given.recording}.events" if given.recording else None
+    if given.recording:
+        yield Path(given.recording)
+    elif plan.assertions or given.report or given.junit or given.sink:
+        with tempfile.TemporaryDirectory(prefix="lorasim-") as folder:
+            given.events = given.events or (str(Path(folder) / "events.jsonl") if given.sink else None)
+            yield Path(folder) / "run.jsonl"
+    else:
+        yield None
+
+
+async def _run(given: argparse.Namespace, plan: Scenario, server: tuple[str, int], recording: Path | None) -> Summary:
+    """The run, with the sink around it."""
+    async with contextlib.AsyncExitStack() as stack:
+        if given.sink:
+            listening = await stack.enter_async_context(sink.listening(given.sink, given.events))
+            print(f"events are taken at {listening.address}", file=sys.stderr)
+        live = stack.enter_context(progress.live())
+        observers: list[Observer] = [live.observe]
+        summary = await runner.run(
+            plan, server, given.seed, given.speed, given.duration, live.show, recording, observers
+        )
+        if given.sink:
+            await asyncio.sleep(given.settle)
+    return summary
