@@ -49,6 +49,8 @@ class GatewayConfig:
     half_duplex: bool = True
     tx_ack: bool = True
     """False: a forwarder that never sends TX_ACK."""
+    tx_ack_errors: dict[str, float] = field(default_factory=dict)
+    """Share of PULL_RESPs that are refused with an error whatever they ask."""
     latitude: float | None = None
     longitude: float | None = None
     gps: bool = False
@@ -189,6 +191,9 @@ class Gateway:
         """Put a packet into the queue; what TX_ACK says, None being success."""
         if self.refuse:
             return {"error": self.refuse.popleft()}
+        for error, share in self.config.tx_ack_errors.items():
+            if self.rng.random() < share:
+                return {"error": error}
         if not self.config.tx_min_hz <= packet.frequency_hz <= self.config.tx_max_hz:
             return {"error": "TX_FREQ"}
         forwarder = FORWARDERS[self.config.forwarder]
@@ -236,6 +241,7 @@ class Gateway:
 
     @property
     def has_gps_time(self) -> bool:
+        """Whether its receiver tells the time."""
         return self.config.gps and self.gps_locked
 
     def _beacon(self, now: int) -> None:
