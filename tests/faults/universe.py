@@ -421,7 +421,7 @@ class Universe:
         """Join-requests of our devices that nobody with their key has signed, with nonces that they will need."""
         device = self.rng.choice(self.devices)
         gateway = self.rng.choice(list(self.world.gateways.values()))
-        following = device._joiner.dev_nonce
+        following = device.joiner.dev_nonce
         for nonce in (following, following + 1, 65_535):
             head = b"\x00" + JOIN_EUI.to_bytes(8, "little") + device.config.dev_eui.to_bytes(8, "little")
             phy = head + (nonce & 0xFFFF).to_bytes(2, "little") + self.rng.randbytes(4)

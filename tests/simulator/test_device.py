@@ -179,7 +179,7 @@ def test_nb_trans_repeats_until_a_downlink(make_lab: MakeLab) -> None:
         (mac.RXParamSetupReq(rx1_dr_offset=2, rx2_dr=3, frequency_hz=868_900_000), "0507"),
         (mac.RXParamSetupReq(rx1_dr_offset=7, rx2_dr=3, frequency_hz=915_000_000), "0502"),
         (mac.DevStatusReq(), "06ff0a"),
-        (mac.NewChannelReq(ch_index=7, frequency_hz=866_100_000, max_dr=5, min_dr=0), "0703"),
+        (mac.NewChannelReq(ch_index=7, frequency_hz=864_900_000, max_dr=5, min_dr=0), "0703"),
         (mac.NewChannelReq(ch_index=0, frequency_hz=866_100_000, max_dr=5, min_dr=0), "0700"),
         (mac.RXTimingSetupReq(delay=3), "08"),
         (mac.DlChannelReq(ch_index=1, frequency_hz=868_900_000), "0a03"),

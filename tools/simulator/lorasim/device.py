@@ -7,32 +7,32 @@ Feed it downlinks with :meth:`Device.detect` (the preamble reaches the antenna: 
 
 from __future__ import annotations
 
-import random
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from lorasim import mac
+from lorasim import hearing, mac
+from lorasim.adr_back_off import AdrBackOff
+from lorasim.battery import Battery
 from lorasim.class_b import ClassB
 from lorasim.class_c import ClassC
 from lorasim.crypto import SessionKeys
 from lorasim.device_config import DeviceConfig
+from lorasim.dice import Random
+from lorasim.duty import DutyCycle, JoinBudget
 from lorasim.joining import Joiner
-from lorasim.mac import Condition, MacState
+from lorasim.mac import MacState
 from lorasim.outbox import Message, Outbox, Sending
 from lorasim.radio import Downlink, Note, Uplink, airtime_us
 from lorasim.receiver import Receiver
-from lorasim.session import Refused, Session
+from lorasim.session import Session
 from lorawan import commands, frames
-from lorawan.errors import FrameError
 from lorawan.identifiers import DevAddr, NetID
-from regional import Plan, PlanError
+from regional import Plan
 
 __all__ = ["Device", "DeviceConfig", "Phase"]
 
-EMPTY_UPLINK_US = (1_000_000, 3_000_000)
-"""Random pause before an uplink without payload that only acknowledges or fetches more."""
+JOIN_REQUEST_BYTES = 23
 
 
 class Phase(Enum):
@@ -45,7 +45,7 @@ class Phase(Enum):
     WINDOWS = auto()
     """RX1 and RX2 of a data frame."""
     REPEAT_WAIT = auto()
-    """The same frame leaves again at the deadline."""
+    """The same frame leaves, again or at last, at the deadline."""
     REJOINING = auto()
 
 
@@ -55,35 +55,41 @@ class Device:
 
     config: DeviceConfig
     plan: Plan
-    rng: random.Random
+    rng: Random
     state: MacState = field(init=False)
     session: Session | None = None
     phase: Phase = Phase.OFF
     outbox: Outbox = field(default_factory=Outbox)
-    _receiver: Receiver = field(default_factory=Receiver)
-    _deadline_us: int | None = None
-    _sending: Sending | None = None
-    _empty_at_us: int | None = None
-    _joiner: Joiner = field(init=False)
-    _join_tries: int = 0
-    _rejoin: tuple[int, int] | None = None
+    receiver: Receiver = field(default_factory=Receiver)
+    sending: Sending | None = None
+    """The uplink in progress."""
+    empty_at_us: int | None = None
+    """When an uplink without payload is to leave."""
+    joiner: Joiner = field(init=False)
+    join_tries: int = 0
+    rejoin_wanted: tuple[int, int] | None = None
     """Type and data rate (15: the current one) of a rejoin that waits."""
-    _insisting: list[commands.Command] = field(default_factory=list)
+    insisting: list[commands.Command] = field(default_factory=list)
     """Requests that ride with every uplink until they are confirmed: ResetInd, DeviceModeInd."""
-    _confirmed_up: int = 0
-    _adr_ack_cnt: int = 0
+    confirmed_up: int = 0
+    adr: AdrBackOff = field(default_factory=AdrBackOff)
     class_b: ClassB | None = None
     class_c: ClassC | None = None
-    _uplink_end_us: int = 0
-    _effects: deque[Uplink | Note] = field(default_factory=deque)
+    uplink_end_us: int = 0
+    duty: DutyCycle = field(init=False)
+    battery: Battery | None = None
+    _join_budget: JoinBudget | None = None
+    _deadline_us: int | None = None
+    _effects: list[Uplink | Note] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.state = self._fresh_state()
+        self.state = self.fresh_state()
         config = self.config
         if config.ping_periodicity is not None:
             self.class_b = ClassB(self.plan, config.ping_periodicity, config.ppm)
         self.class_c = ClassC() if config.class_c else None
-        self._joiner = Joiner(
+        self.duty = DutyCycle(config.duty_cycle)
+        self.joiner = Joiner(
             config.dev_eui,
             config.join_eui,
             config.nwk_key if config.lorawan_1_1 else config.app_key,
@@ -91,51 +97,65 @@ class Device:
             config.lorawan_1_1,
             config.counts_nonces,
             config.first_dev_nonce,
+            config.firmware.repeats_dev_nonce,
         )
 
-    def _fresh_state(self) -> MacState:
+    def fresh_state(self) -> MacState:
+        """Radio parameters before anything was negotiated."""
         config = self.config
-        return MacState(self.plan, config.dr, keeps_15=config.counts_nonces, manners=config.manners)
+        stuck = config.firmware.stuck_adr
+        return MacState(self.plan, config.dr, keeps_15=config.counts_nonces, manners=config.manners, stuck_adr=stuck)
 
     # ------------------------------------------------------------------------------------------------- life
 
     def start(self, now: int) -> None:
         """Power on: a device with a session sends, another joins."""
+        config = self.config
+        if config.battery_mah and self.battery is None:
+            self.battery = Battery(config.battery_mah, config.sleep_ua, now)
+        if config.duty_cycle:
+            self._join_budget = JoinBudget(now)
         if self.session is None:
             self._wait(Phase.JOIN_WAIT, now)
         else:
             self._rest(now)
 
     def activate(self, dev_addr: int, net_id: int, keys: SessionKeys) -> None:
-        """Give an ABP session before the start."""
-        self.session = self._new_session(dev_addr, net_id, keys)
+        """A session: from a join-accept, or given before the start (ABP)."""
+        strict = not self.config.counts_nonces
+        self.session = Session(DevAddr(dev_addr), NetID(net_id), keys, strict_gap=strict, rekeyed=not keys.lorawan_1_1)
 
-    def restart(self, now: int, keep_session: bool) -> None:
-        """Power off and on. Without its session the device joins again; DevNonce, when counted, is never lost."""
+    def restart(self, now: int, keep_session: bool, keep_counters: bool = True) -> None:
+        """Power off and on. Without its session the device joins again; DevNonce, when counted, is never lost.
+
+        ``keep_counters`` False: it comes back with its keys and both counters at 0, as devices do that only keep keys.
+        """
         if self.session is not None:
-            self.session.f_cnt_up += self._sending is not None
+            self.session.f_cnt_up += self.sending is not None
+            if not keep_counters:
+                self.session.forget_counters()
             if not keep_session:
                 self.session = None
-        self._sending = self._rejoin = self._empty_at_us = None
-        self._join_tries = 0
-        self._receiver.close()
+        self.sending = self.rejoin_wanted = self.empty_at_us = None
+        self.join_tries = 0
+        self.receiver.close()
         self.outbox.forget_mac()
         if self.class_b is not None:
             self.class_b.forget()
         if self.session is None:
-            self.state = self._fresh_state()
-        self._note("restart", kept=keep_session)
+            self.state = self.fresh_state()
+        self.note("restart", kept=keep_session, counters=keep_counters)
         self.start(now)
 
     def stop(self) -> None:
         """Power off."""
         self._wait(Phase.OFF, None)
-        self._receiver.close()
+        self.receiver.close()
 
     def send(self, message: Message, now: int) -> bool:
         """Queue a payload; it leaves when the device is joined and idle. False when the memory is full."""
         if len(self.outbox.queue) >= self.config.queue_length:
-            self._note("queue_full", tag=message.tag)
+            self.note("queue_full", tag=message.tag)
             return False
         self.outbox.queue.append(message)
         if self.phase is Phase.IDLE:
@@ -144,19 +164,23 @@ class Device:
 
     def rejoin(self, rejoin_type: int, now: int, dr: int = 15) -> None:
         """Send a rejoin-request of a type (1.1 §6.2.4) as soon as the radio is free."""
-        self._rejoin = (rejoin_type, dr)
+        self.rejoin_wanted = (rejoin_type, dr)
         if self.phase is Phase.IDLE:
             self._rest(now)
 
     def reset_radio(self) -> None:
         """An ABP device of 1.1 has lost its radio parameters: it says so until it is confirmed (1.1 §5.1)."""
-        self.state = self._fresh_state()
+        self.state = self.fresh_state()
         self.state.lorawan_1_1 = True
-        self._insisting.append(commands.ResetInd(minor=1))
+        self.insisting.append(commands.ResetInd(minor=1))
 
     def change_class(self, device_class: str) -> None:
         """Tell the network a new class until it is confirmed (1.1 §18.1); the device works in it from then on."""
-        self._insisting.append(commands.DeviceModeInd({"A": 0, "C": 2}[device_class]))
+        self.insisting.append(commands.DeviceModeInd({"A": 0, "C": 2}[device_class]))
+
+    def battery_level(self, now: int) -> int:
+        """What DevStatusAns tells: 1 to 254; 0 on external power, 255 when it cannot be measured."""
+        return self.config.battery if self.battery is None else self.battery.level(now)
 
     @property
     def joined(self) -> bool:
@@ -166,25 +190,34 @@ class Device:
     def listening(self) -> bool:
         """Whether receive windows are pending, or a beacon or ping slot may be."""
         return (
-            self._receiver.pending
+            self.receiver.pending
             or self.class_c is not None
             or (self.class_b is not None and self.class_b.timer() is not None)
         )
+
+    @property
+    def waits_for_accept(self) -> bool:
+        return self.phase in (Phase.JOINING, Phase.REJOINING)
+
+    @property
+    def waits_for_data(self) -> bool:
+        return self.phase is Phase.WINDOWS
 
     # ------------------------------------------------------------------------------------------------- timers
 
     def timer(self) -> int | None:
         """When :meth:`handle_timer` is due."""
         # while a frame comes in, its end is what happens next
-        if self.phase is Phase.OFF or self._receiver.locked:
+        if self.phase is Phase.OFF or self.receiver.locked:
             return None
-        beacon_us = self.class_b.timer() if self.class_b is not None else None
-        return min((t for t in (self._deadline_us, beacon_us) if t is not None), default=None)
+        if self.class_b is None:
+            return self._deadline_us
+        return min((t for t in (self._deadline_us, self.class_b.timer()) if t is not None), default=None)
 
     def handle_timer(self, now: int) -> None:
         if self.class_b is not None and (kind := self.class_b.handle_timer(now)):
-            self._note(kind, missed=self.class_b.missed)
-        if self._deadline_us is not None and now >= self._deadline_us and not self._receiver.locked:
+            self.note(kind, missed=self.class_b.missed)
+        if self._deadline_us is not None and now >= self._deadline_us and not self.receiver.locked:
             self._deadline_us = None
             _ON_TIMER[self.phase](self, now)
 
@@ -196,51 +229,68 @@ class Device:
 
     def _rest(self, now: int) -> None:
         """Nothing in progress: send what waits, or sleep."""
-        self._receiver.close()
-        if self._rejoin is not None and self.config.lorawan_1_1:
+        self.receiver.close()
+        if self.battery is not None and self.battery.empty:
+            self.note("battery_empty")
+            self.stop()
+        elif self.rejoin_wanted is not None and self.config.lorawan_1_1:
             self._send_rejoin(now)
         elif self.outbox.queue:
             self._send_data(now)
         else:
-            self._wait(Phase.IDLE, self._empty_at_us)
+            self._wait(Phase.IDLE, self.empty_at_us)
+
+    def answer_when_idle(self, now: int) -> None:
+        """A frame came outside of RX1 and RX2: when it wants an answer and nothing is in progress, plan it."""
+        if self.phase is Phase.IDLE and self.empty_at_us is not None:
+            self._rest(now)
 
     def _on_idle(self, now: int) -> None:
-        self._empty_at_us = None
+        if self.rejoin_wanted is not None:
+            self._rest(now)
+            return
+        self.empty_at_us = None
         self._send_data(now)
 
     # ------------------------------------------------------------------------------------------------- sending
 
+    def _channel(self, dr: int, now: int) -> tuple[int, int]:
+        """An enabled channel that may be used now, and when one may; the first is only of use when the second is past."""
+        usable = self.state.usable(dr)
+        duty = self.duty
+        if duty.silent_until_us <= now and not duty.by_band:
+            return self.rng.choice(usable), now
+        channels = self.state.channels
+        open_, free_us = duty.open_channels(self.plan, [(i, channels[i].frequency_hz) for i in usable], now)
+        return (self.rng.choice(open_), now) if open_ else (usable[0], free_us)
+
     def _transmit(self, phy: bytes, channel: mac.Channel, dr: int, now: int, delay_us: int, accept: bool) -> None:
         """Put a frame on the air and set the two windows behind it."""
-        plan, state = self.plan, self.state
+        plan, state, firmware = self.plan, self.state, self.config.firmware
         datr = str(plan.datr(dr))
-        uplink = Uplink(
-            self.config.dev_eui,
-            phy,
-            channel.frequency_hz,
-            datr,
-            dr,
-            now,
-            airtime_us(len(phy), datr, crc=True),
-            state.eirp_dbm(),
-        )
+        long_us = airtime_us(len(phy), datr, crc=True)
+        power_dbm = state.eirp_dbm()
+        uplink = Uplink(self.config.dev_eui, phy, channel.frequency_hz, datr, dr, now, long_us, power_dbm)
         rx1_hz = plan.join_rx1_frequency_hz(channel.frequency_hz) if accept else channel.rx1_hz
-        rx1_dr = plan.rx1_dr(dr, state.rx1_dr_offset, state.downlink_dwell)
-        self._uplink_end_us = uplink.end_us
+        rx1 = rx1_hz, str(plan.datr(plan.rx1_dr(dr, state.rx1_dr_offset, state.downlink_dwell), downlink=True))
+        rx2_hz = firmware.rx2_frequency_hz or state.rx2_frequency_hz
+        rx2 = rx2_hz, str(plan.datr(state.rx2_dr if firmware.rx2_dr < 0 else firmware.rx2_dr, downlink=True))
+        self.uplink_end_us = end_us = now + long_us
+        self.duty.sent(plan, channel.frequency_hz, now, long_us, state.max_duty_cycle)
+        if self.battery is not None:
+            self.battery.transmitted(long_us, power_dbm, rx1[1], rx2[1])
         if self.class_c is not None:
             self.class_c.close()
-        self._deadline_us = self._receiver.open(
-            uplink.end_us + delay_us,
-            (rx1_hz, str(plan.datr(rx1_dr, downlink=True))),
-            (state.rx2_frequency_hz, str(plan.datr(state.rx2_dr, downlink=True))),
-        )
-        self._note(
+        # a crystal that runs fast opens the windows early
+        shift_us = firmware.rx_shift_ms * 1000 - delay_us * self.config.ppm * 1e-6
+        self._deadline_us = self.receiver.open(end_us + delay_us + round(shift_us), rx1, rx2)
+        self.note(
             "transmit",
             phy=phy.hex(),
             frequency_hz=channel.frequency_hz,
             datr=datr,
-            airtime_us=uplink.airtime_us,
-            power_dbm=uplink.power_dbm,
+            airtime_us=long_us,
+            power_dbm=power_dbm,
         )
         self._effects.append(uplink)
 
@@ -248,41 +298,55 @@ class Device:
         state = self.state
         state.reset_radio()
         # every third try goes a data rate further down
-        state.dr = max(0, self.config.dr - self._join_tries // 3)
-        self._join_tries += 1
-        phy = self._joiner.request(self.rng)
-        self._note("join_request", phy=phy.hex(), dev_nonce=self._joiner.asked, attempt=self._join_tries)
-        self._ask(phy, state.dr, now, Phase.JOINING)
+        state.dr = max(0, self.config.dr - self.join_tries // 3)
+        channel, free_us = self._channel(state.dr, now)
+        if self._join_budget is not None:
+            long_us = airtime_us(JOIN_REQUEST_BYTES, str(self.plan.datr(state.dr)), crc=True)
+            free_us = max(free_us, self._join_budget.free_us(now, long_us))
+            if free_us <= now:
+                self._join_budget.spend(now, long_us)
+        if free_us > now:
+            self._wait(Phase.JOIN_WAIT, free_us)
+            return
+        self.join_tries += 1
+        phy = self.joiner.request(self.rng)
+        self.note("join_request", phy=phy.hex(), dev_nonce=self.joiner.asked, attempt=self.join_tries)
+        self._ask(phy, channel, state.dr, now, Phase.JOINING)
 
     def _send_rejoin(self, now: int) -> None:
         state, session = self.state, self.session
-        assert self._rejoin is not None and session is not None
-        (kind, dr), self._rejoin = self._rejoin, None
-        phy = self._joiner.rejoin_request(kind, session.net_id, session.keys)
-        self._note("rejoin_request", phy=phy.hex(), rejoin_type=kind, rj_count=self._joiner.asked)
-        self._ask(phy, dr if state.usable(dr) else state.dr, now, Phase.REJOINING)
+        assert self.rejoin_wanted is not None and session is not None
+        kind, dr = self.rejoin_wanted
+        dr = dr if state.usable(dr) else state.dr
+        channel, free_us = self._channel(dr, now)
+        if free_us > now:
+            self._wait(Phase.IDLE, free_us)
+            return
+        self.rejoin_wanted = None
+        phy = self.joiner.rejoin_request(kind, session.net_id, session.keys)
+        self.note("rejoin_request", phy=phy.hex(), rejoin_type=kind, rj_count=self.joiner.asked)
+        self._ask(phy, channel, dr, now, Phase.REJOINING)
 
-    def _ask(self, phy: bytes, dr: int, now: int, phase: Phase) -> None:
+    def _ask(self, phy: bytes, channel: int, dr: int, now: int, phase: Phase) -> None:
         """Transmit a request for a join-accept."""
-        channel = self.state.channels[self.rng.choice(self.state.usable(dr))]
-        self._transmit(phy, channel, dr, now, self.plan.join_accept_delay1_s * 1_000_000, accept=True)
+        delay_us = self.plan.join_accept_delay1_s * 1_000_000
+        self._transmit(phy, self.state.channels[channel], dr, now, delay_us, accept=True)
         self.phase = phase
 
     def _send_data(self, now: int) -> None:
         session, limit = self.session, self.plan.max_payload(self.state.dr, dwell=self.state.uplink_dwell)
         assert session is not None
         while (message := self.outbox.too_long(limit)) is not None:
-            self._note("too_long", length=len(message.data), limit=limit, tag=message.tag)
+            self.note("too_long", length=len(message.data), limit=limit, tag=message.tag)
         self._ask_for_class_b(now)
         sending = self.outbox.compose(
-            limit, [*([] if session.rekeyed else [commands.RekeyInd(minor=1)]), *self._insisting]
+            limit, [*([] if session.rekeyed else [commands.RekeyInd(minor=1)]), *self.insisting]
         )
-        sending.adr_ack_req = self.config.adr and self._adr_ack_cnt >= self.state.adr_ack_limit
+        sending.adr_ack_req = self.config.adr and self.adr.asks(self.state)
         sending.conf_f_cnt, session.confirmed_down = session.confirmed_down, None
-        self._sending = sending
-        self._adr_ack_cnt += 1
-        self._adr_back_off()
-        self._empty_at_us = None
+        self.sending = sending
+        self.adr.counted(self.state, self.plan, self.config.adr)
+        self.empty_at_us = None
         self._send_again(now)
 
     def _ask_for_class_b(self, now: int) -> None:
@@ -294,11 +358,14 @@ class Device:
             wishes.append(commands.PingSlotInfoReq(class_b.periodicity))
 
     def _send_again(self, now: int) -> None:
-        """One transmission of the uplink in progress."""
-        session, sending, state = self.session, self._sending, self.state
+        """One transmission of the uplink in progress, as soon as a channel may be used."""
+        session, sending, state = self.session, self.sending, self.state
         assert session is not None and sending is not None
+        index, free_us = self._channel(state.dr, now)
+        if free_us > now:
+            self._wait(Phase.REPEAT_WAIT, free_us)
+            return
         sending.transmissions += 1
-        index = self.rng.choice(state.usable(state.dr))
         frame = frames.DataFrame(
             uplink=True,
             confirmed=sending.confirmed,
@@ -311,8 +378,8 @@ class Device:
         )
         phy = session.seal(frame, sending.f_opts, sending.payload, sending.conf_f_cnt or 0, state.dr, index)
         if sending.confirmed:
-            self._confirmed_up = session.f_cnt_up
-        self._note(
+            self.confirmed_up = session.f_cnt_up
+        self.note(
             "uplink",
             phy=phy.hex(),
             dev_addr=str(session.dev_addr),
@@ -326,192 +393,32 @@ class Device:
         self._transmit(phy, state.channels[index], state.dr, now, state.rx1_delay_s * 1_000_000, accept=False)
         self.phase = Phase.WINDOWS
 
-    def _adr_back_off(self) -> None:
-        """Nobody has answered for long: more power, then slower, then all channels (1.0.4 §4.3.1.1)."""
-        state, over = self.state, self._adr_ack_cnt - self.state.adr_ack_limit
-        if not self.config.adr or over <= 0 or over % state.adr_ack_delay:
-            return
-        if state.tx_power:
-            state.tx_power = 0
-        elif (lower := self.plan.next_lower_dr(state.dr)) is not None and state.usable(lower):
-            state.dr = lower
-        else:
-            state.nb_trans = 1
-            state.enabled = set(state.channels)
-
     # ------------------------------------------------------------------------------------------------- listening
 
     def detect(self, downlink: Downlink, now: int) -> str | None:
         """The preamble of a frame arrives: None when a window takes it, else why it goes unheard."""
-        why = self._receiver.detect(downlink, now)
-        if why is not None and self.class_c is not None and self.session is not None and not self._receiver.locked:
-            rxc = self.state.rx2_frequency_hz, str(self.plan.datr(self.state.rx2_dr, downlink=True))
-            return self.class_c.detect(downlink, now, self._uplink_end_us, rxc)
-        if why is None or self.class_b is None or self._receiver.pending:
-            return why
-        return self.class_b.detect(downlink, now, self.session.dev_addr if self.session is not None else None)
+        return hearing.detect(self, downlink, now)
 
     def receive(self, downlink: Downlink, now: int, snr_db: float = 0.0) -> None:
         """The frame that :meth:`detect` took is complete."""
-        if self.class_b is not None and self.class_b.release(downlink):
-            self._receive_unasked(self.class_b, downlink, now, snr_db)
-            return
-        if self.class_c is not None and self.class_c.release(downlink):
-            self._receive_unasked(self.class_c, downlink, now, snr_db)
-            return
-        if not self._receiver.release(downlink):
-            return
-        phy = downlink.phy
-        try:
-            frame = frames.parse(phy)
-        except FrameError as error:
-            self._note("downlink_refused", why=str(error), phy=phy.hex())
-            frame = None
-        accepted = False
-        if isinstance(frame, frames.EncryptedJoinAccept) and self.phase in (Phase.JOINING, Phase.REJOINING):
-            accepted = self._join_accept(phy)
-        elif isinstance(frame, frames.DataFrame) and not frame.uplink and self.phase is Phase.WINDOWS:
-            accepted = self._data(phy, frame, now, snr_db)
+        accepted = hearing.receive(self, downlink, now, snr_db)
         if accepted:
             self._deadline_us = None
             _ON_TIMER[self.phase](self, now)
-        elif self._receiver.over(now):
+        elif accepted is not None and self.receiver.over(now):
             self._deadline_us = now
-
-    def _join_accept(self, phy: bytes) -> bool:
-        """A join-accept for somebody: for us when its MIC fits."""
-        try:
-            accepted = self._joiner.open(phy)
-            if accepted is None:
-                return False  # most likely another device's, in the same window
-            self.state = self._joined_state(accepted.accept, accepted.join_req_type)
-        except (Refused, PlanError) as error:
-            self._note("downlink_refused", why=str(error), phy=phy.hex(), window=self._receiver.window)
-            return False
-        accept, keys = accepted.accept, accepted.keys
-        self.state.lorawan_1_1 = keys.lorawan_1_1
-        self.session = self._new_session(accept.dev_addr, accept.net_id, keys)
-        self.outbox.forget_mac()
-        self._adr_ack_cnt = self._join_tries = 0
-        self._note(
-            "joined",
-            dev_addr=str(accept.dev_addr),
-            join_nonce=accept.join_nonce,
-            dev_nonce=accepted.dev_nonce,
-            join_req_type=accepted.join_req_type,
-            window=self._receiver.window,
-            lorawan_1_1=keys.lorawan_1_1,
-            channels_hz=[channel.frequency_hz for channel in self.state.channels.values()],
-        )
-        return True
-
-    def _joined_state(self, accept: frames.JoinAccept, join_req_type: int) -> MacState:
-        """Radio parameters after a join-accept; rejoin type 2 renews keys only (1.1 §6.2.4.1)."""
-        if join_req_type == 2:
-            return self.state
-        state = self._fresh_state()
-        state.apply_cflist(accept.cflist)
-        state.dr = self.state.dr if state.usable(self.state.dr) else self.config.dr
-        state.rx1_delay_s = accept.rx_delay or 1
-        state.rx1_dr_offset, state.rx2_dr = accept.rx1_dr_offset, accept.rx2_dr
-        return state
-
-    def _new_session(self, dev_addr: int, net_id: int, keys: SessionKeys) -> Session:
-        strict = not self.config.counts_nonces
-        return Session(DevAddr(dev_addr), NetID(net_id), keys, strict_gap=strict, rekeyed=not keys.lorawan_1_1)
-
-    def _data(self, phy: bytes, frame: frames.DataFrame, now: int, snr_db: float) -> bool:
-        session, sending = self.session, self._sending
-        assert session is not None and sending is not None
-        if not self._take(session, phy, frame, self._receiver.window, now, snr_db):
-            return False
-        self._adr_ack_cnt, sending.answered = 0, True
-        sending.acked = sending.acked or (frame.ack and sending.confirmed)
-        return True
-
-    def _receive_unasked(self, listener: ClassB | ClassC, downlink: Downlink, now: int, snr_db: float) -> None:
-        """A beacon, a frame in a ping slot, or one in class C."""
-        if downlink.implicit and isinstance(listener, ClassB):
-            good = listener.take_beacon(downlink)
-            self._note("beacon" if good else "beacon_refused", phy=downlink.phy.hex())
-            return
-        session = listener.group or self.session
-        try:
-            frame = frames.parse(downlink.phy)
-        except FrameError as error:
-            self._note("downlink_refused", why=str(error), phy=downlink.phy.hex())
-            return
-        if session is not None and isinstance(frame, frames.DataFrame) and not frame.uplink:
-            self._take(session, downlink.phy, frame, listener.window, now, snr_db)
-        if self.phase is Phase.IDLE and self._empty_at_us is not None:
-            self._rest(now)
-
-    def _take(
-        self, session: Session, phy: bytes, frame: frames.DataFrame, window: str, now: int, snr_db: float
-    ) -> bool:
-        """A downlink for a session of this device, its own or a group's: counter, MIC, MAC commands."""
-        if frame.dev_addr != session.dev_addr:
-            return False
-        try:
-            opened = session.open(phy, frame, self._confirmed_up)
-        except Refused as refused:
-            self._note("downlink_refused", why=str(refused), phy=phy.hex(), window=window)
-            return False
-        if window.startswith("RX"):
-            self.outbox.heard_downlink()
-        session.confirmed_down = opened.f_cnt if frame.confirmed else None
-        block = opened.payload if frame.f_port == 0 else opened.f_opts
-        if session is not self.session:
-            block = b""  # a group has no MAC layer
-        asked = commands.parse_commands(block, uplink=False, lorawan_1_1=session.keys.lorawan_1_1)
-        answers = mac.handle(self.state, asked, Condition(self.config.battery, round(snr_db)))
-        self.outbox.add(answers, self.state.manners)
-        if answers.reset_confirmed or answers.mode_confirmed:
-            done = commands.ResetInd if answers.reset_confirmed else commands.DeviceModeInd
-            self._insisting = [one for one in self._insisting if not isinstance(one, done)]
-        session.rekeyed = session.rekeyed or answers.rekeyed
-        self._rejoin = answers.rejoin or self._rejoin
-        if self.class_b is not None:
-            self._obey_class_b(self.class_b, asked, answers)
-        # in a ping slot FPending only says that more comes in the next ones (1.0.4 §4.3.1.4)
-        if frame.confirmed or (frame.f_pending and window.startswith("RX")):
-            self._empty_at_us = now + self.rng.randrange(*EMPTY_UPLINK_US)
-        self._note(
-            "downlink",
-            window=window,
-            dev_addr=str(session.dev_addr),
-            f_cnt=opened.f_cnt,
-            counter=opened.counter,
-            phy=phy.hex(),
-            ack=frame.ack,
-            confirmed=frame.confirmed,
-            f_pending=frame.f_pending,
-            f_port=frame.f_port,
-            data=opened.payload.hex() if frame.f_port else "",
-            mac=[commands.describe(command) for command in asked],
-            ignored=answers.ignored,
-            link_check=answers.link_check,
-            device_time=answers.device_time,
-        )
-        return True
-
-    def _obey_class_b(self, class_b: ClassB, asked: list[commands.Command], answers: mac.Answers) -> None:
-        """The commands of class B, and the time that a beacon is found with."""
-        if answers.device_time is not None:
-            class_b.told(*answers.device_time, self._uplink_end_us)
-        class_b.informed = class_b.informed or any(isinstance(one, commands.PingSlotInfoAns) for one in asked)
 
     # ------------------------------------------------------------------------------------------------- windows over
 
     def _on_join_windows(self, now: int) -> None:
-        self._receiver.close()
+        self.receiver.close()
         if self.session is not None:
             self._rest(now)
             return
-        factor = 2.0 ** min(self._join_tries - 1, 20)
+        factor = 2.0 ** min(self.join_tries - 1, 20)
         longest = round(self.config.join_backoff_max_s * 1e6)
         pause_us = min(self._seconds(self.config.join_backoff_s, factor), longest)
-        self._note("join_unanswered", attempt=self._join_tries, retry_in_s=round(pause_us / 1e6, 1))
+        self.note("join_unanswered", attempt=self.join_tries, retry_in_s=round(pause_us / 1e6, 1))
         self._wait(Phase.JOIN_WAIT, now + pause_us)
 
     def _on_rejoin_windows(self, now: int) -> None:
@@ -519,16 +426,16 @@ class Device:
 
     def _on_windows(self, now: int) -> None:
         """Both windows are over, or a downlink came: repeat the frame or be done with it."""
-        session, sending = self.session, self._sending
+        session, sending = self.session, self.sending
         assert session is not None and sending is not None
-        self._receiver.close()
+        self.receiver.close()
         tries = self.state.nb_trans
         if sending.confirmed and not self.config.counts_nonces:
             tries = max(tries, self.config.confirmed_tries)
         if not sending.done and sending.transmissions < tries:
             self._wait(Phase.REPEAT_WAIT, now + self._seconds(self.config.ack_timeout_s))
             return
-        self._note(
+        self.note(
             "uplink_done",
             f_cnt=session.f_cnt_up,
             confirmed=sending.confirmed,
@@ -537,14 +444,18 @@ class Device:
             tag=sending.tag,
         )
         session.f_cnt_up += 1
-        self._sending = None
+        reset_after = self.config.firmware.f_cnt_reset_after
+        if reset_after and session.f_cnt_up >= reset_after:
+            session.f_cnt_up = 0
+        self.sending = None
         self._rest(now)
 
-    def _note(self, kind: str, **fields: object) -> None:
+    def note(self, kind: str, **fields: object) -> None:
+        """Tell the recording."""
         self._effects.append(Note(kind, fields))
 
     def next_effect(self) -> Uplink | Note | None:
-        return self._effects.popleft() if self._effects else None
+        return self._effects.pop(0) if self._effects else None
 
 
 _ON_TIMER: dict[Phase, Callable[[Device, int], None]] = {

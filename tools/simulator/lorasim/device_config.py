@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from lorasim.firmware import SOUND, Firmware
 from lorasim.manners import Manners
 
 
@@ -30,6 +31,13 @@ class DeviceConfig:
     ack_timeout_s: tuple[float, float] = (1.0, 3.0)
     queue_length: int = 64
     manners: Manners = field(default_factory=Manners)
+    firmware: Firmware = SOUND
+    """What is wrong with its program."""
+    duty_cycle: bool = False
+    """It keeps to the duty cycle of the sub-bands, and to the airtime that joins may take."""
+    battery_mah: float = 0.0
+    """A battery that runs down; 0: it always tells :attr:`battery`."""
+    sleep_ua: float = 5.0
     ping_periodicity: int | None = None
     """A device of class B: it opens a ping slot every 2**ping_periodicity s once it has the beacon. None: class A."""
     class_c: bool = False

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
 from lorasim import crypto
 from lorasim.crypto import JOIN_REQUEST_TYPE, SessionKeys
+from lorasim.dice import Random
 from lorasim.session import Refused
 from lorawan.frames import JoinAccept, JoinRequest, RejoinRequest0_2, RejoinRequest1
 from lorawan.identifiers import EUI64, NetID
@@ -37,6 +37,8 @@ class Joiner:
     """1.0.4 and 1.1: DevNonce rises, JoinNonce must rise. Before, DevNonce is drawn and JoinNonce not looked at."""
     dev_nonce: int = 0
     """The next one, where it is counted. Survives restarts."""
+    repeats: bool = False
+    """A fault: every request has the first DevNonce."""
     join_nonce: int = -1
     rj_count0: int = 0
     rj_count1: int = 0
@@ -53,9 +55,11 @@ class Joiner:
         """Type of the last request: 0xFF a join, 0 to 2 a rejoin."""
         return self._join_req_type
 
-    def request(self, rng: random.Random) -> bytes:
+    def request(self, rng: Random) -> bytes:
         """PHYPayload of a join-request with a fresh DevNonce."""
-        if self.counts_nonces:
+        if self.repeats:
+            self._asked = self.dev_nonce
+        elif self.counts_nonces:
             self._asked, self.dev_nonce = self.dev_nonce, (self.dev_nonce + 1) & 0xFFFF
         else:
             self._asked = rng.randrange(1 << 16)

@@ -55,9 +55,11 @@ class Band:
 
     __slots__ = ("_deaf", "_on_air", "capture", "demodulators", "gateways", "inter_sf")
 
-    def __init__(self, gateways: int, demodulators: int = 8, capture: bool = True, inter_sf: bool = True) -> None:
+    def __init__(
+        self, gateways: int, demodulators: int | Sequence[int] = 8, capture: bool = True, inter_sf: bool = True
+    ) -> None:
         self.gateways = gateways
-        self.demodulators = demodulators
+        self.demodulators = [demodulators] * gateways if isinstance(demodulators, int) else list(demodulators)
         self.capture = capture
         self.inter_sf = inter_sf
         self._on_air: deque[OnAir] = deque()
@@ -90,7 +92,8 @@ class Band:
             return "half duplex"
         if others and self._collides(frame, gateway, rssi, others):
             return "collision"
-        if len(others) >= self.demodulators and self._busy(frame, gateway, others) >= self.demodulators:
+        free = self.demodulators[gateway]
+        if len(others) >= free and self._busy(frame, gateway, others) >= free:
             return "demodulators"
         return ""
 

@@ -7,7 +7,8 @@ One function a command; :data:`HANDLERS` is the table. What a device does not im
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from lorasim import relay
 from lorasim.manners import Manners
@@ -16,12 +17,23 @@ from lorawan.commands import Command
 from regional import Plan
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, frozen=True)
 class Channel:
+    """One of a device's channels. Devices share them: see :func:`channel`."""
+
     frequency_hz: int
     rx1_hz: int
     min_dr: int
     max_dr: int
+
+
+channel = lru_cache(4096)(Channel)
+"""One object for all devices that have this channel."""
+
+
+@lru_cache(4096)
+def _shared(enabled: frozenset[int]) -> frozenset[int]:
+    return enabled
 
 
 @dataclass(slots=True)
@@ -36,7 +48,7 @@ class MacState:
     tx_power: int = 0
     nb_trans: int = 1
     channels: dict[int, Channel] = field(default_factory=dict)
-    enabled: set[int] = field(default_factory=set)
+    enabled: frozenset[int] = frozenset()
     rx1_delay_s: int = 1
     rx1_dr_offset: int = 0
     rx2_dr: int = 0
@@ -53,6 +65,8 @@ class MacState:
     ping_slot_dr: int | None = None
     beacon_frequency_hz: int = 0
     device_class: str = "A"
+    stuck_adr: bool = False
+    """A fault: it agrees to LinkADRReq and does nothing."""
     manners: Manners = field(default_factory=Manners)
     relay: relay.RelayState = field(default_factory=relay.RelayState)
 
@@ -63,10 +77,10 @@ class MacState:
         """Back to the region's defaults, as before a join."""
         plan = self.plan
         self.channels = {
-            i: Channel(c.frequency_hz, plan.rx1_frequency_hz(c.frequency_hz), c.min_dr, c.max_dr)
+            i: channel(c.frequency_hz, plan.rx1_frequency_hz(c.frequency_hz), c.min_dr, c.max_dr)
             for i, c in enumerate(plan.default_channels)
         }
-        self.enabled = set(self.channels)
+        self.enabled = _shared(frozenset(self.channels))
         self.tx_power = self.max_duty_cycle = self.rx1_dr_offset = 0
         self.nb_trans = 1
         self.rx1_delay_s = plan.receive_delay1_s
@@ -84,14 +98,14 @@ class MacState:
             return
         frequencies = self.plan.parse_cflist(cflist)
         if self.plan.is_fixed:
-            self.enabled = {i for i, c in self.channels.items() if c.frequency_hz in frequencies}
+            self.enabled = _shared(frozenset(i for i, c in self.channels.items() if c.frequency_hz in frequencies))
             return
         first = len(self.plan.default_channels)
         rates = self.plan.default_channels[0]
         for index, frequency_hz in enumerate(frequencies, start=first):
             if frequency_hz:
-                self.channels[index] = Channel(frequency_hz, frequency_hz, rates.min_dr, rates.max_dr)
-                self.enabled.add(index)
+                self.channels[index] = channel(frequency_hz, frequency_hz, rates.min_dr, rates.max_dr)
+                self.enabled = _shared(self.enabled | {index})
 
     def usable(self, dr: int) -> list[int]:
         """Enabled channels that allow a data rate."""
@@ -161,11 +175,11 @@ def handle(state: MacState, block: Sequence[Command], condition: Condition) -> A
 
 def _link_adr(state: MacState, block: list[mac.LinkADRReq], answers: Answers) -> None:
     """A contiguous block is one request: it takes effect whole or not at all (1.0.2+ §5.2)."""
-    enabled: set[int] | None = set(state.enabled)
+    enabled: frozenset[int] | None = state.enabled
     for request in block:
         if enabled is not None:
-            masked = state.plan.apply_ch_mask(enabled, request.ch_mask, request.ch_mask_cntl, set(state.channels))
-            enabled = None if masked is None else set(masked)
+            masked = state.plan.apply_ch_mask(set(enabled), request.ch_mask, request.ch_mask_cntl, set(state.channels))
+            enabled = None if masked is None else frozenset(masked)
     last = block[-1]
     dr = state.dr if last.dr == 15 and state.keeps_15 else last.dr
     power = state.tx_power if last.tx_power == 15 and state.keeps_15 else last.tx_power
@@ -176,8 +190,9 @@ def _link_adr(state: MacState, block: list[mac.LinkADRReq], answers: Answers) ->
     power_ok = state.allows(last, "power_ack", 0 <= power <= state.plan.max_tx_power_index)
     if mask_ok and dr_ok and power_ok:
         assert enabled is not None
-        state.enabled, state.dr, state.tx_power = enabled, dr, power
-        state.nb_trans = last.nb_trans or (state.nb_trans if state.keeps_15 else 1)
+        if not state.stuck_adr:
+            state.enabled, state.dr, state.tx_power = _shared(enabled), dr, power
+            state.nb_trans = last.nb_trans or (state.nb_trans if state.keeps_15 else 1)
     answer = mac.LinkADRAns(channel_mask_ack=mask_ok, data_rate_ack=dr_ok, power_ack=power_ok)
     # 1.1 §5.3 answers a block once, 1.0.x each request with the same status
     answers.commands += [answer] * (1 if state.lorawan_1_1 else len(block))
@@ -219,11 +234,11 @@ def _new_channel(state: MacState, command: mac.NewChannelReq, _: Condition, answ
     if frequency_ok and rates_ok:
         if off:
             state.channels.pop(index, None)
-            state.enabled.discard(index)
+            state.enabled -= {index}
         else:
             hz = command.frequency_hz
-            state.channels[index] = Channel(hz, hz, command.min_dr, command.max_dr)
-            state.enabled.add(index)
+            state.channels[index] = channel(hz, hz, command.min_dr, command.max_dr)
+            state.enabled |= {index}
     answers.commands.append(mac.NewChannelAns(channel_frequency_ack=frequency_ok, data_rate_range_ack=rates_ok))
 
 
@@ -247,7 +262,7 @@ def _dl_channel(state: MacState, command: mac.DlChannelReq, _: Condition, answer
     frequency_ok = state.allows(command, "channel_frequency_ack", _in_range(state, command.frequency_hz))
     exists = state.allows(command, "uplink_frequency_ack", command.ch_index in state.channels)
     if frequency_ok and exists:
-        state.channels[command.ch_index].rx1_hz = command.frequency_hz
+        state.channels[command.ch_index] = replace(state.channels[command.ch_index], rx1_hz=command.frequency_hz)
     answers.sticky.append(mac.DlChannelAns(channel_frequency_ack=frequency_ok, uplink_frequency_ack=exists))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -48,7 +47,7 @@ class Sending:
 class Outbox:
     """See the module."""
 
-    queue: deque[Message] = field(default_factory=deque)
+    queue: list[Message] = field(default_factory=list)
     wishes: list[Command] = field(default_factory=list)
     """Requests that ride with the next uplink: LinkCheckReq, DeviceTimeReq."""
     _answers: list[Command] = field(default_factory=list)
@@ -98,12 +97,12 @@ class Outbox:
         f_opts = b"".join(waiting)
         if not self.queue or length + len(self.queue[0].data) > limit:
             return Sending(None, b"", f_opts)
-        message = self.queue.popleft()
+        message = self.queue.pop(0)
         return Sending(message.f_port, message.data, f_opts, message.confirmed, message.tag)
 
     def too_long(self, limit: int) -> Message | None:
         """Take out the next payload when no uplink at this data rate can carry it."""
-        return self.queue.popleft() if self.queue and len(self.queue[0].data) > limit else None
+        return self.queue.pop(0) if self.queue and len(self.queue[0].data) > limit else None
 
 
 def _as_many_as_fit(commands: Sequence[bytes], limit: int) -> bytes:

@@ -7,8 +7,9 @@ time (shadowing and fading) are exact between two questions, however far apart, 
 from __future__ import annotations
 
 import math
-import random
 from dataclasses import dataclass
+
+from lorasim.dice import Random
 
 THERMAL_NOISE_DBM_HZ = -174.0
 NOISE_FIGURE_DB = 6.0
@@ -39,7 +40,7 @@ class Shadowing:
 
     __slots__ = ("_at_s", "_db", "_rng", "correlation_s", "sigma_db")
 
-    def __init__(self, sigma_db: float, correlation_s: float, rng: random.Random) -> None:
+    def __init__(self, sigma_db: float, correlation_s: float, rng: Random) -> None:
         self.sigma_db = sigma_db
         self.correlation_s = correlation_s
         self._rng = rng
@@ -63,7 +64,7 @@ class Fading:
 
     __slots__ = ("_at_s", "_i", "_q", "_rng", "_scatter", "_steady", "coherence_s")
 
-    def __init__(self, k: float, coherence_s: float, rng: random.Random) -> None:
+    def __init__(self, k: float, coherence_s: float, rng: Random) -> None:
         self.coherence_s = coherence_s
         self._rng = rng
         self._steady = math.sqrt(k / (k + 1))
@@ -87,7 +88,7 @@ class Blockage:
 
     __slots__ = ("_blocked", "_rng", "_until_s", "blocked_s", "db_when_blocked", "free_s")
 
-    def __init__(self, db: float, free_s: float, blocked_s: float, rng: random.Random) -> None:
+    def __init__(self, db: float, free_s: float, blocked_s: float, rng: Random) -> None:
         self.db_when_blocked = db
         self.free_s, self.blocked_s = free_s, blocked_s
         self._rng = rng
@@ -127,6 +128,7 @@ MOVING = Surroundings("moving", (0.0, 5.0), 7.0, 7_200.0, rice_k=1.0, coherence_
 BASEMENT = Surroundings("basement", (15.0, 25.0), 2.0, 43_200.0, rice_k=4.0, coherence_s=30.0, blockage_db=10.0)
 """Under a ceiling or a lid, now and then with a car on it."""
 KINDS = (STATIC, FADING, MOVING, BASEMENT)
+SURROUNDINGS = {kind.name: kind for kind in KINDS}
 
 
 class Path:
@@ -134,7 +136,7 @@ class Path:
 
     __slots__ = ("_blockage", "_fading", "_shadowing", "mean_gain_db")
 
-    def __init__(self, mean_gain_db: float, surroundings: Surroundings, rng: random.Random, blockage: Blockage) -> None:
+    def __init__(self, mean_gain_db: float, surroundings: Surroundings, rng: Random, blockage: Blockage) -> None:
         self.mean_gain_db = mean_gain_db
         self._shadowing = Shadowing(surroundings.shadow_sigma_db, surroundings.shadow_correlation_s, rng)
         self._fading = Fading(surroundings.rice_k, surroundings.coherence_s, rng)
@@ -146,7 +148,7 @@ class Path:
 
 
 def paths_of(
-    distances_m: list[float], surroundings: Surroundings, rng: random.Random, loss: PathLoss = PathLoss()
+    distances_m: list[float], surroundings: Surroundings, rng: Random, loss: PathLoss = PathLoss()
 ) -> list[Path]:
     """The paths of one device to all gateways. Its walls and what blocks it are the same for all."""
     walls_db = rng.uniform(*surroundings.walls_db)

@@ -10,14 +10,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from lorasim.faults import Leak, Outage, Replacement, Silence, Theft, WrongClock
-
 from lorasim import assertions
 from lorasim.assertions import Assertion
 from lorasim.backhaul import Backhaul, BackhaulOutage
+from lorasim.faults import Leak, Replacement, Silence, Theft, WrongClock
+from lorasim.propagation import SURROUNDINGS
 from lorasim.station_entry import StationEntry
 from lorasim.station_entry import check as check_gateway
-from lorasim.propagation import SURROUNDINGS
 
 
 class ScenarioError(ValueError):

@@ -50,6 +50,11 @@ class Session:
     last_down: bytes = b""
     """The last accepted downlink, to name a repeated one."""
 
+    def forget_counters(self) -> None:
+        """As after a restart of a device that keeps its keys only."""
+        self.f_cnt_up = 0
+        self.n_f_cnt_down = self.a_f_cnt_down = self.confirmed_down = None
+
     def seal(self, frame: DataFrame, f_opts: bytes, payload: bytes, conf_f_cnt: int, tx_dr: int, tx_ch: int) -> bytes:
         """PHYPayload of an uplink whose counter is ``f_cnt_up``; ``conf_f_cnt`` is what its ACK acknowledges, or 0."""
         keys, f_cnt = self.keys, self.f_cnt_up

@@ -28,6 +28,8 @@ class Summary:
     """Copies that gateways heard."""
     unheard: int = 0
     """Data frames that no gateway heard."""
+    foreign: int = 0
+    """Frames of other networks that were on the air."""
     readings: int = 0
     """Payloads with a meter reading that were put on the air."""
     readings_acknowledged: int = 0

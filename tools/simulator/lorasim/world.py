@@ -9,29 +9,36 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
 from lorasim.air import Air
+from lorasim.backhaul import Way
 from lorasim.clock import MeterClock
 from lorasim.consumption import to_us
 from lorasim.device import Device, DeviceConfig
 from lorasim.dice import Dice
-from lorasim.gateway import Gateway, GatewayConfig
+from lorasim.gateway import Gateway
 from lorasim.house import Module, Report, SimulatedHouse, key_of, start_of
 from lorasim.link import OnAir
 from lorasim.outbox import Message
 from lorasim.radio import Datagram, Downlink, Note, Reception, Uplink, airtime_us
 from lorasim.recording import Recorder
 from lorasim.scenario import Backhaul, DeviceGroup, Scenario, ScenarioError
+from lorasim.station import Dial, Station, Text
+from lorasim.station_entry import make as make_gateway
 from lorasim.summary import Summary
 from lorawan import commands
 from regional import Plan, PlanError
 from regional import plan as region_plan
 
 Actor = Device | Gateway | Station
+
+ANSWER_S = 2.0, 8.0
+"""So long after a command a meter's module answers."""
 
 LINGER_US = 20_000_000
 """A run ends so long after the meters caught up, whatever a device that hears badly still has to say."""
@@ -82,6 +89,8 @@ class World:
     _now: int = 0
     _backhaul: dict[int, Backhaul] = field(default_factory=dict)
     _way: dict[int, Way] = field(default_factory=dict)
+    _dials: Counter[int] = field(default_factory=Counter)
+    """Connections that stations have asked for: what becomes of an older one does not matter."""
     _events: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = field(default_factory=list)
     _sequence: int = 0
     _armed: dict[int, int] = field(default_factory=dict)
@@ -94,6 +103,8 @@ class World:
     _channels_hz: list[int] = field(default_factory=list)
     _foreign_rng: Dice = field(init=False)
     _groups: dict[int, _Group] = field(default_factory=dict)
+    _modules: dict[int, Module] = field(default_factory=dict)
+    """Radio modules of the house's meters, by DevEUI."""
     _unacknowledged: dict[str, object] = field(default_factory=dict)
     """Frames with a reading for which no PUSH_ACK has come, by their bytes."""
     _pushed: dict[tuple[int, int], list[str]] = field(default_factory=dict)
@@ -131,7 +142,9 @@ class World:
 
     def add_device(self, config: DeviceConfig) -> Device:
         """Put a device into the world; :meth:`start` or :meth:`switch_on` starts it."""
-        device = Device(config, self.plan, random.Random(f"{self.seed}/device/{config.dev_eui:x}"))
+        device = Device(config, self.plan, Dice(f"{self.seed}/device/{config.dev_eui:x}"))
+        if config.firmware.deaf:
+            self.air.deaf[config.dev_eui] = config.firmware.deaf
         self.devices[config.dev_eui] = device
         return device
 
@@ -163,6 +176,7 @@ class World:
         self.house = SimulatedHouse(scenario.house, self.seed or 0, start)
         self.clock = self._clock(start)
         for module in self.house.modules:
+            self._modules[module.dev_eui] = module
             self.add_device(
                 DeviceConfig(
                     dev_eui=module.dev_eui,
@@ -192,9 +206,11 @@ class World:
         plan = {"region": self.scenario.region, "plan": asdict(self.scenario)}
         self._record("run", {"scenario": self.scenario.name, "seed": self.seed, "speed": self.speed, **plan})
         for eui, gateway in self.gateways.items():
-            self._record("gateway", {"gateway": f"{eui:016x}", "name": gateway.config.name})
+            front = "basicstation" if isinstance(gateway, Station) else "semtech-udp"
+            self._record("gateway", {"gateway": f"{eui:016x}", "name": gateway.config.name, "front": front})
             gateway.start(now)
             self._pump(gateway, now)
+        self._gateway_life()
         for dev_eui in self.devices:
             group = self._groups.get(dev_eui)
             house = self.scenario.house
@@ -258,7 +274,9 @@ class World:
 
     def _next_report(self, module: Module, reports: Iterator[Report]) -> None:
         assert self.clock is not None
-        report = next(reports)
+        report = next(reports, None)
+        if report is None:
+            return
         due = self.clock.send_us(report.measured_us, report.send_us)
         self._at(due, self._report, module, report, reports)
 
@@ -270,8 +288,24 @@ class World:
             "measured_us": report.measured_us,
             "units": report.units,
         }
+        if self.house is not None and self.house.asks_time(module, report.measured_us):
+            self.devices[module.dev_eui].outbox.wishes.append(commands.DeviceTimeReq())
         self.send(module.dev_eui, Message(report.f_port, report.payload, module.confirmed, tag))
         self._next_report(module, reports)
+
+    def _module_told(self, device: Device, fields: dict[str, Any]) -> None:
+        """A module does what a downlink asks for: it answers, or sets its clock."""
+        module = self._modules.get(device.config.dev_eui)
+        if module is None or self.house is None or self.clock is None:
+            return
+        now_us = self.clock.meter_us(self._now)
+        if fields["device_time"] is not None:
+            module.set_clock(now_us, 0)
+        if not fields["f_port"] or not fields["data"]:
+            return
+        answer = self.house.answer(module, fields["f_port"], bytes.fromhex(fields["data"]), now_us)
+        if answer is not None:
+            self._at(self._now + round(self.rng.uniform(*ANSWER_S) * 1e6), self.send, device.config.dev_eui, answer)
 
     def _send_number(self, device: Device, group: _Group) -> None:
         config = group.config
@@ -315,7 +349,12 @@ class World:
     def disconnected(self, gateway_eui: int, why: str, now: int) -> None:
         """A station's connection ended or did not come about."""
         self.handle_timer(now)
-        self._tell(gateway_eui, lambda station: station.disconnected(why, self._now))
+        for arrives_us in self._ways(gateway_eui, "down", now):  # behind the messages that came before
+            self._at(arrives_us, self._broken, gateway_eui, self._dials[gateway_eui], why)
+
+    def _broken(self, gateway_eui: int, dial: int, why: str) -> None:
+        if self._dials[gateway_eui] == dial:
+            self._tell(gateway_eui, lambda station: station.disconnected(why, self._now))
 
     def _tell(self, gateway_eui: int, what: Callable[[Station], None]) -> None:
         station = self.gateways[gateway_eui]
@@ -384,6 +423,8 @@ class World:
 
     def _station_wants(self, station: Station, effect: Text | Dial, now: int) -> None:
         eui = station.config.eui
+        if isinstance(effect, Dial):
+            self._dials[eui] += 1
         if isinstance(effect, Text):
             for leaves_us in self._ways(eui, "up", now):
                 self._at(leaves_us, self._leave, Outgoing(eui, False, effect.data))
@@ -554,6 +595,7 @@ class World:
             self._address.setdefault(fields["dev_addr"], set()).add(device.config.dev_eui)
         elif note.kind == "downlink":
             summary.downlinks_heard += 1
+            self._module_told(device, fields)
         elif note.kind == "downlink_refused":
             summary.downlinks_refused += 1
             summary.faults[fields["why"]] += 1
