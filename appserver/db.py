@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel
 
 from appserver import postgres
@@ -109,6 +111,16 @@ def plain_connection(session: Session) -> Connection:
     session.flush()
     driver: Any = session.connection().connection.driver_connection
     return driver if isinstance(driver, sqlite3.Connection) else PostgresConnection(driver, own=False)
+
+
+def broken_rule(error: IntegrityError) -> str:
+    """What an IntegrityError says, ending with ``table.column, table.column`` where these must be unique together."""
+    message = str(error.orig)
+    diag = getattr(error.orig, "diag", None)
+    key = re.search(r"Key \(([^)]*)\)=", getattr(diag, "message_detail", None) or "")
+    if diag is None or key is None:
+        return message
+    return f"{diag.message_primary}: " + ", ".join(f"{diag.table_name}.{column}" for column in key[1].split(", "))
 
 
 class Database:

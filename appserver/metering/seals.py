@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from appserver.db import Database
+from appserver.db import ERRORS, Database
 from appserver.metering.timebase import HOUR_US, date_of, moment
 
 log = structlog.get_logger("seals")
@@ -113,7 +114,7 @@ async def keep_sealing(db: Database, stop: asyncio.Event, clock: Callable[[], in
     while not stop.is_set():
         try:
             await db.run(seal, db, clock())
-        except sqlite3.Error as error:
+        except ERRORS as error:
             log.warning("days cannot be sealed; trying again", error=str(error))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), EVERY_S)
@@ -182,7 +183,8 @@ def verify(connection: sqlite3.Connection, limit: int = 100) -> Verdict:
         waiting = connection.execute("SELECT count(*) FROM unsealed").fetchone()[0]
         if len(faults) < limit:
             faults += _unknown(connection, days)
-    except sqlite3.DatabaseError as error:
+        faults += _closings(connection)
+    except ERRORS as error:
         faults.append(Fault(None, f"the file itself is damaged: {error}"))
         waiting = 0
     return Verdict(seals, rows, waiting, root, tuple(faults[:limit]))
@@ -264,6 +266,21 @@ def _name(row: tuple[Any, ...]) -> str:
     meter_id, register, at_us, value = row[:4]
     when = moment(at_us).isoformat(timespec="seconds") if isinstance(at_us, int) and abs(at_us) < 1 << 57 else at_us
     return f"the reading of meter {meter_id}, {register}, {when}, {value} millionths"
+
+
+def _closings(connection: sqlite3.Connection) -> Iterator[Fault]:
+    """Parts of closed periods that are not what their hash says."""
+    if not connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'period_result'").fetchone()[0]:
+        return
+    for close_id, part, content, sha in connection.execute(
+        "SELECT close_id, part, content, sha256 FROM period_result ORDER BY close_id, part"
+    ):
+        try:
+            same = hashlib.sha256(zlib.decompress(content)).hexdigest() == sha
+        except zlib.error:
+            same = False
+        if not same:
+            yield Fault(None, f"part {part!r} of closing {close_id} was changed")
 
 
 def _unknown(connection: sqlite3.Connection, days: Iterable[int]) -> list[Fault]:

@@ -3,7 +3,7 @@
 import datetime as dt
 from decimal import Decimal
 
-from sqlalchemy import Column, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from appserver.models.columns import MicroDecimal
@@ -102,3 +102,41 @@ class PeriodValue(SQLModel, table=True):
     end: Decimal | None = Field(default=None, sa_type=MicroDecimal, sa_column_kwargs={"name": "end_micro"})
     volume: Decimal | None = Field(default=None, sa_type=MicroDecimal, sa_column_kwargs={"name": "volume_micro"})
     quality: str
+
+
+class PeriodResult(SQLModel, table=True):
+    """A part of what was frozen when a period was closed: a balance, the charges, a printed statement."""
+
+    __tablename__ = "period_result"
+
+    close_id: int = Field(foreign_key="period_close.id", primary_key=True)
+    part: str = Field(primary_key=True)
+    """``summary``, ``balance/day`` …, ``print/individual/ru`` …"""
+    content: bytes
+    """JSON, compressed by zlib."""
+    sha256: str
+    """Of the JSON, in hex."""
+
+
+class PeriodReopen(SQLModel, table=True):
+    """A closing that holds no more: who opened the period again, and why."""
+
+    __tablename__ = "period_reopen"
+
+    close_id: int = Field(foreign_key="period_close.id", primary_key=True)
+    author: str
+    reason: str
+    reopened_at_us: int = Field(sa_type=BigInteger)
+
+
+class PeriodRecalculation(SQLModel, table=True):
+    """What a closed period charges for an earlier one that turned out wrong after its own closing."""
+
+    __tablename__ = "period_recalculation"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    close_id: int = Field(foreign_key="period_close.id", primary_key=True)
+    """The closing that charges it."""
+    of_close_id: int = Field(foreign_key="period_close.id", primary_key=True)
+    point_id: int = Field(foreign_key="point.id", primary_key=True)
+    volume: Decimal = Field(sa_type=MicroDecimal, sa_column_kwargs={"name": "volume_micro"})

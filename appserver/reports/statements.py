@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from functools import partial
@@ -12,11 +13,15 @@ from appserver.db import Database
 from appserver.errors import RegistryError
 from appserver.metering.balance import Balance, PeriodRow, PointRow
 from appserver.metering.charges import charges, is_month
+from appserver.metering.closed import counted_balance
+from appserver.metering.frozen import Recalculation
 from appserver.metering.queries import BalanceStep, house_balance
+from appserver.metering.recalculations import pending
 from appserver.metering.substitution import Charge
 from appserver.metering.timebase import day_number
 from appserver.models.columns import from_micro, neat
 from appserver.models.registry import REGISTERS
+from appserver.reports.archive import closed_notes, printed
 from appserver.reports.statement import Cell, Column, Statement
 from appserver.reports.words import word
 from appserver.rules import Rule
@@ -43,7 +48,34 @@ def make(
     build = NAMES.get(name)
     if build is None:
         raise RegistryError("invalid", "name", f"There is no statement {name!r}; use one of {', '.join(NAMES)}.")
-    return build(db, building_id, from_date, to_date, resource, step, language)
+    if name == "individual" and not resource and len(resources := _resources(db, building_id)) > 1:
+        each = [make(db, name, building_id, from_date, to_date, one, step, language) for one in resources]
+        return _together(each, header_of(db, building_id, from_date, to_date, partial(word, language=language), ""))
+    its = "heat" if name == "heat" else resource
+    if not its:
+        its = _resources(db, building_id)[0] if name == "individual" else _only_resource(db, building_id)
+    kept = printed(db, name, building_id, from_date, to_date, its, step, language)
+    if kept is not None:
+        return kept
+    made = build(db, building_id, from_date, to_date, resource, step, language)
+    notes = closed_notes(db, building_id, from_date, to_date, its, partial(word, language=language))
+    return replace(made, notes=[*made.notes, *notes]) if notes else made
+
+
+def _together(statements: Sequence[Statement], header: list[tuple[str, str]]) -> Statement:
+    """Statements of several resources as one: each keeps its rows, closed or not."""
+    rows = [row for statement in statements for row in statement.rows]
+    notes = list(dict.fromkeys(note for statement in statements for note in statement.notes))
+    head = list(
+        dict.fromkeys([*header, *(line for statement in statements for line in statement.header[len(header) + 1 :])])
+    )
+    return replace(
+        statements[0],
+        header=head,
+        rows=[(number, *row[1:]) for number, row in enumerate(rows, 1)],
+        totals=[row for statement in statements for row in statement.totals],
+        notes=notes,
+    )
 
 
 def individual_statement(
@@ -71,6 +103,7 @@ def individual_statement(
     rows: list[tuple[Cell, ...]] = []
     totals: list[tuple[Cell, ...]] = []
     used: list[Rule] = []
+    again: list[Recalculation] = []
     for balance in balances:
         points = [point for point in balance.points if point.role == "individual"]
         charged: dict[int, Charge] = {}
@@ -78,11 +111,21 @@ def individual_statement(
             found = charges(db, building_id, balance.resource, from_date, points, rule_book(db))
             charged = found.by_point
             used += [rule for rule in found.rules if rule not in used]
+        late = pending(db, building_id, balance.resource, from_date)
+        again += late
+        more = {
+            point.point_id: sum((one.volume for one in late if one.point_id == point.point_id), Decimal(0))
+            for point in points
+        }
         rows += [
-            _individual_row(len(rows) + n, point, balance, verified, charged.get(point.point_id), say)
+            (
+                *_individual_row(len(rows) + n, point, balance, verified, charged.get(point.point_id), say),
+                neat(more[point.point_id]) if more[point.point_id] else None,
+            )
             for n, point in enumerate(points, 1)
         ]
-        totals.append(_individual_total(points, balance, charged, say))
+        whole = sum(more.values(), Decimal(0))
+        totals.append((*_individual_total(points, balance, charged, say), neat(whole) if late else None))
     columns = [
         Column("number", say("number"), 5, number=True),
         Column("premises", say("premises"), 12),
@@ -100,12 +143,26 @@ def individual_statement(
         Column("events", say("events"), 18),
         Column("charge", say("charge"), 11, number=True),
         Column("basis", say("basis"), 16),
+        Column("recalculation", say("recalculation"), 11, number=True),
     ]
     header = header_of(db, building_id, from_date, to_date, say, resource)
-    notes = rule_notes(used, say)
+    notes = [*recalculation_notes(again, say), *rule_notes(used, say)]
     return Statement(
         "individual", language, say("individual.title"), header, columns, rows, totals, notes, signatures(say)
     )
+
+
+def recalculation_notes(found: Sequence[Recalculation], say: Words) -> list[str]:
+    """Where the recalculations of a statement come from, one a line."""
+
+    def number(value: Decimal | None) -> str:
+        return "—" if value is None else format(neat(value), "f")
+
+    return [
+        f"{say('recalculation')}: {one.first_day:%m.%Y}, {one.premises or one.account_number or say('house')}:"
+        f" {number(one.before)} → {number(one.after)} ({one.volume:+f})" + (f", {one.reason}" if one.reason else "")
+        for one in found
+    ]
 
 
 def rule_notes(rules: Sequence[Rule], say: Words) -> list[str]:
@@ -229,7 +286,7 @@ def balance_statement(
     """Баланс: a row for each period, the total below."""
     say: Words = partial(word, language=language)
     resource = resource or _only_resource(db, building_id)
-    balance = house_balance(db, building_id, resource, from_date, to_date, step)
+    balance = counted_balance(db, building_id, resource, from_date, to_date, step).balance
     columns = [
         Column("period", say("period"), 17),
         Column("house", say("house"), 13, number=True),

@@ -1,0 +1,92 @@
+"""Balances as they count: of a closed period what was frozen at its closing, of the rest what is known now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+from appserver.db import Database
+from appserver.metering.balance import Balance, PeriodRow, imbalance
+from appserver.metering.frozen import balance_of
+from appserver.metering.periods import ClosedPeriod, closed_period
+from appserver.metering.queries import BalanceStep, house_balance
+from appserver.metering.recalculations import STANDING
+from appserver.models.columns import neat
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A balance and the closings in it."""
+
+    balance: Balance
+    closing: ClosedPeriod | None = None
+    """The closing that the balance is, when it is of exactly one closed period."""
+    within: tuple[ClosedPeriod, ...] = ()
+    """Closings that share days with it, oldest first; their rows are as they were frozen."""
+
+
+def closings_within(db: Database, building_id: int, resource: str, first: date, last: date) -> list[ClosedPeriod]:
+    """The closings that stand and share days with a period (``last`` excluded), oldest first."""
+    rows = db.rows(
+        "SELECT c.id FROM period_close c WHERE c.building_id = ? AND c.resource = ? AND c.first_day < ?"
+        f" AND c.last_day > ? AND {STANDING.format('c')} ORDER BY c.first_day",
+        (building_id, resource, last.isoformat(), first.isoformat()),
+    )
+    return [closed_period(db, id_) for (id_,) in rows]
+
+
+def exact_closing(db: Database, building_id: int, resource: str, first: date, last: date) -> ClosedPeriod | None:
+    """The closing that stands for exactly this period."""
+    found = closings_within(db, building_id, resource, first, last)
+    return next((each for each in found if (each.first_day, each.last_day) == (first, last)), None)
+
+
+def counted_balance(
+    db: Database, building_id: int, resource: str, from_date: date, to_date: date, step: BalanceStep = "day"
+) -> Counted:
+    """The balance as it counts. Raises RegistryError as :func:`~appserver.metering.queries.house_balance` does."""
+    within = tuple(closings_within(db, building_id, resource, from_date, to_date))
+    for closing in within:
+        if (closing.first_day, closing.last_day) == (from_date, to_date):
+            frozen = balance_of(db, closing.id, step)
+            if frozen is not None:
+                return Counted(frozen, closing, within)
+    live = house_balance(db, building_id, resource, from_date, to_date, step)
+    for closing in within:
+        frozen = balance_of(db, closing.id, step)
+        if frozen is not None:
+            live = _with_rows(live, frozen)
+    return Counted(live, None, within)
+
+
+def _with_rows(live: Balance, frozen: Balance) -> Balance:
+    """A balance with those periods that a closing has, as it has them; the total moves by as much."""
+    known = {(row.start, row.end): row for row in frozen.periods}
+    house = individual = ZERO
+    rows = []
+    for row in live.periods:
+        its = known.get((row.start, row.end), row)
+        house += (its.house or ZERO) - (row.house or ZERO)
+        individual += its.individual - row.individual
+        rows.append(its)
+    return replace(live, periods=rows, total=_moved(live.total, house, individual))
+
+
+def _moved(total: PeriodRow, house: Decimal, individual: Decimal) -> PeriodRow:
+    if not house and not individual:
+        return total
+    whole, parts = (total.house or ZERO) + house, total.individual + individual
+    if total.house is None:
+        return replace(total, individual=neat(parts))
+    difference, percent = imbalance(whole, parts)
+    known = total.imbalance is not None
+    return replace(
+        total,
+        house=neat(whole),
+        individual=neat(parts),
+        imbalance=neat(difference) if known else None,
+        imbalance_pct=percent if known else None,
+    )
