@@ -34,6 +34,7 @@ from appserver.server import make_app
 from appserver.services import Services, now_us
 from appserver.settings import ApplicationSettings
 from appserver.sources import files
+from appserver.sources import mqtt as sources
 from appserver.web.overview import Overviews
 from internalapi.client import NetworkClient
 
@@ -154,6 +155,7 @@ def background_work(services: Services, stop: asyncio.Event) -> dict[str, Callab
         "ingest": lambda: ingest.consume(services.network, database, stop, clock),
         "seals": lambda: seals.keep_sealing(database, stop, clock),
         "file drop": lambda: files.watch(database, services.settings.data_dir / "drop", stop, clock),
+        "sources": lambda: sources.watch(database, stop, services.settings.webhook_allow, clock),
         "backfill": lambda: backfill.watch(database, services.network, services.settings.data_dir, stop, clock),
         "incidents": lambda: incidents.watch(database, services.settings.data_dir, stop, clock),
         "notices": lambda: notices.deliver(

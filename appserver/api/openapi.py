@@ -95,6 +95,9 @@ def _operation(operation: Operation, references: dict[Any, Any]) -> dict[str, An
     elif operation.upload:
         form = {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}, "required": ["file"]}
         described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    elif operation.media:
+        content = {media: {"schema": {"type": "string", "format": "binary"}} for media in operation.media}
+        described["requestBody"] = {"required": True, "content": content}
     return described
 
 

@@ -53,6 +53,8 @@ class Operation:
     """Takes multipart/form-data that the handler reads itself."""
     headers: tuple[str, ...] = ()
     """Request headers with a meaning of their own."""
+    media: tuple[str, ...] = ()
+    """Media types of a body that the handler reads itself."""
 
     @cached_property
     def takes(self) -> dict[str, type[BaseModel]]:
@@ -82,12 +84,13 @@ class Api:
         status: int = 200,
         upload: bool = False,
         headers: tuple[str, ...] = (),
+        media: tuple[str, ...] = (),
     ) -> Callable[[HandlerT], HandlerT]:
         """Enter the decorated handler for ``method`` and ``path`` (without the prefix)."""
 
         def enter(handler: HandlerT) -> HandlerT:
             self.operations.append(
-                Operation(method, path, handler, summary, self.tag, status, answers, upload, headers)
+                Operation(method, path, handler, summary, self.tag, status, answers, upload, headers, media)
             )
             return handler
 

@@ -21,7 +21,9 @@ from appserver.sources.tables import item_of_row
 FORM = "application/x-www-form-urlencoded"
 
 
-def rows_of(source: Source, payload: bytes, topic: str, received_at_us: int, form: bool = False, first: int = 0) -> list[Row]:
+def rows_of(
+    source: Source, payload: bytes, topic: str, received_at_us: int, form: bool = False, first: int = 0
+) -> list[Row]:
     """A message as rows; one that cannot be read is one row with the reason, kept whole.
 
     ``form``: it is an HTML form, as GSM modems send it. ``first`` is the number of its first row.
@@ -29,10 +31,8 @@ def rows_of(source: Source, payload: bytes, topic: str, received_at_us: int, for
     mapping = Mapping.model_validate(source.mapping)
     at = moment(received_at_us)
     try:
-        items = (
-            items_of(mapping, read_form(payload), topic, at) if form else read_message(mapping, payload, topic, at)
-        )
-    except ValueError as error:
+        items = items_of(mapping, read_form(payload), topic, at) if form else read_message(mapping, payload, topic, at)
+    except (ValueError, ArithmeticError, RecursionError) as error:
         told = {"topic": topic, "at": at.isoformat(), "form": form, "payload": base64.b64encode(payload).decode()}
         return [Row(first, None, told, f"{topic}: {error}" if topic else str(error))]
     return [Row(first + number, item) for number, item in enumerate(items)]

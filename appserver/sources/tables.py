@@ -100,7 +100,9 @@ def item_of_row(told: Mapping[str, Any]) -> Item:
         raise ValueError("the number of the meter is missing")
     resource = str(told.get("resource", ""))
     if resource and plain(resource) not in BY_WORD["resource"]:
-        raise ValueError(f"resource is {resource!r}; write one of {', '.join(dict.fromkeys(BY_WORD['resource'].values()))}")
+        raise ValueError(
+            f"resource is {resource!r}; write one of {', '.join(dict.fromkeys(BY_WORD['resource'].values()))}"
+        )
     date, time = str(told.get("date", "")), str(told.get("time", ""))
     return Item(
         read_moment(f"{date} {_clock(time)}" if time else date),

@@ -8,31 +8,20 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from appserver import registry
-from appserver.db import Database, open_database
+from appserver.db import Database
 from appserver.metering import house_balance
 from appserver.metering.incoming import Item, read_moment, read_value, take
 from appserver.metering.store import rebuild
 from appserver.sources.files import sweep, watch
+from appserver.sources.intake import refused
 from appserver.sources.tables import read_readings
+from tests.appserver.sources.conftest import NOW_US
 from tests.support import satka as support
-from tests.support.house import FIRST_DAY, House, make_house
-
-NOW_US = int((FIRST_DAY + timedelta(days=40)).timestamp()) * 1_000_000
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Database:
-    database = open_database(tmp_path / "application.db")
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def house(db: Database) -> House:
-    return make_house(db)
+from tests.support.house import FIRST_DAY, House
 
 
 def test_fr_20_three_days_without_lorawan_are_filled_by_a_file(tmp_path: Path) -> None:
@@ -61,7 +50,7 @@ def test_fr_20_three_days_without_lorawan_are_filled_by_a_file(tmp_path: Path) -
     folder = tmp_path / "drop"
     folder.mkdir()
     drop(folder / "gsm.csv", "\n".join(lines).encode("cp1251"))
-    assert sweep(db, folder, whole.now_us) == [folder / "done" / "gsm.csv"]
+    assert sweep(db, folder, whole.now_us + 1) == [folder / "done" / "gsm.csv"]
     told, expected = house_balance(db, *args), house_balance(whole.db, *args)
     assert [(p.house, p.individual, p.missing) for p in told.periods] == [
         (p.house, p.individual, p.missing) for p in expected.periods
@@ -122,7 +111,12 @@ def test_fr_20_files_go_to_done_or_refused_with_the_lines_named(db: Database, ho
     drop(folder / "notes.txt", b"not a table")
     (folder / "new.csv").write_bytes(good.encode())
     moved = sweep(db, folder, NOW_US)
-    assert [str(path.relative_to(folder)) for path in moved] == ["done/a.csv", "refused/b.csv", "refused/c.csv", "refused/notes.txt"]
+    assert [str(path.relative_to(folder)) for path in moved] == [
+        "done/a.csv",
+        "refused/b.csv",
+        "refused/c.csv",
+        "refused/notes.txt",
+    ]
     assert (folder / "refused" / "b.csv.report.txt").read_text().splitlines() == [
         "new readings: 1",
         "known already: 0",
@@ -140,6 +134,59 @@ def test_fr_20_files_go_to_done_or_refused_with_the_lines_named(db: Database, ho
     drop(folder / "a.csv", good.encode())
     assert sweep(db, folder, NOW_US) == [folder / "done" / "a.1.csv"]
     assert db.rows("SELECT count(*) FROM reading WHERE value_micro > 103000000") == [(3,)]
+
+
+def test_fr_20_unfinished_files_are_left_alone(db: Database, house: House, tmp_path: Path) -> None:
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    line = f"serial;date;value\n{house.building_id}1;2026-10-08;103,5\n".encode()
+    for name in (".hidden.csv", "~lock.csv", "a.csv.part", "b.tmp"):
+        drop(folder / name, line)
+    writer = (folder / "open.csv").open("wb")
+    writer.write(line[:20])
+    writer.flush()
+    os.utime(folder / "open.csv", (1, 1))
+    assert sweep(db, folder, NOW_US) == [], "half a file that its writer holds open is no file yet"
+    writer.write(line[20:])
+    writer.close()
+    assert sweep(db, folder, NOW_US) == [], "it changed a moment ago"
+    os.utime(folder / "open.csv", (1, 1))
+    assert sweep(db, folder, NOW_US) == [folder / "done" / "open.csv"]
+    assert (folder / "done" / "open.csv.report.txt").read_text().splitlines()[0] == "new readings: 1"
+    assert len(list(folder.iterdir())) == 5
+
+
+def test_fr_20_a_crash_between_the_commit_and_the_move_changes_nothing(
+    db: Database, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    drop(folder / "a.csv", f"serial;date;value\n{house.building_id}1;2026-10-08;103,5\nx;2026-10-08;1\n".encode())
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            sweep(db, folder, NOW_US)
+    assert (folder / "a.csv").exists()
+    assert sweep(db, folder, NOW_US + 1) == [folder / "refused" / "a.csv"]
+    assert "known already: 1" in (folder / "refused" / "a.csv.report.txt").read_text()
+    assert db.rows("SELECT count(*) FROM reading WHERE value_micro = 103500000") == [(1,)]
+    assert [entry.attempts for entry in refused(db)] == [2]
+
+
+def test_fr_20_a_sheet_is_taken_as_a_table_is(db: Database, house: House, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["Показания", None, None])
+    book.active.append(["Лицевой счёт", "Дата", "Показание"])
+    book.active.append(["74011", datetime(2026, 10, 8), 103.5])  # noqa: DTZ001
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    book.save(folder / "october.xlsx")
+    os.utime(folder / "october.xlsx", (1, 1))
+    assert sweep(db, folder, NOW_US) == [folder / "done" / "october.xlsx"]
+    moment = int(datetime(2026, 10, 7, 21, tzinfo=UTC).timestamp()) * 1_000_000
+    assert db.rows("SELECT measured_at_us, meter_id FROM reading WHERE value_micro = 103500000") == [
+        (moment, house.meters["1"])
+    ]
 
 
 async def test_fr_20_the_folder_is_watched(db: Database, house: House, tmp_path: Path) -> None:
