@@ -22,6 +22,7 @@ from appserver.codecs import CODECS
 from appserver.db import Database
 from appserver.decoding import Device, load_device, read_frame, readings_of
 from appserver.metering.readings import NewReading, affected, store
+from appserver.metering.recalculations import STANDING
 from appserver.metering.store import refresh
 from appserver.models.columns import from_micro
 
@@ -293,7 +294,8 @@ def _change(
     ).fetchone()
     first = month.isoformat()
     closed = connection.execute(
-        "SELECT 1 FROM period_close WHERE building_id = ? AND resource = ? AND first_day <= ? AND last_day > ? LIMIT 1",
+        "SELECT 1 FROM period_close c WHERE c.building_id = ? AND c.resource = ? AND c.first_day <= ? AND c.last_day > ?"
+        f" AND {STANDING.format('c')} LIMIT 1",
         (building_id, resource, first, first),
     ).fetchone()
     return StatementChange(

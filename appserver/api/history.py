@@ -21,7 +21,6 @@ from appserver.api.fields import (
     time_of,
 )
 from appserver.api.readings import Register
-from appserver.api.registry import IdPath, Resource
 from appserver.api.router import Api, Call
 from appserver.metering import corrections
 from appserver.metering.closed import closings_of_meter
@@ -116,7 +115,7 @@ async def post_correction(call: Call, body: NewCorrection) -> NewCorrectionKept:
         closings_of_meter, services.database, row.meter_id, row.register_name, row.measured_at_us
     )
     return NewCorrectionKept.model_construct(
-        **_correction(row).model_dump(by_alias=False), closed_periods=[each.id for each in touched]
+        **dict(_correction(row)), closed_periods=[each.id for each in touched]
     )
 
 

@@ -24,8 +24,10 @@ from appserver.api.router import Api, Call
 from appserver.metering import queries
 from appserver.metering.balance import Balance as BalanceValue
 from appserver.metering.balance import PeriodRow, PointRow
+from appserver.metering.closed import counted_balance
 from appserver.metering.explain import Explanation as ExplanationValue
 from appserver.metering.explain import explain_balance, norm_a_person, norm_rule
+from appserver.metering.frozen import summary_of
 from appserver.metering.readings import (
     LastReadingRow,
     ReadingRow,
@@ -288,6 +290,8 @@ class Balance(Output):
     """Of the total; null when its imbalance is not known, or when it was not asked for."""
     rules: list[str]
     """Versions of the rules that were used."""
+    closed_periods: list[int]
+    """Closings with days in it: their rows are as they were frozen; one of exactly this time is the whole answer."""
 
 
 class BalanceQuery(Input):
@@ -329,7 +333,10 @@ def explanation_view(value: ExplanationValue) -> Explanation:
 
 
 def balance_view(
-    value: BalanceValue, explanation: ExplanationValue | None = None, rules: Sequence[str] = ()
+    value: BalanceValue,
+    explanation: ExplanationValue | None = None,
+    rules: Sequence[str] = (),
+    closed: Sequence[int] = (),
 ) -> Balance:
     """The API's form of a balance; ``rules`` are the versions of those that were used."""
     same = ["building_id", "address", "resource", "unit", "step", "timezone", "flats", "unmetered"]
@@ -342,19 +349,26 @@ def balance_view(
         points=[_point(row) for row in value.points],
         explanation=explanation_view(explanation) if explanation is not None else None,
         rules=list(rules),
+        closed_periods=list(closed),
     )
 
 
 @api.add("GET", "/buildings/{id}/balance", answers=Balance, summary="Balance of a building")
 async def get_balance(call: Call, path: IdPath, query: BalanceQuery) -> Balance:
     db = call.services.database
-    value = await db.run(queries.house_balance, db, path.id, query.resource, query.since, query.until, query.step)
+    counted = await db.run(counted_balance, db, path.id, query.resource, query.since, query.until, query.step)
+    value = counted.balance
+    closed = [each.id for each in counted.within]
+    if counted.closing is not None:
+        summary = await db.run(summary_of, db, counted.closing.id)
+        used = [rule.version for rule in summary.rules]
+        return balance_view(value, summary.explanation if query.explain else None, used, closed)
     explanation, rules = None, []
     if query.explain:
         book = await db.run(rule_book, db)
         rules = [rule.version for rule in [norm_rule(book, value)] if rule is not None]
         explanation = await db.run(explain_balance, db, value, norm_a_person(book, value))
-    return balance_view(value, explanation, rules)
+    return balance_view(value, explanation, rules, closed)
 
 
 class Collection(Output):

@@ -8,11 +8,14 @@ from decimal import Decimal
 
 from appserver.db import Database
 from appserver.metering.balance import Balance, PeriodRow, imbalance
+from appserver.metering.boundary import MAX_GAP_US
 from appserver.metering.frozen import balance_of
 from appserver.metering.periods import ClosedPeriod, closed_period
 from appserver.metering.queries import BalanceStep, house_balance
 from appserver.metering.recalculations import STANDING
+from appserver.metering.timebase import moment, zone_of
 from appserver.models.columns import neat
+from appserver.models.registry import REGISTERS
 
 ZERO = Decimal(0)
 
@@ -36,6 +39,25 @@ def closings_within(db: Database, building_id: int, resource: str, first: date, 
         (building_id, resource, last.isoformat(), first.isoformat()),
     )
     return [closed_period(db, id_) for (id_,) in rows]
+
+
+def closings_of_meter(db: Database, meter_id: int, register_name: str, at_us: int) -> list[ClosedPeriod]:
+    """The closings that stand whose volumes a value of a meter at a moment can move."""
+    rows = db.rows(
+        "SELECT DISTINCT p.building_id, p.resource, b.timezone FROM installation i JOIN point p ON p.id = i.point_id"
+        " JOIN building b ON b.id = p.building_id WHERE i.meter_id = ? AND i.installed_at_us <= ?"
+        " AND coalesce(i.removed_at_us, ?) >= ?",
+        (meter_id, at_us, at_us, at_us),
+    )
+    found = []
+    for building_id, resource, timezone in rows:
+        if register_name not in ("", REGISTERS[resource]):
+            continue
+        zone = zone_of(timezone)
+        first, last = (moment(at_us + gap, zone).date() for gap in (-MAX_GAP_US, MAX_GAP_US))
+        # A value at the midnight between two periods belongs to both.
+        found += closings_within(db, building_id, resource, first, date.fromordinal(last.toordinal() + 1))
+    return found
 
 
 def exact_closing(db: Database, building_id: int, resource: str, first: date, last: date) -> ClosedPeriod | None:

@@ -89,6 +89,32 @@ async def test_met_08_a_period_closes_and_stays(console: Console) -> None:
     assert (await console.api("GET", "/closed-periods/99")).status == 404
 
 
+async def test_met_08_a_period_is_opened_again_and_that_is_audited(console: Console) -> None:
+    house = make_house(console.services.database)
+    span = {"building_id": house.building_id, "resource": "cold_water", "first_day": "2026-10-01"}
+    span["last_day"] = "2026-10-06"
+    query = "&".join(f"{key}={value}" for key, value in span.items())
+    preview = (await console.api("GET", f"/closed-periods/preview?{query}")).json
+    assert (preview["house"], preview["individual"], len(preview["points"])) == ("2.500", "2.000", 3)
+    assert (await console.api("GET", "/closed-periods")).json == [], "a preview closes nothing"
+    made = (await console.api("POST", "/closed-periods", json=span)).json
+    told = (await console.api("GET", f"/closed-periods/{made['id']}")).json
+    assert told["stands"] and len(told["sha256"]) == 64
+    console.clock.forward(1)
+    body = {"meter_id": house.meters["1"], "measured_at": "2026-10-06T00:00:00+03:00", "value": "101", "reason": "x"}
+    assert (await console.api("POST", "/corrections", json=body)).json["closed_periods"] == [made["id"]]
+    balance = f"/buildings/{house.building_id}/balance?resource=cold_water&from=2026-10-01&to=2026-10-06"
+    held = (await console.api("GET", balance)).json
+    assert (held["total"]["individual"], held["closed_periods"]) == ("2.000", [made["id"]])
+    assert (await console.api("POST", f"/closed-periods/{made['id']}/reopen", json={"reason": ""})).status == 422
+    opened = await console.api("POST", f"/closed-periods/{made['id']}/reopen", json={"reason": "a photo came"})
+    assert (opened.status, opened.json["stands"], opened.json["reopened_reason"]) == (200, False, "a photo came")
+    assert (await console.api("POST", f"/closed-periods/{made['id']}/reopen", json={"reason": "again"})).status == 409
+    live = (await console.api("GET", balance)).json
+    assert (live["total"]["individual"], live["closed_periods"]) == ("2.250", [])
+    assert "period.reopen" in (await console.api("GET", "/audit")).text
+
+
 async def test_met_04_seals_are_listed(console: Console) -> None:
     db = console.services.database
     make_house(db)
