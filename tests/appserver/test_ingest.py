@@ -87,7 +87,7 @@ def test_provenance_of_a_reading(db: Database) -> None:
     assert (reading.received_at_us, reading.recorded_at_us) == (microseconds(received), NOW_US)
 
 
-def test_thousand_frames_twice_shuffled_with_duplicates(db: Database, tmp_path: Path) -> None:
+def test_fr_01_thousand_frames_twice_shuffled_with_duplicates(db: Database, tmp_path: Path) -> None:
     """FR-01: any order, any repetition, the same content."""
     rng = random.Random(1)
     frames = []
@@ -171,7 +171,7 @@ def test_readings_and_audit_are_append_only(db: Database, statement: str) -> Non
         db.connection.execute(statement)
 
 
-def test_conflict_keeps_both_and_flags(db: Database) -> None:
+def test_fr_01_conflict_keeps_both_and_flags(db: Database) -> None:
     """MET-06: an equal record is one row, a different one a further version, and the boundary is disputed."""
     meter_id, _ = meter(db)
     registry.bind_channel(db, EUI, meter_id)
@@ -187,7 +187,7 @@ def test_conflict_keeps_both_and_flags(db: Database) -> None:
     assert (balance.points[0].end, balance.points[0].quality) == (Decimal(101), "disputed")
 
 
-def test_undecoded_frames_stay_and_are_decoded_again(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fr_01_undecoded_frames_stay_and_are_decoded_again(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """FR-01: kept raw with the reason, readings appear when the codec can read them."""
     meter_id, _ = meter(db)
     registry.bind_channel(db, EUI, meter_id)
@@ -305,7 +305,7 @@ def test_pulses_become_cubic_metres(db: Database) -> None:
         (timedelta(days=-9000), "server_time"),
     ],
 )
-def test_which_time_a_reading_gets(db: Database, clock: timedelta, quality: str) -> None:
+def test_fr_02_which_time_a_reading_gets(db: Database, clock: timedelta, quality: str) -> None:
     """FR-02 (b, d): both times are kept; a clock before the installation or far ahead is not believed."""
     meter_id, _ = meter(db)
     registry.bind_channel(db, EUI, meter_id)
@@ -322,7 +322,7 @@ def test_which_time_a_reading_gets(db: Database, clock: timedelta, quality: str)
     assert row[1] == microseconds(told.replace(tzinfo=None).replace(tzinfo=ZONE))
 
 
-def test_declared_zone_of_the_device_clock(db: Database) -> None:
+def test_fr_02_declared_zone_of_the_device_clock(db: Database) -> None:
     meter_id, _ = meter(db)
     registry.bind_channel(db, EUI, meter_id)
     registry.set_device_clock(db, EUI, "UTC")

@@ -87,7 +87,7 @@ async def test_the_balance_of_a_house_is_what_its_meters_say(console: Console) -
     assert (await console.api("GET", path.replace(f"/{house.building_id}/", "/4711/"))).status == 404
 
 
-async def test_last_readings_and_collection(console: Console) -> None:
+async def test_fr_28_last_readings_and_collection(console: Console) -> None:
     house = make_house(console.services.database)
     page = (await console.api("GET", f"/readings/last?building_id={house.building_id}&limit=2")).json
     assert [(item["role"], item["premises"], item["value"]) for item in page["items"]] == [

@@ -12,7 +12,7 @@ from appserver.settings import HttpSettings
 from tests.support.console import Console, running_console
 
 
-async def test_every_route_asks_for_the_role_of_the_table(console: Console) -> None:
+async def test_fr_14_every_route_asks_for_the_role_of_the_table(console: Console) -> None:
     """Each operation × each role and nobody: 401, 403, or past the gate."""
     roles = [*Role, None]
     passed = 0
@@ -60,7 +60,7 @@ async def test_pages_send_strangers_to_the_sign_in(console: Console) -> None:
             assert answer.status == 403, path
 
 
-def test_what_is_not_in_the_table_is_refused() -> None:
+def test_fr_14_what_is_not_in_the_table_is_refused() -> None:
     assert least_role("/api/v1/anything", "GET") == (False, None)
     assert least_role("/api/v1/gateways", "PATCH") == (False, None)
     assert least_role("/api/v1/gateways", "HEAD") == (True, Role.viewer)

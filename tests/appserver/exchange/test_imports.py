@@ -109,7 +109,7 @@ def everything(db: Database) -> list:
     return [db.rows(f"SELECT * FROM {name} ORDER BY 1, 2") for name in tables]
 
 
-async def test_dry_run_shows_and_changes_nothing(db: Database) -> None:
+async def test_fr_06_dry_run_shows_and_changes_nothing(db: Database) -> None:
     network = FakeNetwork()
     report = await imported(db, network, table(house()), dry_run=True)
     assert (report.errors, report.applied, network.calls, network.devices) == ([], False, [True], {})
@@ -130,7 +130,7 @@ async def test_what_the_network_warns_of_reaches_the_report(db: Database, dry_ru
     assert report.applied is not dry_run and not report.errors
 
 
-async def test_import_then_again_changes_nothing(db: Database) -> None:
+async def test_fr_06_import_then_again_changes_nothing(db: Database) -> None:
     network = FakeNetwork()
     first = await imported(db, network, table(house()))
     assert first.applied and network.calls == [False]
@@ -162,7 +162,7 @@ async def test_changes_are_listed_before_and_after(db: Database) -> None:
     assert db.rows("SELECT min(value_micro) FROM boundary WHERE point_id = 3") == [(101_500_000,)]
 
 
-async def test_planted_errors_are_reported_by_row_and_column_and_nothing_is_done(db: Database) -> None:
+async def test_fr_06_planted_errors_are_reported_by_row_and_column_and_nothing_is_done(db: Database) -> None:
     """FR-06: 180 meters, three planted errors."""
     network = FakeNetwork()
     lines = [line(flat, resource) for flat in range(1, 91) for resource in ("ХВС", "ГВС")]
@@ -237,7 +237,7 @@ async def test_frames_that_came_before_their_meter_count(db: Database) -> None:
 
 @pytest.mark.parametrize("format", ["csv", "xlsx"])
 @pytest.mark.parametrize("language", ["ru", "en"])
-async def test_round_trip(db: Database, tmp_path: Path, format: str, language: str) -> None:
+async def test_fr_06_round_trip(db: Database, tmp_path: Path, format: str, language: str) -> None:
     network = FakeNetwork()
     await imported(db, network, table(house()))
     devices = {d.dev_eui: {"profile": str(d.profile), "join_eui": str(d.join_eui)} for d in network.devices.values()}
@@ -251,7 +251,7 @@ async def test_round_trip(db: Database, tmp_path: Path, format: str, language: s
     other.close()
 
 
-async def test_exports_carry_no_keys_and_no_formulas(db: Database) -> None:
+async def test_fr_28_exports_carry_no_keys_and_no_formulas(db: Database) -> None:
     """SEC-14, SEC-25."""
     network = FakeNetwork()
     evil = ["=cmd|' /C calc'!A0", "+7417", "-1+1", "@SUM(A1)"]

@@ -16,12 +16,12 @@ def sample(hour: float, value: str, quality: str = "measured", received: int = 0
     return Sample(int(hour * HOUR_US), Decimal(value), quality, received)
 
 
-def test_exact_value_beats_interpolation() -> None:
+def test_fr_03_exact_value_beats_interpolation() -> None:
     value = boundary_value([sample(-1, "1"), sample(0, "5"), sample(1, "9")], 0)
     assert value is not None and (value.value, value.quality) == (Decimal(5), "measured")
 
 
-def test_six_hours_are_interpolated_and_no_more() -> None:
+def test_fr_03_six_hours_are_interpolated_and_no_more() -> None:
     value = boundary_value([sample(-2, "10.0"), sample(4, "10.6")], 0)
     assert value is not None and (value.value, value.quality) == (Decimal("10.2"), "interpolated")
     wider = [Sample(-2 * HOUR_US, Decimal(10)), Sample(4 * HOUR_US + 1, Decimal("10.6"))]
@@ -29,7 +29,7 @@ def test_six_hours_are_interpolated_and_no_more() -> None:
     assert boundary_value(wider, 0) is None
 
 
-def test_nothing_is_extrapolated() -> None:
+def test_fr_03_nothing_is_extrapolated() -> None:
     assert boundary_value([sample(-1, "1")], 0) is None
     assert boundary_value([sample(1, "1")], 0) is None
     assert boundary_value([], 0) is None

@@ -34,7 +34,7 @@ def satka(tmp_path_factory: pytest.TempPathFactory) -> Satka:
     return support.build(tmp_path_factory.mktemp("satka") / "application.db")
 
 
-def test_month_of_cold_water(satka: Satka) -> None:
+def test_fr_11_month_of_cold_water(satka: Satka) -> None:
     balance = house_balance(satka.db, satka.building_id, "cold_water", FIRST, LAST, "month")
     flats = {p.premises: p for p in balance.points if p.role == "individual"}
     assert balance.total == balance.periods[0]
@@ -62,7 +62,7 @@ def test_replaced_meter_counts_both(satka: Satka) -> None:
     assert "replaced" in row.events
 
 
-def test_days_sum_up_to_the_month_exactly(satka: Satka) -> None:
+def test_fr_04_days_sum_up_to_the_month_exactly(satka: Satka) -> None:
     """FR-04: Σ daily = monthly where every midnight is known."""
     days = house_balance(satka.db, satka.building_id, "cold_water", FIRST, LAST, "day")
     assert len(days.periods) == 31
@@ -80,7 +80,7 @@ def test_qualities_of_days(satka: Satka) -> None:
     assert (days[0].measured, days[0].interpolated) == (59, 0)
 
 
-def test_silent_meter_is_partial_and_house_is_not_accused(satka: Satka) -> None:
+def test_fr_11_silent_meter_is_partial_and_house_is_not_accused(satka: Satka) -> None:
     balance = house_balance(satka.db, satka.building_id, "hot_water", FIRST, LAST, "month")
     row = next(p for p in balance.points if p.premises == str(SILENT))
     assert row.quality == "partial"
@@ -92,7 +92,7 @@ def test_silent_meter_is_partial_and_house_is_not_accused(satka: Satka) -> None:
     assert last.total.missing == 1
 
 
-def test_hours_telescope_too(satka: Satka) -> None:
+def test_fr_04_hours_telescope_too(satka: Satka) -> None:
     hours = house_balance(satka.db, satka.building_id, "cold_water", FIRST, FIRST + timedelta(days=2), "hour")
     days = house_balance(satka.db, satka.building_id, "cold_water", FIRST, FIRST + timedelta(days=2), "day")
     assert len(hours.periods) == 48
@@ -195,7 +195,7 @@ def test_search(satka: Satka, q: str, count: int) -> None:
     assert len(last_readings(satka.db, q=q, building_id=satka.building_id, limit=500).items) == count
 
 
-def test_silent_list(satka: Satka) -> None:
+def test_fr_28_silent_list(satka: Satka) -> None:
     page = last_readings(satka.db, building_id=satka.building_id, silent_since_us=satka.now_us - 48 * 3_600_000_000)
     assert [(row.premises, row.resource) for row in page.items] == [(str(SILENT), "hot_water")]
     state = collection(satka.db, satka.now_us, "Asia/Yekaterinburg")
@@ -221,7 +221,7 @@ def test_readings_of_a_point_with_provenance(satka: Satka) -> None:
         point_readings(satka.db, point_id=point, cursor="nonsense")
 
 
-def test_half_of_the_meters_forty_minutes_slow(tmp_path: Path) -> None:
+def test_fr_02_half_of_the_meters_forty_minutes_slow(tmp_path: Path) -> None:
     """FR-02: the balance of the month differs by 0.1 % at most."""
     totals = []
     for slow in (False, True):

@@ -31,7 +31,7 @@ def statement(satka: Satka, name: str, language: str = "ru", resource: str = "co
     return make(satka.db, name, satka.building_id, FIRST, LAST, resource, language=language)
 
 
-def test_individual_statement(satka: Satka) -> None:
+def test_fr_15_individual_statement(satka: Satka) -> None:
     made = statement(satka, "individual")
     balance = house_balance(satka.db, satka.building_id, "cold_water", FIRST, LAST, "month")
     rows = [dict(zip([c.key for c in made.columns], row, strict=True)) for row in made.rows]
@@ -48,7 +48,7 @@ def test_individual_statement(satka: Satka) -> None:
     assert len(both.rows) == 28 and len(both.totals) == 2
 
 
-def test_house_statement(satka: Satka) -> None:
+def test_fr_15_house_statement(satka: Satka) -> None:
     made = statement(satka, "house")
     assert len(made.rows) == 31
     days = [dict(zip([c.key for c in made.columns], row, strict=True)) for row in made.rows]
@@ -57,7 +57,7 @@ def test_house_statement(satka: Satka) -> None:
     assert (days[0]["day"], days[0]["quality_1"]) == (FIRST, "изм.")
 
 
-def test_balance_statement(satka: Satka) -> None:
+def test_fr_15_balance_statement(satka: Satka) -> None:
     made = statement(satka, "balance", "en")
     assert [c.title for c in made.columns][:4] == ["Period", "Common meter", "Sum of flats", "Imbalance"]
     assert made.rows[0][0] == "2026-10-01"
@@ -68,7 +68,7 @@ def test_balance_statement(satka: Satka) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("language", ["ru", "en"])
-def test_same_data_same_bytes(satka: Satka, name: str, format: str, language: str) -> None:
+def test_fr_15_same_data_same_bytes(satka: Satka, name: str, format: str, language: str) -> None:
     one = render(statement(satka, name, language), format)
     assert one == render(statement(satka, name, language), format)
     assert len(one) > 500

@@ -137,7 +137,7 @@ async def test_a_device_is_added_and_gets_a_downlink_with_forms(console: Console
     assert (await console.post(f"/devices/{DEVICE}/delete")).status == 303
 
 
-async def test_a_reading_is_entered_by_hand_in_the_time_of_the_house(console: Console) -> None:
+async def test_fr_01_a_reading_is_entered_by_hand_in_the_time_of_the_house(console: Console) -> None:
     pages = await fill(console)
     await console.sign_in()
     path = pages["meter"] + "/readings"
