@@ -41,6 +41,8 @@ class Frame:
     pushed_us: int | None = None
     promised_us: int | None = None
     """When the first PUSH_ACK came for it."""
+    streamed: bool = False
+    """A Basics Station gave it to its connection, where nothing is acknowledged."""
     acked: bool | None = None
     """A confirmed frame's ACK; None while it is in progress."""
     event_us: int | None = None
@@ -122,12 +124,15 @@ class Course:
     """Downlinks that devices refused: time, DevEUI, reason."""
     faults: list[tuple[int, str]] = field(default_factory=list)
     """What gateways could not read."""
+    unheard: list[tuple[int, str, str]] = field(default_factory=list)
+    """Transmissions that no gateway heard: time, DevEUI, the reason at most gateways."""
     restarts: list[tuple[int, str]] = field(default_factory=list)
     """(time, DevEUI or gateway)."""
     events: int | None = None
     """How many events the application was given; None when nobody listened."""
     foreign_events: int = 0
     """Uplink events of frames that no device sent."""
+    _stations: set[str] = field(default_factory=set)
     _by_phy: dict[str, Frame] = field(default_factory=dict)
     _by_counter: dict[tuple[str, str, int], Frame] = field(default_factory=dict)
     _pushes: dict[tuple[str, int], Line] = field(default_factory=dict)
@@ -152,6 +157,8 @@ class Course:
 
     def _gateway(self, t: int, line: Line) -> None:
         self.gateways[line["gateway"]] = line.get("name", "")
+        if line.get("front") == "basicstation":
+            self._stations.add(line["gateway"])
 
     def _device(self, t: int, line: Line) -> None:
         eui = line["dev_eui"]
@@ -213,6 +220,7 @@ class Course:
             frame = self._by_phy.get(phy)
             if frame is not None:
                 frame.copies += 1
+                frame.streamed = frame.streamed or line["gateway"] in self._stations
                 frame.pushed_us = t if frame.pushed_us is None else frame.pushed_us
                 self._last_push_us[frame.dev_eui] = t
 
@@ -263,7 +271,7 @@ class Course:
         if "fault" in line:
             self.faults.append((t, f"PULL_RESP: {line['fault']}"))
             return
-        phy = line.get("phy", "")
+        phy = line.get("phy") or ""
         owner = self._address.get(_address_of(phy))
         pushed = self._last_push_us.get(owner) if owner else None
         if pushed is not None and t - pushed < 16_000_000:
@@ -329,6 +337,11 @@ class Course:
         known = [(eui, one, f_cnt) for one in reversed(device.addresses)] if device is not None else []
         return next((self._by_counter[key] for key in known if key in self._by_counter), None)
 
+    def _unheard(self, t: int, line: Line) -> None:
+        whys = line.get("why")
+        whys = list(whys.values()) if isinstance(whys, dict) else [whys or "not heard"]
+        self.unheard.append((t, line["dev_eui"], max(set(whys), key=whys.count) if whys else "not heard"))
+
     @property
     def seed(self) -> int | None:
         return self.run.get("seed")
@@ -386,6 +399,9 @@ _HANDLERS: dict[str, Callable[[Course, int, Line], None]] = {
     "transmit": Course._transmit,
     "push_data": Course._push_data,
     "push_ack": Course._push_ack,
+    "unheard": Course._unheard,
+    "dnmsg": Course._pull_resp,
+    "bad_message": Course._bad_datagram,
     "uplink_done": Course._uplink_done,
     "join_request": Course._join_request,
     "joined": Course._joined,

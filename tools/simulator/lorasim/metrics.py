@@ -152,8 +152,8 @@ def _distribution(
 _ALL = [
     Metric("uplinks", Unit.COUNT, "data frames, each counter once", lambda s: len(s.frames)),
     Metric("transmissions", Unit.COUNT, "data frames, repetitions counted", lambda s: sum(f.transmissions for f in s.frames)),
-    Metric("delivery", Unit.SHARE, "data frames that the server has acknowledged (PUSH_ACK)",
-           _frames(lambda f: f.promised_us is not None)),
+    Metric("delivery", Unit.SHARE, "data frames that the server has acknowledged (PUSH_ACK), or a Basics Station has streamed to it",
+           _frames(lambda f: f.promised_us is not None or f.streamed)),
     Metric("delivery.radio", Unit.SHARE, "data frames that at least one gateway heard and forwarded",
            _frames(lambda f: f.copies > 0)),
     Metric("delivery.application", Unit.SHARE, "data frames that the application was given",

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -65,10 +64,12 @@ def line(summary: Summary) -> str:
 
 def view(summary: Summary, tally: Tally, now: int, width: int) -> RenderableType:
     """All that is known, side by side on a wide terminal, one below the other on a narrow one."""
-    parts = [_what(summary, tally, now), _by_sf(tally), _downlinks(tally)]
+    parts = [table for table in (_what(summary, tally, now), _by_sf(tally), _downlinks(tally)) if table.row_count]
     title = Text(f"{summary.scenario}, seed {summary.seed}", "bold")
     if width >= WIDE:
-        return Group(title, Columns([parts[0], Group(*parts[1:])], padding=(0, 3)))
+        grid = Table.grid(padding=(0, 3))
+        grid.add_row(parts[0], Group(*parts[1:]))
+        return Group(title, grid)
     return Group(title, *parts)
 
 
