@@ -94,6 +94,9 @@ class Gateway:
     _stat_us: int = 0
     _stat: Stat = field(default_factory=Stat)
     _on_air: deque[Downlink] = field(default_factory=lambda: deque(maxlen=64))
+    _sends_until_us: int = 0
+    _channel_of: dict[int, int | None] = field(default_factory=dict)
+    """Frequencies met so far."""
     _effects: deque[Datagram | Downlink | Note] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -134,11 +137,13 @@ class Gateway:
 
     def hears(self, frequency_hz: int) -> bool:
         """Whether a demodulator is set to this channel."""
-        return self._running and any(same_channel(frequency_hz, channel) for channel in self.config.channels_hz)
+        return self._running and self._channel(frequency_hz) is not None
 
     def busy(self, start_us: int, end_us: int) -> bool:
         """Whether the gateway transmitted meanwhile and so was deaf."""
-        return self.config.half_duplex and any(d.start_us < end_us and d.end_us > start_us for d in self._on_air)
+        if not self.config.half_duplex or start_us >= self._sends_until_us:
+            return False
+        return any(d.start_us < end_us and d.end_us > start_us for d in self._on_air)
 
     def hear(self, reception: Reception, now: int) -> None:
         """A frame has been received without error; it leaves with the forwarder's next round."""
@@ -284,6 +289,7 @@ class Gateway:
         for downlink in self._jit.take_due(now):
             self._stat.txnb += 1
             self._on_air.append(downlink)
+            self._sends_until_us = max(self._sends_until_us, downlink.end_us)
             self._effects.append(downlink)
         if self._fetch_us is not None and now >= self._fetch_us:
             self._fetch_us = None
@@ -313,15 +319,21 @@ class Gateway:
                 r.rssi_dbm,
                 r.snr_db,
                 r.phy,
-                self._channel(r.frequency_hz),
+                self._channel(r.frequency_hz) or 0,
                 **({"tmms": gps_of(r.end_us) // 1000} if self.has_gps_time else {}),
             )
             for r in heard
         ]
         self._push({"rxpk": packets}, {"phys": [r.phy.hex() for r in heard]})
 
-    def _channel(self, frequency_hz: int) -> int:
-        return next((i for i, c in enumerate(self.config.channels_hz) if same_channel(c, frequency_hz)), 0)
+    def _channel(self, frequency_hz: int) -> int | None:
+        """The demodulator channel that a frequency falls into."""
+        found = self._channel_of.get(frequency_hz, -1)
+        if found == -1:
+            channels = self.config.channels_hz
+            found = next((i for i, channel in enumerate(channels) if same_channel(channel, frequency_hz)), None)
+            self._channel_of[frequency_hz] = found
+        return found
 
     def _report(self, now: int) -> None:
         stat = self._stat

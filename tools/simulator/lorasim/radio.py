@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from lorawan.airtime import lora_airtime_us
@@ -90,12 +91,14 @@ class Note:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
+@lru_cache(256)
 def parse_datr(datr: str | int) -> tuple[int, int] | None:
     """Spreading factor and bandwidth in Hz of ``SF7BW125``; None for anything else (FSK, LR-FHSS, nonsense)."""
     found = _DATR.fullmatch(datr) if isinstance(datr, str) else None
     return (int(found[1]), int(found[2]) * 1000) if found and 5 <= int(found[1]) <= 12 else None
 
 
+@lru_cache(4096)
 def airtime_us(length: int, datr: str, crc: bool, implicit: bool = False, preamble: int = 8) -> int:
     """Time on air of a LoRa frame; ``crc`` is on for uplinks and off for downlinks, beacons have no header."""
     shape = parse_datr(datr)
@@ -104,6 +107,7 @@ def airtime_us(length: int, datr: str, crc: bool, implicit: bool = False, preamb
     return int(lora_airtime_us(length, *shape, crc=crc, implicit=implicit, preamble=preamble))
 
 
+@lru_cache(256)
 def preamble_us(datr: str) -> int:
     """Eight preamble symbols."""
     shape = parse_datr(datr)

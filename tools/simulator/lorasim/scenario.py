@@ -34,6 +34,10 @@ class Clock:
     lead_in_s: float = 0.0
     """Real seconds, for joining, before the meters' clock starts."""
     zone: str = "UTC"
+    start: str = ""
+    """Virtual time begins at local midnight of this day; empty: 2026-01-12."""
+    duration_s: float = 0.0
+    """How long a run in virtual time takes; 0: all ``days``."""
 
 
 @dataclass(slots=True)
@@ -192,6 +196,8 @@ class House:
     """Local hours whose values flats' modules send; 0 is midnight, the others are records of the hour's archive."""
     current_every_d: int = 0
     """Every so many days a flat's module sends its value of that moment, which tells its clock; 0 never."""
+    common_gateway: str = ""
+    """EUI of the gateway that the common meters' modules are near to; empty: anywhere."""
     device_time_every_d: int = 0
     """Every so many days a flat's module asks DeviceTimeReq and sets its clock; 0 never."""
     archive_days: int = 60

@@ -83,6 +83,8 @@ class World:
     house: SimulatedHouse | None = None
     clock: MeterClock | None = None
     summary: Summary = field(default_factory=Summary)
+    queue_downlink: Callable[[int, int, bytes, bool], None] | None = None
+    """The way to the application's queue (DevEUI, FPort, data, confirmed), where the lab has one: in virtual time."""
     plan: Plan = field(init=False)
     air: Air = field(init=False)
     rng: random.Random = field(init=False)
@@ -191,6 +193,8 @@ class World:
             )
             if module.deaf:
                 self.air.deaf[module.dev_eui] = 0.5
+            if not module.meter.flat and scenario.house.common_gateway:
+                self.air.move(module.dev_eui, int(scenario.house.common_gateway, 16))
 
     def _clock(self, meter_start: datetime) -> MeterClock:
         lead_in_us = round(self.scenario.clock.lead_in_s * 1e6)
