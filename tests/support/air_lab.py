@@ -21,18 +21,21 @@ T0 = 1_790_000_000 * SECOND_US
 class AirLab(Lab):
     """``run(seconds)`` lets time go by for all. Gateways and devices of the scenario are registered."""
 
-    def __init__(self, folder: Path, text: str, profile: str = "", **settings: Any) -> None:
+    def __init__(self, folder: Path, text: str, profile: str = "", start_us: int = T0, **settings: Any) -> None:
         self.recording = folder / "run.jsonl"
-        self.world = World(scenario.parse(text), T0, recorder=Recorder(self.recording))
+        self.world = World(scenario.parse(text), start_us, recorder=Recorder(self.recording))
         self._addresses = {
             (eui, pull): (f"10.0.0.{n}", 4000 + pull) for n, eui in enumerate(self.world.gateways) for pull in (0, 1)
         }
         self._euis = {address: eui for (eui, _), address in self._addresses.items()}
         super().__init__(folder, **settings)
-        self.wall_us = T0
-        self._offset_us = T0 - self.mono_us
+        self.wall_us = start_us
+        self._offset_us = start_us - self.mono_us
         for eui, config in self.world.gateways.items():
             self.call("gateway_put", gateway_eui=f"{eui:016x}", **self._gateway_fields(config))
+        self._register_devices(profile)
+
+    def _register_devices(self, profile: str) -> None:
         for dev_eui, one in self.world.devices.items():
             self.device(
                 dev_eui,

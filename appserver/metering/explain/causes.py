@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -96,14 +96,14 @@ def _clock(point: Filled, length: int) -> float:
 
     By the point's own values where they tell; else at its daily rate.
     """
-    if point.series.clock_surplus is not None:
-        return -float(point.series.clock_surplus)
-    first, last = (
-        error / DAY_US if error is not None and abs(error) >= LEAST_CLOCK_US else 0.0 for error in point.series.clock_us
-    )
     if not length:
         return 0.0
-    return point.days[-1] * last - point.days[0] * first
+    series = point.series
+    more = []
+    for own, part, error_us, day in zip(series.surplus, series.day_part, series.clock_us, (0, -1), strict=True):
+        even = -(error_us or 0) / DAY_US if abs(error_us or 0) >= LEAST_CLOCK_US else 0.0
+        more.append(float(own) if own is not None else point.days[day] * (even if part is None else part))
+    return more[0] - more[1]
 
 
 def _skew(series: HouseSeries, flats: Sequence[Filled]) -> CauseRow:
@@ -215,9 +215,9 @@ def _start_flow(series: HouseSeries, left: Decimal) -> CauseRow:
 
 
 def _leaks(series: HouseSeries, unmetered: int) -> list[night.Leak]:
-    residuals, share = night.night_residuals(series.house_nights, series.flats, unmetered)
+    nights = night.night_residuals(series.house_nights, series.flats, unmetered)
     step = sum(float(main.spread) for main in series.mains) / 2
-    return night.leaks(residuals, share, step / 3)
+    return night.leaks(nights, step / 3)
 
 
 def _leak_row(series: HouseSeries, leaks: Sequence[night.Leak], left: Decimal) -> CauseRow:
@@ -275,15 +275,20 @@ def _steps(
 
 
 def _sure_days(series: HouseSeries, flats: Sequence[Filled]) -> list[int]:
-    """Days on which the house is known and next to nothing of the flats is an estimate."""
-    days = []
-    for day, flow in enumerate(series.house):
-        if flow is None:
-            continue
-        guessed = sum(flat.days[day] for flat in flats if flat.gaps and flat.guessed(day))
-        if guessed <= GUESSED * flow:
-            days.append(day)
-    return days
+    """Days on which the house is known and next to nothing of the flats is an estimate.
+
+    A day that is known only together with its neighbours tells steps badly: it counts when there are too few others.
+    """
+
+    def days(vague: Callable[[Filled, int], bool]) -> list[int]:
+        return [
+            day
+            for day, flow in enumerate(series.house)
+            if flow is not None and sum(flat.days[day] for flat in flats if vague(flat, day)) <= GUESSED * flow
+        ]
+
+    sharp = days(Filled.blurred)
+    return sharp if len(sharp) >= LEAST_SURE else days(Filled.guessed)
 
 
 def _theft(

@@ -18,7 +18,8 @@ from appserver.metering.timebase import HOUR_US
 
 REACH_US = 30 * HOUR_US
 """True neighbours of a midnight are looked for so far away: a day, and the clock's own error."""
-NEAR_US = 4 * 24 * HOUR_US
+DAY_US = 24 * HOUR_US
+NEAR_US = 4 * DAY_US
 """So long a clock that was seen is taken to stand as it stood."""
 LEAST_WEIGHT = 0.02
 """Of the mean flow: also in the quietest hour somebody draws water."""
@@ -89,6 +90,19 @@ def surplus(
         whole = weight(below[0], above[0])
         passed *= Decimal(str(weight(below[0], at_us) / whole)) if whole > 0 else Decimal(0)
     return (mark.value - below[1] - passed) * term.ratio
+
+
+def day_part(at_us: int, error_us: int, weight: Weight) -> float:
+    """What a mark shows too much as a part of the flow of a day: that around it, by the hours of the house."""
+    late_us = max(-DAY_US, min(DAY_US, -error_us))
+    if late_us >= 0:
+        whole = weight(at_us + late_us - DAY_US, at_us + late_us)
+        part = weight(at_us, at_us + late_us)
+    else:
+        whole = weight(at_us + late_us, at_us + late_us + DAY_US)
+        part = -weight(at_us + late_us, at_us)
+    whole_days = (-error_us - late_us) / DAY_US
+    return whole_days + (part / whole if whole > 0 else late_us / DAY_US)
 
 
 def _true_us(sample: Sample, error_us: int) -> int:

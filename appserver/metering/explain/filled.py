@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import ceil
 from statistics import median
 
 from appserver.metering.explain.model import PointSeries
@@ -37,10 +38,16 @@ class Filled:
     rate: float
     """Mean volume a day."""
     gaps: list[Gap] = field(default_factory=list)
+    spread: set[int] = field(default_factory=set)
+    """Days whose volume is known only together with that of others."""
 
     def guessed(self, day: int) -> bool:
         """Whether the day, or a part of it, is an estimate."""
         return any(gap.from_day < day + 1 and gap.until_day > day for gap in self.gaps)
+
+    def blurred(self, day: int) -> bool:
+        """Whether the day is known less well than by its own two midnights and one clock."""
+        return day in self.spread or day in self.series.turned or self.guessed(day)
 
 
 def known_rate(series: PointSeries) -> float | None:
@@ -74,6 +81,8 @@ def fill(series: PointSeries, length: int, typical: float) -> Filled:
     for a, b in pairwise(places):
         if a.breaks == b.breaks:
             _spread(filled.days, a.at, b.at, b.total - a.total)
+            if b.at - a.at > 1 + EPSILON:
+                filled.spread.update(range(int(a.at), ceil(b.at)))
         else:
             gap("break", a.at, b.at, b.total - a.total)
     if length - places[-1].at > EPSILON:

@@ -112,8 +112,12 @@ class PointSeries:
     """Mean volume a day in the two months before."""
     clock_us: tuple[int | None, int | None] = (0, 0)
     """Error of the clock behind the first and the last place; None: never compared."""
-    clock_surplus: Decimal | None = None
-    """How much too much it shows for the period because of its clock, where its own values tell."""
+    surplus: list[Decimal | None] = field(default_factory=lambda: [None, None])
+    """How much too much it shows at the two places because of its clock, where its own values tell."""
+    day_part: list[float | None] = field(default_factory=lambda: [None, None])
+    """The same as a part of what flows in a day, by the hours in which the house draws; None: those are not known."""
+    turned: set[int] = field(default_factory=set)
+    """Days on which its clock went wrong, or right again."""
     clock_bound: Decimal = Decimal(0)
     spread: Decimal = Decimal(0)
     reverse: Decimal = Decimal(0)

@@ -6,12 +6,13 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
+from itertools import pairwise
 
 from appserver.db import Database
 from appserver.metering.balance import Balance, Ends, PointInfo, errors_of
 from appserver.metering.consumption import ZERO, Mark
 from appserver.metering.explain.causes import LEAST_CLOCK_US, explain
-from appserver.metering.explain.clocks import Weight, error_near, house_weight, surplus
+from appserver.metering.explain.clocks import NEAR_US, Weight, day_part, error_near, house_weight, surplus
 from appserver.metering.explain.course import course
 from appserver.metering.explain.model import Explanation, HouseSeries, Place, PointSeries, Stage, Unmetered
 from appserver.metering.explain.night import OFTEN, WINDOWS
@@ -28,6 +29,8 @@ HISTORY_DAYS = 60
 MONTH_DAYS = 365.25 / 12
 NIGHT_GAP_US = HOUR_US * 3 // 2
 """Readings may be so far apart at night: over more, a night is only guessed."""
+NIGHT_CLOCK_US = HOUR_US // 3
+"""A clock that is further off tells no night."""
 QSTART = {"cold_water": Decimal("0.015"), "hot_water": Decimal("0.015"), "gas": Decimal("0.02")}
 """Starting flow when the meter's passport does not say, m³/h: class B of 15 mm, half its smallest flow; gas G1.6–G4."""
 
@@ -221,27 +224,22 @@ def _clock(house: HouseView, info: PointInfo, mark: Mark, device_us: int | None)
 
 
 def _clock_surplus(house: HouseView, points: Sequence[PointSeries], marks: dict[int, list[Mark]]) -> None:
-    """What clocks that are off did to the points' two marks, where their own values tell."""
+    """What clocks that are off did to the points' two marks: by their own values, else as parts of a day's flow."""
     mains = [series.info.point_id for series in points if series.info.role == "house"]
     weights: dict[int, Weight] = {}
     for series in points:
         its = marks.get(series.info.point_id, [])
-        wrong = [abs(error or 0) >= LEAST_CLOCK_US for error in series.clock_us]
-        if len(its) < 2 or not any(wrong):
+        if len(its) < 2 or all(abs(error or 0) < LEAST_CLOCK_US for error in series.clock_us):
             continue
         history = point_history(house.connection, series.info.point_id)
-        total = ZERO
-        for mark, error_us, is_wrong, sign in zip((its[0], its[-1]), series.clock_us, wrong, (-1, 1), strict=True):
-            if not is_wrong or error_us is None:
+        for end, mark, error_us in zip((0, 1), (its[0], its[-1]), series.clock_us, strict=True):
+            if error_us is None or abs(error_us) < LEAST_CLOCK_US:
                 continue
             if mark.at_us not in weights:
                 weights[mark.at_us] = house_weight(house, mains, mark.at_us)
-            more = surplus(house.connection, history, mark, error_us, weights[mark.at_us])
-            if more is None:
-                break
-            total += sign * more
-        else:
-            series.clock_surplus = total
+            weight = weights[mark.at_us]
+            series.surplus[end] = surplus(house.connection, history, mark, error_us, weight)
+            series.day_part[end] = day_part(mark.at_us, error_us, weight)
 
 
 def _clock_bound(marks: Sequence[Mark]) -> Decimal:
@@ -282,25 +280,60 @@ def _without(house: HouseView, flats: Sequence[PointSeries], norm: Decimal | Non
 
 
 def _nights(house: HouseView, series: HouseSeries, first: int) -> None:
-    """The flow of each night, in the best window that the common meters tell."""
+    """The flow of each night, in the window that most flats tell of those that the common meters tell often."""
     hours = sorted({hour for window in WINDOWS for hour in window})
     edges = [midnight_us(first + day, house.zone) + hour * HOUR_US for day in range(series.days) for hour in hours]
-    mains = [(series_, hour_marks(house, series_.info.point_id, edges, NIGHT_GAP_US)) for series_ in series.mains]
+    mains = [(main, hour_marks(house, main.info.point_id, edges, NIGHT_GAP_US)) for main in series.mains]
+    told = {}
     for window in WINDOWS:
         flows = [
             _sum([_flow(house, marks, first + day, window, main.info.direction) for main, marks in mains])
             for day in range(series.days)
         ]
         if mains and sum(flow is not None for flow in flows) >= OFTEN * series.days:
-            break
-    else:
+            told[window] = flows
+    if not told:
         series.house_nights = [None] * series.days
         return
-    series.house_nights = flows
-    edges = [midnight_us(first + day, house.zone) + hour * HOUR_US for day in range(series.days) for hour in window]
-    for flat in series.flats:
-        marks = hour_marks(house, flat.info.point_id, edges, NIGHT_GAP_US)
-        flat.nights = [_flow(house, marks, first + day, window, "in") for day in range(series.days)]
+    hours = sorted({hour for window in told for hour in window})
+    edges = [midnight_us(first + day, house.zone) + hour * HOUR_US for day in range(series.days) for hour in hours]
+    flats = [hour_marks(house, flat.info.point_id, edges, NIGHT_GAP_US) for flat in series.flats]
+
+    wrong = [_clock_course(house, flat, first, series.days) for flat in series.flats]
+
+    def nights(window: tuple[int, int]) -> list[list[float | None]]:
+        return [
+            [None if day in bad else _flow(house, marks, first + day, window, "in") for day in range(series.days)]
+            for marks, bad in zip(flats, wrong, strict=True)
+        ]
+
+    by_window = {window: nights(window) for window in told}
+    best = max(told, key=lambda window: sum(flow is not None for nights in by_window[window] for flow in nights))
+    series.house_nights = told[best]
+    for flat, its in zip(series.flats, by_window[best], strict=True):
+        flat.nights = its
+
+
+def _clock_course(house: HouseView, series: PointSeries, first: int, days: int) -> set[int]:
+    """Days whose hours a point's module did not know: its clock was seen to be off, last before or next after.
+
+    Notes the days on which the clock went wrong or right.
+    """
+    start_us, end_us = midnight_us(first, house.zone), midnight_us(first + days, house.zone)
+    seen = house.connection.execute(
+        "SELECT r.measured_at_us, r.clock_error_us FROM installation i JOIN reading r ON r.meter_id = i.meter_id"
+        " WHERE i.point_id = ? AND r.measured_at_us BETWEEN ? AND ? AND r.clock_error_us IS NOT NULL"
+        " AND r.quality <> 'server_time' ORDER BY 1",
+        (series.info.point_id, start_us - NEAR_US, end_us + NEAR_US),
+    ).fetchall()
+    wrong: set[int] = set()
+    for (from_us, before), (until_us, after) in pairwise([(start_us, 0), *seen, (end_us, seen[-1][1] if seen else 0)]):
+        span = range(max(day_of(from_us, house.zone) - first, 0), day_of(until_us, house.zone) - first + 1)
+        if max(abs(before), abs(after)) > NIGHT_CLOCK_US:
+            wrong.update(span)
+        if abs(after - before) > NIGHT_CLOCK_US:
+            series.turned.update(span)
+    return wrong
 
 
 def _flow(house: HouseView, marks: dict[int, Mark], day: int, window: tuple[int, int], direction: str) -> float | None:

@@ -12,7 +12,7 @@ from appserver.metering.balance import PointInfo
 from appserver.metering.explain import CAUSES, Explanation, explain
 from appserver.metering.explain.filled import fill
 from appserver.metering.explain.model import HouseSeries, Place, PointSeries, Unmetered
-from appserver.metering.explain.night import ALLOWANCE_M3H, leaks, night_residuals
+from appserver.metering.explain.night import ALLOWANCE_M3H, Night, leaks, night_residuals
 from appserver.metering.explain.steps import segments
 
 DAYS = 31
@@ -238,11 +238,29 @@ def test_fr_12_nights_take_off_what_flats_drew() -> None:
     flats = [
         PointSeries(PointInfo(n, "individual", "in"), [], nights=night) for n, night in enumerate([[0.01], [None]])
     ]
-    residuals, share = night_residuals([0.1], flats, 1)
-    assert residuals == [pytest.approx(0.1 - 0.01 - 2 * ALLOWANCE_M3H)]
-    assert share == 0.5
-    assert leaks([0.001] * 10, 1.0) == [], "less than anybody can tell"
-    assert leaks([None, 0.05], 1.0) == [], "too few nights"
+    [night] = night_residuals([0.1], flats, 1)
+    assert night is not None
+    assert night.residual == pytest.approx(0.1 - 0.01 - 2 * ALLOWANCE_M3H)
+    assert (night.known, night.sure) == (0.5, 0.5)
+    assert leaks([Night(0.001, 1.0, 1.0)] * 10) == [], "less than anybody can tell"
+    assert leaks([None, Night(0.05, 1.0, 1.0)]) == [], "too few nights"
+
+
+def test_fr_12_unknown_nights_go_by_the_flats_other_ones() -> None:
+    nights: list[list[float | None]] = [[0.02] * 9 + [None], [0.004, None] * 5, [None] * 10]
+    flats = [PointSeries(PointInfo(n, "individual", "in"), [], nights=night) for n, night in enumerate(nights)]
+    told = night_residuals([0.1] * 10, flats, 0)
+    assert [round(night.residual, 4) for night in told if night is not None] == [
+        round(0.1 - 0.02 - 0.004 - ALLOWANCE_M3H, 4)
+    ] * 10
+    assert [(round(night.known, 2), round(night.sure, 2)) for night in told[8:] if night] == [(0.67, 0.67), (0.0, 0.67)]
+
+
+def test_fr_12_nights_that_flats_tell_badly_move_no_leak() -> None:
+    clear = [Night(0.03 + 0.001 * (day % 2), 1.0, 1.0) for day in range(12)]
+    [leak] = leaks([*clear, *[Night(0.09, 0.4, 1.0)] * 8])
+    assert (leak.start, leak.end, leak.sure) == (0, 20, True)
+    assert leak.per_hour == pytest.approx(0.0305)
 
 
 def test_steps_are_found_and_noise_is_not() -> None:

@@ -156,7 +156,9 @@ class SimulatedHouse:
         config, index = self.config, len(self.modules)
         dev_eui = base + index
         older = config.v18_every and index % config.v18_every == 0
-        layout = ("karat-v18" if older else "karat-v20") if meter.flat else "vega-si11"
+        layout = "karat-v18" if older and meter.flat else "karat-v20"
+        if not meter.flat and config.common_profile == "vega-si-11":
+            layout = "vega-si11"
         self.meters.append(meter)
         self.modules.append(
             Module(
@@ -167,7 +169,7 @@ class SimulatedHouse:
                 profile=config.flat_profile if meter.flat else config.common_profile,
                 meter=meter,
                 layout=layout,
-                start_pulses=0 if meter.flat else 1_000 + index,
+                start_pulses=1_000 + index if layout == "vega-si11" else 0,
                 residents=meter.register.household.residents if meter.register else 0,
             )
         )
@@ -244,7 +246,7 @@ class SimulatedHouse:
     def reports(self, module: Module) -> Iterator[Report]:
         """Everything the module sends, from the first midnight on, until it falls silent."""
         rng = random.Random(f"{self.seed}/reports/{module.dev_eui:x}")
-        if module.layout == "vega-si11":
+        if not module.meter.flat:
             yield from self._common_reports(module, rng)
             return
         offset_us = rng.randrange(60_000_000, round(self.config.report_spread_h * HOUR_US))
