@@ -24,8 +24,11 @@ from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel
 
+import appserver.models  # noqa: F401  (fills the metadata)
 from appserver import postgres
 from appserver.postgres import PostgresConnection
+
+postgres.widen(SQLModel.metadata)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,9 +93,6 @@ def _engine(path: Path, url: str = "") -> Engine:
 
 
 def _postgres_engine(url: str) -> Engine:
-    import appserver.models  # noqa: F401  (fills the metadata)
-
-    postgres.widen(SQLModel.metadata)
     address = make_url(url).set(drivername="postgresql+psycopg")
     engine = create_engine(address, pool_pre_ping=True, connect_args={"options": postgres.OPTIONS})
 

@@ -15,7 +15,7 @@ def refuse_changes(table: str) -> None:
     for verb in CHANGES:
         say = f"{table} is append-only: {verb} is refused"
         name = f"{table}_no_{verb.lower()}"
-        if _is_postgres():
+        if is_postgres():
             _function(name, f"RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = '{say}';")
             op.execute(f"CREATE TRIGGER {name} BEFORE {verb} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")
         else:
@@ -24,16 +24,34 @@ def refuse_changes(table: str) -> None:
 
 def after_insert(name: str, table: str, statement: str) -> None:
     """Run a statement for every row that comes into a table; it may say ``new.column``."""
-    if _is_postgres():
-        _function(name, f"{statement}; RETURN NULL;")
-        op.execute(f"CREATE TRIGGER {name} AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")
-    else:
-        op.execute(f"CREATE TRIGGER {name} AFTER INSERT ON {table} BEGIN {statement}; END")
+    _after(name, table, "INSERT", statement)
+
+
+def after_update(name: str, table: str, column: str, statement: str) -> None:
+    """Run a statement for every row whose ``column`` is written anew."""
+    _after(name, table, "UPDATE" if is_postgres() else f"UPDATE OF {column}", statement)
+
+
+def after_change(name: str, table: str, verb: str, of_row: str, of_all: str) -> None:
+    """Keep a count: ``of_row`` for every row on SQLite; on PostgreSQL ``of_all`` once, over the rows in ``changed``."""
+    if not is_postgres():
+        op.execute(f"CREATE TRIGGER {name} AFTER {verb} ON {table} BEGIN {of_row}; END")
+        return
+    _function(name, f"{of_all}; RETURN NULL;")
+    rows = "NEW" if verb == "INSERT" else "OLD"
+    op.execute(
+        f"CREATE TRIGGER {name} AFTER {verb} ON {table} REFERENCING {rows} TABLE AS changed"
+        f" FOR EACH STATEMENT EXECUTE FUNCTION {name}()"
+    )
 
 
 def drop_trigger(name: str, table: str) -> None:
-    """Undo :func:`after_insert`."""
-    op.execute(f"DROP TRIGGER {name} ON {table}" if _is_postgres() else f"DROP TRIGGER {name}")
+    """Undo what made a trigger."""
+    if is_postgres():
+        op.execute(f"DROP TRIGGER {name} ON {table}")
+        op.execute(f"DROP FUNCTION {name}()")
+    else:
+        op.execute(f"DROP TRIGGER {name}")
 
 
 def only_where(condition: str) -> dict[str, Any]:
@@ -41,8 +59,17 @@ def only_where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 
-def _is_postgres() -> bool:
+def is_postgres() -> bool:
+    """Which of the two the migration runs on."""
     return op.get_bind().dialect.name == "postgresql"
+
+
+def _after(name: str, table: str, event: str, statement: str) -> None:
+    if is_postgres():
+        _function(name, f"{statement}; RETURN NULL;")
+        op.execute(f"CREATE TRIGGER {name} AFTER {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")
+    else:
+        op.execute(f"CREATE TRIGGER {name} AFTER {event} ON {table} BEGIN {statement}; END")
 
 
 def _function(name: str, body: str) -> None:

@@ -18,10 +18,11 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import structlog
 
-from appserver.db import Database
+from appserver.db import ERRORS, Database
 from appserver.decoding import Device, Frame, clock_offset_us, clock_zone, load_device, read_frame, readings_of
 from appserver.heat import records as calculators
 from appserver.integrations import chirpstack
+from appserver.integrations.metering import tell_readings
 from appserver.integrations.outbox import enqueue, wanted_types
 from appserver.metering.readings import NewReading, store
 from internalapi.client import ApiError, NetworkUnavailable
@@ -131,7 +132,8 @@ class _Batch:
             self._device(event.dev_eui).state["battery_pct"] = round((event.battery - 1) * 100 / 253)
         elif event.type == "gateway":
             self._connection.execute(
-                "INSERT OR IGNORE INTO gateway_log (gateway_eui, at_us, level, code, text) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO gateway_log (gateway_eui, at_us, level, code, text) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
                 (event.gateway_eui, event.time_us, event.level, event.code, event.text),
             )
         if event.type in self._wanted:
@@ -216,6 +218,8 @@ class _Batch:
     def write(self) -> int:
         """Write what was gathered; returns how many readings are new."""
         new = store(self._connection, self._readings, self._now_us)
+        if new and "reading" in self._wanted:
+            tell_readings(self._connection, self._readings, self._now_us)
         for dev_eui, device in self._devices.items():
             if device.state:
                 columns = {"clock_zone": "", "commissioned_at_us": 0, "flags": "", **device.state}
@@ -377,7 +381,7 @@ async def consume(
                 if failures:
                     log.info("events are taken again", after=after)
                 failures = 0
-            except (NetworkUnavailable, ApiError, sqlite3.Error) as error:
+            except (NetworkUnavailable, ApiError, *ERRORS) as error:
                 if failures == 0 or not isinstance(error, NetworkUnavailable):
                     log.warning("events cannot be taken; trying again", error=str(error), after=after)
                 after = None

@@ -91,6 +91,7 @@ _WORDS = (
     (re.compile(r"\bCAST\(\s*([\w.]+)\s+AS\s+INTEGER\s*\)"), r"leading_integer(\1)"),
     (re.compile(r"\bCROSS JOIN (\w+(?: \w+)?) ON\b"), r"JOIN \1 ON"),
     (re.compile(r"\bLIMIT -1\b"), "LIMIT ALL"),
+    (re.compile(r" INDEXED BY \w+"), ""),
     (re.compile(r"\bIS NOT (?=\?|:\w)"), "IS DISTINCT FROM "),
 )
 
@@ -198,6 +199,7 @@ def adapted(target: Any) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------------ the connection
+_OWN_IDS = re.compile(r"\s*INSERT\s+INTO\s+(\w+)\s*\(\s*id\s*,", re.I)
 
 _INSERT_VALUES = re.compile(r"^(\s*INSERT\s+INTO\s.*?\sVALUES\s*)(\([^()]*\))(\s*(?:ON\s+CONFLICT\s.*)?)$", re.S | re.I)
 
@@ -250,7 +252,14 @@ class PostgresConnection:
             cursor.executemany(query.sql, [query.given(row) for row in rows])
             return _Many(cursor.rowcount)
         head, one, tail = insert.groups()
-        return _Many(sum(self._insert(cursor, head, one, tail, chunk) for chunk in _chunks(rows)))
+        done = _Many(sum(self._insert(cursor, head, one, tail, chunk) for chunk in _chunks(rows)))
+        if own_ids := _OWN_IDS.match(head):
+            self._count_on(own_ids[1])
+        return done
+
+    def _count_on(self, table: str) -> None:
+        """Rows came with ids of their own: the next id of the table is after them, as on SQLite."""
+        self.cursor().execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}")
 
     @staticmethod
     def _insert(cursor: Any, head: str, one: str, tail: str, rows: list[Sequence[Any]]) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from appserver.api import mount as mount_api
 from appserver.api import problems
 from appserver.api.problems import Problem
 from appserver.auth.gate import find_identity, gate
+from appserver.db import ERRORS, TEMPORARY_ERRORS
 from appserver.errors import RegistryError
 from appserver.services import SERVICES, Services
 from appserver.web import mount as mount_pages
@@ -97,7 +97,7 @@ async def refusals(request: web.Request, handler: Handler) -> web.StreamResponse
         problem = Problem(
             409, "The change contradicts what is stored: something it needs is missing, or is still in use."
         )
-    except (OperationalError, sqlite3.OperationalError) as error:
+    except (OperationalError, *TEMPORARY_ERRORS) as error:
         log.error("database", path=request.path, error=str(error))
         problem = Problem(
             503, "The database does not take the request now; try again in a moment.", headers={"Retry-After": "5"}
@@ -124,7 +124,7 @@ async def _readyz(request: web.Request) -> web.Response:
     try:
         await services.database.run(services.database.rows, "SELECT 1")
         state["database"] = "ok"
-    except sqlite3.Error as error:
+    except ERRORS as error:
         state["database"] = str(error)
     state |= {name: "ok" if task_runs() else "stopped" for name, task_runs in services.tasks.items()}
     ready = all(value == "ok" for value in state.values())

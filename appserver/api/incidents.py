@@ -201,7 +201,7 @@ class SubscriptionView(NewSubscription):
 
 def _subscription(call: Call, one: Subscription) -> SubscriptionView:
     waiting, error = call.services.database.rows(
-        "SELECT coalesce(sum(state = 'pending'), 0), coalesce(max(CASE WHEN state <> 'sent' THEN error END), '')"
+        "SELECT count(*) FILTER (WHERE state = 'pending'), coalesce(max(CASE WHEN state <> 'sent' THEN error END), '')"
         " FROM notice WHERE subscription_id = ?",
         (one.id,),
     )[0]

@@ -27,7 +27,7 @@ from appserver.incidents.facts import (
     VerificationFact,
 )
 from appserver.metering.consumption import QMAX
-from appserver.metering.timebase import HOUR_US, day_number, day_of, midnight_us, moment, zone_of
+from appserver.metering.timebase import HOUR_US, date_of, day_number, day_of, midnight_us, moment, zone_of
 from appserver.models.columns import from_micro
 from appserver.models.registry import REGISTERS
 from appserver.rules import IncidentLimits, RuleBook, Verification
@@ -41,7 +41,7 @@ HOUR_SLACK_US = HOUR_US // 6
 """Two readings this much more or less than an hour apart still are an hour's."""
 
 _SERVED = (
-    "SELECT c.dev_eui, min(c.meter_id), count(DISTINCT c.meter_id), min(c.valid_from_us), p.building_id,"
+    "SELECT c.dev_eui, min(c.meter_id), count(DISTINCT c.meter_id), min(c.valid_from_us), min(p.building_id),"
     " min(p.premises_id), min(p.id) FROM module_channel c"
     " JOIN installation i ON i.meter_id = c.meter_id AND i.removed_at_us IS NULL JOIN point p ON p.id = i.point_id"
     " WHERE c.valid_until_us IS NULL GROUP BY c.dev_eui"
@@ -109,7 +109,7 @@ def _conflicts(connection: sqlite3.Connection, now_us: int) -> list[ConflictFact
         "SELECT r.meter_id, r.register, r.measured_at_us, r.value_micro, p.building_id, p.premises_id, p.id"
         " FROM reading r LEFT JOIN installation i ON i.meter_id = r.meter_id AND i.installed_at_us <= r.measured_at_us"
         " AND r.measured_at_us < coalesce(i.removed_at_us, 1 << 62) LEFT JOIN point p ON p.id = i.point_id"
-        " WHERE r.conflict = 1 AND r.measured_at_us >= ? AND NOT EXISTS (SELECT 1 FROM correction c"
+        " WHERE r.conflict AND r.measured_at_us >= ? AND NOT EXISTS (SELECT 1 FROM correction c"
         " WHERE c.meter_id = r.meter_id AND c.register = r.register AND c.measured_at_us = r.measured_at_us)",
         (now_us - CONFLICT_DAYS * DAY_US,),
     )
@@ -123,8 +123,8 @@ def _verifications(connection: sqlite3.Connection, now_us: int, book: RuleBook) 
     rows = connection.execute(
         "SELECT m.id, m.verification_until, b.timezone, b.address, p.building_id, p.premises_id, p.id FROM installation i"
         " JOIN meter m ON m.id = i.meter_id JOIN point p ON p.id = i.point_id JOIN building b ON b.id = p.building_id"
-        " WHERE i.removed_at_us IS NULL AND m.verification_until < date(?, 'unixepoch', '+1 day')",
-        (now_us // 1_000_000,),
+        " WHERE i.removed_at_us IS NULL AND m.verification_until < ?",
+        (date_of(now_us // DAY_US + 1).isoformat(),),
     )
     found = []
     for meter, until, timezone, address, building, premises, point in rows:

@@ -219,7 +219,7 @@ class Filter:
 
     def where(self) -> tuple[str, list[Any]]:
         """The condition with its parameters."""
-        parts, values = ["1"], []
+        parts, values = ["true"], []
         kinds = [k.name for k in KINDS.values() if (not self.kinds or k.name in self.kinds)]
         kinds = [name for name in kinds if not self.layer or KINDS[name].layer == self.layer]
         if self.severity:

@@ -104,8 +104,8 @@ def enqueue_notices(
             if subscription.channel != "page" and wants(subscription, change.kind, building)
         ]
     connection.executemany(
-        "INSERT OR IGNORE INTO notice (incident_id, subscription_id, change, at_us, state, attempts,"
-        " next_attempt_at_us, error) VALUES (?, ?, ?, ?, 'pending', 0, 0, '')",
+        "INSERT INTO notice (incident_id, subscription_id, change, at_us, state, attempts,"
+        " next_attempt_at_us, error) VALUES (?, ?, ?, ?, 'pending', 0, 0, '') ON CONFLICT DO NOTHING",
         rows,
     )
     return len(rows)

@@ -12,19 +12,18 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import aiohttp
 import structlog
 
-from appserver.db import Database
-from appserver.integrations.addresses import AddressRefused, AllowList, CheckedResolver, check_url
+from appserver.db import ERRORS, Database
+from appserver.integrations.addresses import AllowList, CheckedResolver
+from appserver.integrations.carriers import TIMEOUT_S, Item, Publisher, Refused, Target, Unavailable, post_webhook
 from appserver.integrations.outbox import prune
+from appserver.mqtt import Broker
 
 log = structlog.get_logger("integrations")
 
-TIMEOUT_S = 10.0
 BACK_OFF_S = (1, 2, 5, 15, 60, 300)
 GIVE_UP_US = 24 * 3600 * 1_000_000
 DOWN_AFTER = 3
@@ -32,41 +31,6 @@ DOWN_AFTER = 3
 PAGE = 200
 IDLE_S = 1.0
 KEEP_US = 7 * 24 * 3600 * 1_000_000
-ANSWER_BYTES = 65_536
-TEMPORARY = frozenset({408, 425, 429})
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A sink as the worker sees it."""
-
-    id: int
-    url: str
-    headers: dict[str, str]
-    events: frozenset[str]
-    cursor: int
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """An event on its way to one sink."""
-
-    outbox_id: int
-    dev_eui: str
-    type: str
-    time_us: int
-    body: str
-    delivery_id: int | None = None
-    """Row of ``delivery`` when it waits there already."""
-    attempts: int = 0
-
-
-class Refused(Exception):
-    """The sink does not want this event, and will not later."""
-
-
-class Unavailable(Exception):
-    """The sink could not take it now."""
 
 
 class Courier:
@@ -79,6 +43,7 @@ class Courier:
         self._session = session
         self._allow = allow
         self._clock = clock
+        self._publisher: Publisher | None = None
         self.failures = 0
         """In a row."""
 
@@ -112,35 +77,23 @@ class Courier:
 
     async def post(self, target: Target, item: Item) -> None:
         """One attempt. Raises Refused or Unavailable."""
-        if problem := check_url(target.url, self._allow):
-            raise Refused(f"url: {problem}")
-        parts = urlsplit(target.url)
-        query = f"{parts.query}&" if parts.query else ""
-        url = urlunsplit(parts._replace(query=query + urlencode({"event": item.type}), fragment=""))
-        headers = {**target.headers, "Content-Type": "application/json"}
-        try:
-            async with self._session.post(
-                url, data=item.body.encode(), headers=headers, allow_redirects=False
-            ) as response:
-                await response.content.read(ANSWER_BYTES)
-                status = response.status
-        except AddressRefused as error:
-            raise Refused(str(error)) from error
-        except (aiohttp.InvalidURL, ValueError) as error:
-            raise Refused(f"url: {error}") from error
-        except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, AddressRefused):
-                raise Refused(str(error.os_error)) from error
-            raise Unavailable(f"no connection: {error.os_error}") from error
-        except TimeoutError as error:
-            raise Unavailable(f"no answer within {TIMEOUT_S:.0f} s") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"{type(error).__name__}: {error}") from error
-        if 200 <= status < 300:
+        if target.broker is None:
+            await post_webhook(self._session, self._allow, target, item)
             return
-        if status in TEMPORARY or status >= 500:
-            raise Unavailable(f"answered {status}")
-        raise Refused(f"answered {status}")
+        if self._publisher is None or self._publisher.broker != target.broker:
+            await self.close()
+            self._publisher = Publisher(target.broker, self._allow)
+        try:
+            await self._publisher.publish(item.topic, item.body.encode())
+        except Unavailable:
+            await self.close()  # with what it still holds: the outbox has it
+            raise
+
+    async def close(self) -> None:
+        """Let go of a broker's connection."""
+        publisher, self._publisher = self._publisher, None
+        if publisher is not None:
+            await publisher.close()
 
     # ------------------------------------------------------------------------------------------------------- storage
 
@@ -236,9 +189,19 @@ class Courier:
 
 def targets(db: Database) -> list[Target]:
     """The enabled sinks."""
-    rows = db.rows("SELECT id, url, headers, events, cursor FROM sink WHERE enabled ORDER BY id")
+    rows = db.rows(
+        "SELECT id, url, headers, events, cursor, kind, username, password, ca FROM sink WHERE enabled ORDER BY id"
+    )
     return [
-        Target(id_, url, json.loads(headers), frozenset(events.split()), at) for id_, url, headers, events, at in rows
+        Target(
+            id_,
+            url,
+            json.loads(headers),
+            frozenset(events.split()),
+            cursor,
+            Broker(url, username, password, ca) if kind == "mqtt" else None,
+        )
+        for id_, url, headers, events, cursor, kind, username, password, ca in rows
     ]
 
 
@@ -271,21 +234,24 @@ async def deliver(
 
 
 async def _serve(db: Database, sink_id: int, courier: Courier) -> None:
-    while True:
-        target = next((t for t in await asyncio.to_thread(targets, db) if t.id == sink_id), None)
-        if target is None:
-            return
-        try:
-            more = await courier.round(target)
-        except sqlite3.Error as error:
-            log.warning("the outbox cannot be read or written; trying again", sink=sink_id, error=str(error))
-            more = False
-        if not more:
-            await asyncio.sleep(courier.pause_s())
+    try:
+        while True:
+            target = next((t for t in await asyncio.to_thread(targets, db) if t.id == sink_id), None)
+            if target is None:
+                return
+            try:
+                more = await courier.round(target)
+            except ERRORS as error:
+                log.warning("the outbox cannot be read or written; trying again", sink=sink_id, error=str(error))
+                more = False
+            if not more:
+                await asyncio.sleep(courier.pause_s())
+    finally:
+        await asyncio.shield(courier.close())
 
 
 def _prune(db: Database, older_than_us: int) -> None:
-    with contextlib.suppress(sqlite3.Error), db.transaction() as connection:
+    with contextlib.suppress(*ERRORS), db.transaction() as connection:
         prune(connection, older_than_us)
 
 

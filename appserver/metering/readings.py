@@ -38,10 +38,11 @@ class NewReading:
 
 
 _INSERT = (
-    "INSERT OR IGNORE INTO reading (meter_id, register, measured_at_us, value_micro, quality, source, received_at_us,"
+    "INSERT INTO reading (meter_id, register, measured_at_us, value_micro, quality, source, received_at_us,"
     " recorded_at_us, device_time_us, uplink_id, codec, author, clock_error_us, conflict)"
     " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, EXISTS (SELECT 1 FROM reading"
-    " WHERE meter_id = ?1 AND register = ?2 AND measured_at_us = ?3 AND value_micro <> ?4)"
+    " WHERE meter_id = ?1 AND register = ?2 AND measured_at_us = ?3 AND value_micro <> ?4) WHERE true"
+    " ON CONFLICT DO NOTHING"
 )
 _LAST = (
     "INSERT INTO last_reading (meter_id, register, measured_at_us, value_micro, quality, received_at_us)"
@@ -157,7 +158,12 @@ def add_manual_reading(
             now_us,
             author=author,
         )
-        return store(connection, [reading], now_us) == 1
+        from appserver.integrations.metering import tell_readings  # it knows metering, which knows no integration
+
+        new = store(connection, [reading], now_us) == 1
+        if new:
+            tell_readings(connection, [reading], now_us)
+        return new
 
 
 # -------------------------------------------------------------------------------------------------------------- lists
@@ -239,7 +245,7 @@ def last_readings(
     account, address or DevEUI, or the number of a flat; ``silent_since_us`` leaves only those without a reading
     received since. Raises RegistryError ``invalid`` for a cursor that is not one.
     """
-    conditions: list[str] = ["1"]
+    conditions: list[str] = ["true"]
     parameters: dict[str, Any] = {"limit": limit + 1}
     if building_id is not None:
         conditions.append("p.building_id = :building")

@@ -223,7 +223,10 @@ def refresh(connection: sqlite3.Connection, point_id: int, days: Iterable[int]) 
             break
     later.close()
     connection.executemany(
-        f"INSERT OR REPLACE INTO boundary (point_id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", changed
+        f"INSERT INTO boundary (point_id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (point_id, day) DO UPDATE SET "
+        + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", ")[1:]),
+        changed,
     )
     return len(changed) + len(gone)
 

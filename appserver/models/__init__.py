@@ -9,6 +9,7 @@ from appserver.models.archives import ArchiveQuery, CalculatorRecord
 from appserver.models.clocks import ClockCorrection
 from appserver.models.history import Correction, DaySeal, PeriodClose, PeriodRecalculation, PeriodReopen, PeriodResult, PeriodValue, Unsealed
 from appserver.models.incidents import GatewayLog, Incident, IncidentComment, Notice, Subscription
+from appserver.models.kept import DayTally, HouseHours
 from appserver.models.lifecycle import Account, Entrance, MeterSeal, MeterVerification, RegistryEvent
 from appserver.models.network import NetworkEdge, NetworkNode
 from appserver.models.people import ApiToken, Audit, User, UserSession
@@ -37,12 +38,14 @@ __all__ = [
     "ClockCorrection",
     "Correction",
     "DaySeal",
+    "DayTally",
     "Delivery",
     "DeviceFlag",
     "DeviceState",
     "Entrance",
     "EventCursor",
     "GatewayLog",
+    "HouseHours",
     "Incident",
     "IncidentComment",
     "Installation",

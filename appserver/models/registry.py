@@ -3,7 +3,7 @@
 import datetime as dt
 from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from appserver.models.columns import MicroDecimal, TextDecimal
@@ -144,6 +144,18 @@ class Installation(SQLModel, table=True):
         CheckConstraint("removed_at_us IS NULL OR removed_at_us > installed_at_us", name="ck_removed_after"),
         Index("ix_installation_point", "point_id", "installed_at_us"),
         Index("ix_installation_meter", "meter_id", "installed_at_us"),
+        Index(
+            "ix_installation_now",
+            "installed_at_us",
+            sqlite_where=text("removed_at_us IS NULL"),
+            postgresql_where=text("removed_at_us IS NULL"),
+        ),
+        Index(
+            "ix_installation_removed",
+            "removed_at_us",
+            sqlite_where=text("removed_at_us IS NOT NULL"),
+            postgresql_where=text("removed_at_us IS NOT NULL"),
+        ),
     )
 
     id: int | None = Field(default=None, primary_key=True)

@@ -22,6 +22,8 @@ class Sink(SQLModel, table=True):
     password: str = ""
     ca: str = ""
     """Certificate authority of an MQTT broker, PEM; empty: those of the system."""
+    commands: bool = False
+    """Whether downlinks are taken from ``…/command/down`` of the broker."""
     events: str = "up join ack txack status log"
     """Event types it takes, separated by spaces."""
     enabled: bool = True

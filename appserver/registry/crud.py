@@ -10,7 +10,7 @@ from sqlalchemy import func, or_, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, SQLModel, select
 
-from appserver.db import Database, contains, plain_connection
+from appserver.db import Database, broken_rule, contains, plain_connection
 from appserver.errors import RegistryError
 from appserver.metering.readings import read_cursor, write_cursor
 from appserver.metering.store import rebuild
@@ -281,7 +281,7 @@ def _flush(session: Session, kind: Kind, stored: Mapping[str, Any]) -> None:
     try:
         session.flush()
     except IntegrityError as error:
-        message = str(error.orig)
+        message = broken_rule(error)
         for columns, (field, detail) in _UNIQUE.items():
             if message.endswith(columns):
                 raise RegistryError("conflict", field, f"{detail} ({field} = {stored.get(field)})") from error

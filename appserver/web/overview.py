@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from appserver.db import Database
@@ -28,7 +28,7 @@ SELECT p.building_id, b.address, p.resource,
 FROM ends e JOIN point p ON p.id = e.point_id JOIN building b ON b.id = p.building_id
 JOIN boundary a ON a.point_id = e.point_id AND a.day = e.first
 JOIN boundary z ON z.point_id = e.point_id AND z.day = e.last
-WHERE p.role <> 'node' GROUP BY p.building_id, p.resource
+WHERE p.role <> 'node' GROUP BY p.building_id, b.address, p.resource
 """
 
 
@@ -110,9 +110,9 @@ class Overviews:
         volumes.sort(key=lambda v: (-abs(v.imbalance or Decimal(0)), v.address, v.resource))
         today = date_of(now_us // 86_400_000_000)
         overdue, due = db.rows(
-            "SELECT coalesce(sum(m.verification_until < ?1), 0),"
-            " coalesce(sum(m.verification_until >= ?1 AND m.verification_until < date(?1, '+60 days')), 0)"
+            "SELECT count(*) FILTER (WHERE m.verification_until < ?1),"
+            " count(*) FILTER (WHERE m.verification_until >= ?1 AND m.verification_until < ?2)"
             " FROM installation i JOIN meter m ON m.id = i.meter_id WHERE i.removed_at_us IS NULL",
-            (today.isoformat(),),
+            (today.isoformat(), (today + timedelta(days=60)).isoformat()),
         )[0]
         return Overview(now_us, collection(db, now_us, self._timezone), volumes, overdue, due)

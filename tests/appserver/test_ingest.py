@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 import struct
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from appserver.ingest import Ingest, consume, decode_bound, redecode, waiting_fr
 from appserver.metering import add_manual_reading, house_balance, point_readings
 from internalapi.client import NetworkUnavailable
 from internalapi.messages import Event, EventsResult, NetworkStatus
+from tests.support.refusals import FAILED, REFUSED, empty_disk, fill_disk
 from tests.support.satka import DAY_INTEGRAL, ZONE, karat, microseconds, midnight, vega
 
 EUI = "70b3d5e75e0000aa"
@@ -141,18 +141,16 @@ def test_events_up_to_the_cursor_are_left_out(db: Database) -> None:
 def test_batch_is_all_or_nothing(db: Database) -> None:
     meter_id, _ = meter(db)
     registry.bind_channel(db, EUI, meter_id)
-    db.connection.execute(
-        "CREATE TRIGGER full BEFORE INSERT ON reading WHEN NEW.value_micro > 102000000 BEGIN SELECT RAISE(ABORT, 'disk full'); END"
-    )
+    fill_disk(db, "reading", "NEW.value_micro > 102000000")
     ingest = Ingest(db, lambda: NOW_US)
     events = [
         up(n, karat(Decimal(100 + n), midnight(FIRST) + timedelta(days=n)), midnight(FIRST) + timedelta(days=n))
         for n in (1, 2, 3)
     ]
-    with pytest.raises(sqlite3.Error, match="disk full"):
+    with pytest.raises(FAILED, match="disk full"):
         ingest.take(events)
     assert (content(db), db.rows("SELECT * FROM uplink"), ingest.cursor()) == ([], [], 0)
-    db.connection.execute("DROP TRIGGER full")
+    empty_disk(db, "reading")
     assert ingest.take(events).readings == 6
 
 
@@ -167,7 +165,7 @@ def test_readings_and_audit_are_append_only(db: Database, statement: str) -> Non
     db.connection.execute(
         "INSERT INTO audit (at_us, actor, action, object_kind, object_id, detail, address) VALUES (1, 'a', 'b', '', '', '{}', '')"
     )
-    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+    with pytest.raises(REFUSED, match="append-only"):
         db.connection.execute(statement)
 
 
@@ -434,7 +432,7 @@ async def test_consumer_survives_the_network_being_away(db: Database) -> None:
 async def test_consumer_survives_a_database_that_cannot_be_written(db: Database) -> None:
     meter_id, _ = meter(db)
     registry.bind_channel(db, EUI, meter_id)
-    db.connection.execute("CREATE TRIGGER full BEFORE INSERT ON uplink BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    fill_disk(db, "uplink")
     network = FakeNetwork(some_events(3))
     stop = asyncio.Event()
     task = asyncio.create_task(consume(network, db, stop, lambda: NOW_US))
@@ -442,9 +440,7 @@ async def test_consumer_survives_a_database_that_cannot_be_written(db: Database)
         await asyncio.sleep(0.01)
     assert content(db) == []
     await asyncio.to_thread(db.rows, "SELECT 1")
-    other = sqlite3.connect(db.path, timeout=10)
-    other.execute("DROP TRIGGER full")
-    other.close()
+    await asyncio.to_thread(empty_disk, db, "uplink")
     await asyncio.wait_for(network.waiting.wait(), 20)
     stop.set()
     await asyncio.wait_for(task, 5)

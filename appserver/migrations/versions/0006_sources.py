@@ -114,6 +114,7 @@ _COLUMNS = (
     ("sink", "username", sa.String(), ""),
     ("sink", "password", sa.String(), ""),
     ("sink", "ca", sa.String(), ""),
+    ("sink", "commands", sa.Boolean(), sa.false()),
     ("archive_query", "subsystem", sa.Integer(), "1"),
     ("subscription", "digest_minutes", sa.Integer(), "10"),
     ("subscription", "told_at_us", sa.Integer(), "0"),

@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from email import message_from_bytes
@@ -36,17 +36,15 @@ HOUR = 3_600_000_000
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory, database_kind: str) -> Path:
     house = satka.build(tmp_path_factory.mktemp("satka") / "application.db")
     house.db.close()
     return house.db.path
 
 
 @pytest.fixture
-def house(built: Path, tmp_path: Path) -> Iterator[satka.Satka]:
-    path = tmp_path / "application.db"
-    path.write_bytes(built.read_bytes())
-    db = Database(path)
+def house(built: Path, tmp_path: Path, copy_database: Callable[[Path, Path], Database]) -> Iterator[satka.Satka]:
+    db = copy_database(built, tmp_path / "application.db")
     yield replace(template(), db=db)
     db.close()
 

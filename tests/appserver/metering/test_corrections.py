@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +16,7 @@ from appserver.metering.incoming import Item, take
 from appserver.metering.periods import after_close, close_period, closed_periods, closed_values
 from appserver.metering.store import rebuild
 from tests.support.house import FIRST_DAY, House, make_house
+from tests.support.refusals import REFUSED
 
 FIRST, LAST = date(2026, 10, 1), date(2026, 10, 6)
 NOW_US = int((FIRST_DAY + timedelta(days=40)).timestamp()) * 1_000_000
@@ -77,7 +77,7 @@ def test_met_01_correction_can_take_away_and_give_back(db: Database, house: Hous
 @pytest.mark.parametrize("verb", ["UPDATE correction SET reason = 'x'", "DELETE FROM correction"])
 def test_met_01_corrections_are_append_only(db: Database, house: House, verb: str) -> None:
     correct(db, house.meters["1"], at(5), Decimal(101), author="ivanov", reason="misread", now_us=NOW_US)
-    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+    with pytest.raises(REFUSED, match="append-only"):
         db.connection.execute(verb)
 
 
@@ -154,7 +154,7 @@ def test_met_08_closed_period_stays_and_late_arrivals_are_listed(db: Database, h
     assert (two.volume, two.volume_now, two.changed) == (Decimal("1.25"), Decimal("1.5"), True)
     assert not values[house.points["1"]].changed
     for change in ("UPDATE period_value SET volume_micro = 0", "DELETE FROM period_close"):
-        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        with pytest.raises(REFUSED, match="append-only"):
             db.connection.execute(change)
     with pytest.raises(RegistryError, match="reason"):
         close_period(db, house.building_id, "cold_water", FIRST, LAST, author="ivanov", now_us=NOW_US + 9)

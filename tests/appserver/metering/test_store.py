@@ -23,7 +23,7 @@ COLUMNS = "day, installation_id, value_micro, total_micro, breaks, quality, even
 
 
 @pytest.fixture(scope="module")
-def db(tmp_path_factory: pytest.TempPathFactory) -> Database:
+def db(tmp_path_factory: pytest.TempPathFactory, database_kind: str) -> Database:
     database: Database = open_database(tmp_path_factory.mktemp("store") / "application.db")
     organisation = registry.create(database, "organisation", {"name": "УК"})
     registry.create(

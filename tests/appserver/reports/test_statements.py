@@ -23,7 +23,7 @@ FIRST, LAST = date(2026, 10, 1), date(2026, 11, 1)
 
 
 @pytest.fixture(scope="module")
-def satka(tmp_path_factory: pytest.TempPathFactory) -> Satka:
+def satka(tmp_path_factory: pytest.TempPathFactory, database_kind: str) -> Satka:
     return support.build(tmp_path_factory.mktemp("satka") / "application.db", flats=14, days=31)
 
 

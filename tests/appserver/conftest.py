@@ -1,0 +1,98 @@
+"""The core of the application is tried on both databases: what holds on SQLite holds on PostgreSQL.
+
+Modules of ``ON_BOTH`` run twice, unchanged: on PostgreSQL every ``open_database(path)`` opens a database that stands for
+that path on a real server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import appserver.db
+from appserver.db import Database
+from tests.support.postgres import PostgresServer
+
+ON_BOTH = frozenset(
+    {
+        "test_ingest",
+        "test_store",
+        "test_house_balance",
+        "test_corrections",
+        "test_incoming",
+        "test_statements",
+        "test_charges",
+        "test_registry",
+        "test_incidents",
+        "test_time_base",
+    }
+)
+"""Names of modules: ingest, balances, statements, registry, incidents, and what is bitemporal or depends on zones."""
+
+
+_NAMES: dict[Path, str] = {}
+"""Databases on the server by the path they stand for."""
+
+
+def _name(path: Path) -> str:
+    return f"t{abs(hash(path)):x}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.module.__name__.rpartition(".")[2] in ON_BOTH:
+        metafunc.parametrize("database_kind", ["sqlite", "postgresql"], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    try:
+        appserver.db.migrate(Path(), url=server.create("migrated"))
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def database_kind(request: pytest.FixtureRequest) -> Iterator[str]:
+    """``sqlite`` or ``postgresql``: what ``open_database`` opens in this module."""
+    kind = getattr(request, "param", "sqlite")
+    if kind == "sqlite":
+        yield kind
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    names = _NAMES
+    migrate, database = appserver.db.migrate, Database
+
+    def url_of(path: Path) -> str:
+        if path not in names:
+            names[path] = _name(path)
+            server.create(names[path], "migrated")
+        return server.url_of(names[path])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            appserver.db, "migrate", lambda path, revision="head", url="": migrate(path, revision, url or url_of(path))
+        )
+        patch.setattr(appserver.db, "Database", lambda path, url="": database(path, url or url_of(path)))
+        yield kind
+        while names:
+            server.drop(names.popitem()[1])
+
+
+@pytest.fixture
+def copy_database(request: pytest.FixtureRequest, database_kind: str) -> Callable[[Path, Path], Database]:
+    """Open a copy of a database that nobody has open."""
+
+    def copy(source: Path, target: Path) -> Database:
+        if database_kind == "sqlite":
+            target.write_bytes(source.read_bytes())
+        else:
+            server: PostgresServer = request.getfixturevalue("postgres_server")
+            _NAMES[target] = _name(target)
+            server.create(_NAMES[target], _NAMES[source])
+        return appserver.db.Database(target)
+
+    return copy
