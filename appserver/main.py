@@ -25,6 +25,8 @@ from appserver.codecs.library import Library, watch
 from appserver.db import Database, open_database
 from appserver.incidents import notices
 from appserver.incidents import runner as incidents
+from appserver.integrations import commands
+from appserver.integrations.addresses import AllowList
 from appserver.jobs import Jobs
 from appserver.live import Live
 from appserver.metering import seals
@@ -168,6 +170,9 @@ def background_work(services: Services, stop: asyncio.Event) -> dict[str, Callab
             services.settings.http.public_url,
         ),
         "integrations": lambda: integrations.deliver(database, stop, services.settings.webhook_allow, clock),
+        "commands": lambda: commands.listen(
+            database, services.network, stop, AllowList(services.settings.webhook_allow)
+        ),
         "codecs": lambda: watch(services.codecs, stop),
     }
 

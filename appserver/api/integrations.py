@@ -1,4 +1,4 @@
-"""Integrations: webhooks with the state of their delivery."""
+"""Integrations: webhooks and brokers with the state of their delivery."""
 
 from __future__ import annotations
 
@@ -20,18 +20,24 @@ api = Api("Integrations")
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$")]
 HeaderValue = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{0,2000}$")]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[\x21-\x7e]+$")]
-SinkEvent = EventType | Literal["incident"]
+SinkEvent = EventType | Literal["incident", "reading", "balance"]
+Pem = Annotated[str, StringConstraints(max_length=100_000, pattern=r"^[\x20-\x7e\r\n]*$")]
 MASK = "•••"
 
 
 class Integration(Output):
-    """A webhook and how its delivery goes. Header values are write-only."""
+    """A webhook or a broker, and how delivery to it goes. Header values and the password are write-only."""
 
     id: int
     kind: str
     name: str
     url: str
     headers: dict[str, str]
+    username: str
+    has_password: bool
+    ca: str
+    commands: bool
+    """Whether downlinks are taken from the broker."""
     events: list[str]
     enabled: bool
     created_at: Time
@@ -47,14 +53,20 @@ class ChangedIntegration(Input):
     name: Name | None = None
     url: Url | None = None
     headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=20)] | None = None
-    events: Annotated[list[SinkEvent], Field(min_length=1, max_length=8)] | None = None
+    events: Annotated[list[SinkEvent], Field(min_length=1, max_length=12)] | None = None
     enabled: bool | None = None
+    username: Name | None = None
+    password: Annotated[str, StringConstraints(max_length=1000)] | None = None
+    ca: Pem | None = None
+    """Certificate authority of the broker, PEM; empty: those of the system."""
+    commands: bool | None = None
+    """Whether downlinks are taken from ``…/command/down`` of the broker."""
 
 
 class NewIntegration(ChangedIntegration):
-    """A webhook to add; it gets events from now on."""
+    """A webhook, or a broker (``mqtt://host`` or ``mqtts://host``), to add; it gets events from now on."""
 
-    kind: Literal["webhook"] = "webhook"
+    kind: Literal["webhook", "mqtt"] = "webhook"
     name: RequiredName
     url: Url
 
@@ -66,6 +78,10 @@ def _view(call: Call, sink: Sink) -> Integration:
         name=sink.name,
         url=sink.url,
         headers=dict.fromkeys(sink.headers, MASK),
+        username=sink.username,
+        has_password=bool(sink.password),
+        ca=sink.ca,
+        commands=sink.commands,
         events=sink.events.split(),
         enabled=sink.enabled,
         created_at=time_of(sink.created_at_us),

@@ -17,7 +17,7 @@ from appserver.incidents.facts import Finding
 from appserver.incidents.kinds import KINDS
 from appserver.incidents.store import Change, apply, get_incident
 from appserver.incidents.subscriptions import enqueue_notices, subscriptions
-from appserver.integrations.metering import incident_body
+from appserver.integrations.metering import incident_body, tell_balances
 from appserver.integrations.outbox import enqueue_own, wanted_types
 from appserver.metering.timebase import moment
 from appserver.rules import IncidentLimits, Rule, RuleBook
@@ -78,6 +78,8 @@ async def watch(db: Database, data_dir: Path, stop: asyncio.Event, clock: Callab
         try:
             book = rule_book(db)
             changes = await asyncio.to_thread(run, db, clock(), book, number % SLOW_EVERY == 0)
+            if number % SLOW_EVERY == 0:
+                await asyncio.to_thread(tell_balances, db, clock())
             number += 1
             if changes:
                 log.info("incidents changed", opened=sum(c.change == "opened" for c in changes), changed=len(changes))

@@ -15,6 +15,7 @@ from appserver.integrations.chirpstack import EVENT_TYPES as DEVICE_TYPES
 from appserver.integrations.metering import METERING_TYPES
 from appserver.models import Sink
 from appserver.models.sinks import SINK_KINDS
+from appserver.mqtt import check_broker
 
 EVENT_TYPES = (*DEVICE_TYPES, *METERING_TYPES)
 FORBIDDEN_HEADERS = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection"})
@@ -34,8 +35,12 @@ class DeadLetter:
     error: str
 
 
-def _check(values: Mapping[str, Any], allow: AllowList) -> dict[str, Any]:
-    known = {"kind", "name", "url", "headers", "events", "enabled"}
+FIELDS = {"kind", "name", "url", "headers", "events", "enabled"}
+BROKER_FIELDS = {"username", "password", "ca", "commands"}
+
+
+def _check(values: Mapping[str, Any], allow: AllowList, kind: str, ca: str = "") -> dict[str, Any]:
+    known = (FIELDS - {"headers"}) | BROKER_FIELDS if kind == "mqtt" else FIELDS
     for field in values:
         if field not in known:
             raise RegistryError("invalid", field, f"{field}: an integration has no such field.")
@@ -43,8 +48,11 @@ def _check(values: Mapping[str, Any], allow: AllowList) -> dict[str, Any]:
         raise RegistryError("invalid", "kind", f"kind: must be one of {', '.join(SINK_KINDS)}.")
     if "name" in values and not str(values["name"]).strip():
         raise RegistryError("invalid", "name", "name: must not be empty.")
-    if "url" in values and (problem := check_url(str(values["url"]), allow)):
-        raise RegistryError("invalid", "url", f"url: {problem}.")
+    if "url" in values or "ca" in values:
+        url = str(values.get("url", ""))
+        problem = check_broker(url, str(values.get("ca", ca)), allow) if kind == "mqtt" else check_url(url, allow)
+        if problem:
+            raise RegistryError("invalid", "url", f"url: {problem}.")
     for name, value in dict(values.get("headers", {})).items():
         if name.casefold() in FORBIDDEN_HEADERS or not name.isascii() or any(c in f"{name}{value}" for c in "\r\n\0"):
             raise RegistryError("invalid", "headers", f"headers: {name!r} cannot be set.")
@@ -58,7 +66,7 @@ def _check(values: Mapping[str, Any], allow: AllowList) -> dict[str, Any]:
 
 def create_sink(db: Database, values: Mapping[str, Any], now_us: int, allow: AllowList | None = None) -> Sink:
     """A new sink; it gets events from now on. Raises RegistryError ``invalid`` or ``conflict``."""
-    checked = _check(values, allow or AllowList())
+    checked = _check(values, allow or AllowList(), str(values.get("kind", "webhook")))
     for field in ("name", "url"):
         if field not in checked:
             raise RegistryError("invalid", field, f"{field}: an integration needs one.")
@@ -74,11 +82,14 @@ def create_sink(db: Database, values: Mapping[str, Any], now_us: int, allow: All
 
 def update_sink(db: Database, sink_id: int, changes: Mapping[str, Any], allow: AllowList | None = None) -> Sink:
     """Change a sink. Raises RegistryError ``not_found`` or ``invalid``."""
-    checked = _check(changes, allow or AllowList())
     with db.writing() as session:
         sink = session.get(Sink, sink_id)
         if sink is None:
             raise RegistryError("not_found", "id", f"There is no integration {sink_id}.")
+        if changes.get("kind", sink.kind) != sink.kind:
+            raise RegistryError("invalid", "kind", "kind: it cannot change; make another integration.")
+        told = {"url": sink.url, **changes} if "ca" in changes else changes
+        checked = _check(told, allow or AllowList(), sink.kind, sink.ca)
         for field, value in checked.items():
             setattr(sink, field, value)
         session.add(sink)

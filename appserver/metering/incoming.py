@@ -15,6 +15,7 @@ from decimal import Decimal, InvalidOperation
 from zoneinfo import ZoneInfo
 
 from appserver.db import Database
+from appserver.integrations.metering import tell_readings
 from appserver.metering.readings import NewReading, store
 from appserver.metering.timebase import MAX_AHEAD_US, microseconds, zone_of
 from appserver.models.columns import to_micro
@@ -105,6 +106,8 @@ def take_into(
             )
         )
     done.new = store(connection, readings, now_us)
+    if done.new:
+        tell_readings(connection, readings, now_us)
     done.known = len(readings) - done.new
     return done
 
