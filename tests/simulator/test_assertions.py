@@ -193,7 +193,7 @@ def test_a_long_recording_is_followed_quickly(tmp_path: Path) -> None:
         eui, f_cnt = f"{n % 500:016x}", n // 500
         head = {"t": n * 1000, "dev_eui": eui}
         phy = f"40{n % 500:08x}00{f_cnt:04x}{n:08x}"
-        up = {"dev_addr": f"{n % 500:08x}", "f_cnt": f_cnt, "confirmed": True, "phy": phy}
+        up = {"dev_addr": f"{n % 500:08x}", "f_cnt": f_cnt, "f_port": 1, "confirmed": True, "phy": phy}
         lines += [
             head | {"type": "uplink"} | up,
             head | {"type": "uplink_done", "f_cnt": f_cnt, "confirmed": True, "acked": True},

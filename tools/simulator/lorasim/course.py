@@ -31,6 +31,8 @@ class Frame:
     t: int
     """Of the first transmission."""
     confirmed: bool
+    payload: bool = True
+    """It carries something for the application, not MAC commands alone."""
     sf: int = 0
     """Of the last transmission."""
     transmissions: int = 1
@@ -187,7 +189,7 @@ class Course:
         key = (line["dev_eui"], line["dev_addr"], line["f_cnt"])
         frame = self._by_counter.get(key)
         if frame is None:
-            frame = self._by_counter[key] = Frame(*key, t, line["confirmed"])
+            frame = self._by_counter[key] = Frame(*key, t, line["confirmed"], bool(line["f_port"]))
             self.frames.append(frame)
         else:
             frame.transmissions += 1

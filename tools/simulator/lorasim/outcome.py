@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lorasim import assertions, checker, course, junit
+from lorasim import assertions, checker, checking, course, junit
 from lorasim.assertions import Assertion, Verdict
 from lorasim.checker import Violation
 from lorasim.course import Course
@@ -48,7 +48,7 @@ def judge(
     """Judge a recording; ``events``: what the application was given, None when nobody listened. Raises OSError, ValueError."""
     told = course.follow(course.lines_of(recording), events)
     verdicts = assertions.judge(asserted, told)
-    violations = checker.check(checker.read(recording)) if check else None
+    violations = checking.check(checker.read(recording), events) if check else None
     return Outcome(told, verdicts, violations)
 
 
@@ -61,6 +61,18 @@ def asserted_in(run: dict[str, Any]) -> list[Assertion]:
     for assertion in found:
         assertions.check(assertion)
     return found
+
+
+def finish(outcome: Outcome, junit_path: str | None, report_path: str | None, language: str) -> int:
+    """Print the verdict, write the files that were asked for; the exit code. Raises OSError."""
+    show(outcome)
+    if junit_path:
+        outcome.write_junit(junit_path)
+    if report_path:
+        from lorasim import report
+
+        report.write(report_path, outcome, language)
+    return 0 if outcome.good else 1
 
 
 def show(outcome: Outcome) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lorasim import assertions, outcome, progress, runner, scenario, sink
-from lorasim.outcome import Outcome
 from lorasim.recording import Observer
 from lorasim.scenario import Scenario
 from lorasim.summary import Summary
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
                 return 0
             events = sink.read(given.events) if given.events else None
             judged = outcome.judge(recording, plan.assertions, given.check, events)
-        return finish(judged, given)
+        return outcome.finish(judged, given.junit, given.report, given.lang)
     except (scenario.ScenarioError, sink.SinkError, OSError, ValueError) as error:
         print(f"lorasim: {error}", file=sys.stderr)
         return 2
@@ -76,18 +75,6 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--junit", metavar="FILE.xml", help="the verdicts for a build server")
     parser.add_argument("--report", metavar="FILE.html", help="a page with charts, the assertions and the verdict")
     parser.add_argument("--lang", choices=("en", "ru"), default="en", help="language of the report")
-
-
-def finish(judged: Outcome, given: argparse.Namespace) -> int:
-    """Print the verdict, write the files that were asked for; the exit code. Raises OSError."""
-    outcome.show(judged)
-    if given.junit:
-        judged.write_junit(given.junit)
-    if given.report:
-        from lorasim import report
-
-        report.write(given.report, judged, given.lang)
-    return 0 if judged.good else 1
 
 
 @contextlib.contextmanager

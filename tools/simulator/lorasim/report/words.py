@@ -110,7 +110,7 @@ _RU = {
     ),
     "data frames, each counter once": "кадры данных, каждый счётчик один раз",
     "data frames, repetitions counted": "кадры данных с повторами",
-    "data frames that the server has acknowledged (PUSH_ACK), or a Basics Station has streamed to it": (
+    "data frames that the server has acknowledged (PUSH_ACK) or a Basics Station has streamed": (
         "кадры, которые сервер подтвердил (PUSH_ACK) или которые передала ему Basics Station"
     ),
     "data frames that at least one gateway heard and forwarded": "кадры, услышанные и пересланные хотя бы одной станцией",

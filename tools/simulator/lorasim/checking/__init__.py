@@ -1,0 +1,68 @@
+"""The whole judgement of a server: what went over the air (:mod:`lorasim.checker`), when, and what the application was given.
+
+It reads a recording and a file of events, and shares no code with any server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from lorasim import checker
+from lorasim.checker import Line, Violation
+from lorasim.checking import events as events_rules
+from lorasim.checking.windows import check_windows
+
+__all__ = ["INVARIANTS", "Rule", "check", "rule_of"]
+
+Rule = Callable[[Sequence[Line]], list[Violation]]
+
+INVARIANTS = {
+    "FCntDown reused": "INV-01",
+    "FCntDown falls": "INV-02",
+    "JoinNonce": "INV-13",
+    "join-accept": "INV-14",
+    "MIC": "INV-01",
+    "radiated twice": "INV-28, INV-30",
+    "downlink at the wrong time": "INV-27",
+    "downlink on the wrong channel": "INV-34",
+    "downlink at the wrong data rate": "INV-34",
+    "refused by the device": "INV-02",
+    "lost acknowledged": "INV-21",
+    "duplicate": "INV-17",
+    "accepted replay": "INV-05",
+    "accepted forgery": "INV-05",
+    "altered payload": "INV-17",
+    "false ACK": "INV-33",
+}
+"""Which invariant a broken rule breaks: the numbers of docs/reliability.md."""
+
+
+def check(lines: Sequence[Line], events: Sequence[Line] | None = None) -> list[Violation]:
+    """All rules, by time; ``events``: what the application was given, None when nobody listened."""
+    found = [*checker.check(lines), *check_windows(lines)]
+    if events is not None:
+        found += events_rules.check_events(lines, events)
+    return sorted(found, key=lambda violation: violation.t)
+
+
+def rule_of(violation: Violation, listened: bool) -> Rule:
+    """The part of :func:`check` that finds a violation, over lines of both kinds, recording and events."""
+    name = violation.rule
+    if name in events_rules.RULES:
+        return lambda lines: events_rules.check_events(*_apart(lines)) if listened else []
+    if name.startswith("downlink "):
+        return check_windows
+    if name == "radiated twice":
+        return checker.check_transmitters
+    if name in ("refused by the device", "datagram", "PULL_RESP"):
+        return checker.check_devices
+    return checker.check_air
+
+
+def _apart(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
+    """Lines of the recording, and events."""
+    recording: list[Line] = []
+    events: list[Line] = []
+    for line in lines:
+        (events if line["type"] == "event" else recording).append(line)
+    return recording, events

@@ -1,0 +1,74 @@
+"""Downlinks for a device of class A that was listening at another time, on another channel or at another data rate.
+
+The device itself is the witness: it says what its windows were. A network may not know them while a command that changes
+them is on its way, while a device is being restarted, or when a gateway has just lost its counter; that is forgiven.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from lorasim.checker import Line, Violation
+from lorasim.reasons import reason
+
+RULES = {
+    "wrong time": "downlink at the wrong time",
+    "asleep": "downlink at the wrong time",
+    "wrong channel": "downlink on the wrong channel",
+    "wrong data rate": "downlink at the wrong data rate",
+    "IQ not inverted": "downlink on the wrong channel",
+}
+FORGIVEN_US = 20_000_000
+"""After a restart of the device or of the gateway that sent: what was planned before it may still come."""
+CHANGES = ("RXTimingSetupReq", "RXParamSetupReq", "DlChannelReq", "NewChannelReq")
+"""Commands that change windows: in force for the network when the answer has come."""
+
+
+def check_windows(lines: Iterable[Line]) -> list[Violation]:
+    """See the module."""
+    violations: list[Violation] = []
+    class_a: set[str] = set()
+    address: dict[str, str] = {}
+    """The device's present DevAddr."""
+    changing: dict[str, int] = {}
+    """Since when a change of windows is not confirmed, by DevEUI."""
+    restarted: dict[str, int] = defaultdict(lambda: -FORGIVEN_US)
+    """By DevEUI or gateway."""
+    sent: dict[str, tuple[str, int]] = {}
+    """Uplinks on their way: PHYPayload → DevEUI and time."""
+    pushes: dict[tuple[str, int], list[str]] = {}
+    by_gateway: dict[str, str] = {}
+    """Which gateway radiated a frame last."""
+    for line in lines:
+        kind, t = line["type"], line["t"]
+        if kind == "device" and line.get("class", "A") == "A":
+            class_a.add(line["dev_eui"])
+            address[line["dev_eui"]] = line.get("dev_addr", "")
+        elif kind == "joined":
+            address[line["dev_eui"]] = line["dev_addr"]
+            changing.pop(line["dev_eui"], None)
+        elif kind in ("restart", "gateway_restart"):
+            restarted[line.get("dev_eui") or line["gateway"]] = t
+        elif kind == "uplink":
+            sent[line["phy"]] = (line["dev_eui"], t)
+        elif kind == "push_data":
+            pushes[line["gateway"], line["token"]] = line["phys"]
+        elif kind == "push_ack":
+            for phy in pushes.pop((line["gateway"], line["token"]), ()):
+                eui, at = sent.pop(phy, ("", 0))
+                if eui in changing and at > changing[eui]:
+                    del changing[eui]
+        elif kind == "downlink" and any(one.startswith(CHANGES) for one in line.get("mac", ())):
+            changing[line["dev_eui"]] = t
+        elif kind == "on_air":
+            by_gateway[line["phy"]] = line["gateway"]
+        elif kind == "downlink_missed":
+            eui, why = line["dev_eui"], line.get("why") or ""
+            rule = RULES.get(reason(why))
+            phy, gateway = line["phy"], by_gateway.get(line["phy"], "")
+            present = address.get(eui, "") == phy[8:10] + phy[6:8] + phy[4:6] + phy[2:4]
+            excused = eui in changing or t - max(restarted[eui], restarted[gateway]) < FORGIVEN_US
+            if rule and eui in class_a and present and not excused:
+                violations.append(Violation(rule, t, eui, f"{phy} from {gateway}: {why}"))
+    return violations
