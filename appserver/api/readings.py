@@ -24,6 +24,7 @@ from appserver.api.router import Api, Call
 from appserver.metering import queries
 from appserver.metering.balance import Balance as BalanceValue
 from appserver.metering.balance import PeriodRow, PointRow
+from appserver.metering.collection import collection
 from appserver.metering.closed import counted_balance
 from appserver.metering.explain import Explanation as ExplanationValue
 from appserver.metering.explain import explain_balance, norm_a_person, norm_rule
@@ -262,12 +263,26 @@ class Cause(Output):
     evidence: list[Evidence]
 
 
+class Stage(Output):
+    """The imbalance as one way of counting sees it: ``raw`` (the last value received before an edge), ``time_base``,
+    ``gaps_filled`` (with what devices were asked for), ``lost`` (without what was only not counted)."""
+
+    name: str
+    imbalance: Volume | None
+    change: Volume | None
+    """Against the stage before."""
+    points: int
+    """How many points count otherwise than in the stage before."""
+
+
 class Explanation(Output):
     """The imbalance by its causes: their volumes add up to it, ``rest`` is what none of them explains."""
 
     imbalance: Volume
     explained_pct: Volume | None
     rows: list[Cause]
+    course: list[Stage]
+    """How the imbalance became what it is."""
 
 
 class Balance(Output):
@@ -329,7 +344,12 @@ def explanation_view(value: ExplanationValue) -> Explanation:
         )
         for row in value.rows
     ]
-    return Explanation.model_construct(imbalance=value.imbalance, explained_pct=value.explained_pct, rows=rows)
+    course = [
+        Stage.model_construct(**{name: getattr(stage, name) for name in Stage.model_fields}) for stage in value.course
+    ]
+    return Explanation.model_construct(
+        imbalance=value.imbalance, explained_pct=value.explained_pct, rows=rows, course=course
+    )
 
 
 def balance_view(
@@ -385,6 +405,6 @@ class Collection(Output):
 async def get_collection(call: Call) -> Collection:
     services = call.services
     value = await services.database.run(
-        queries.collection, services.database, services.clock(), services.settings.timezone
+        collection, services.database, services.clock(), services.settings.timezone
     )
     return Collection.model_construct(**{name: getattr(value, name) for name in Collection.model_fields})

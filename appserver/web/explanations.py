@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from appserver.metering.explain import CauseRow, Evidence, Explanation
+from appserver.metering.explain import CauseRow, Evidence, Explanation, Stage
 from appserver.web.formats import day, number
 from appserver.web.i18n import N_, gettext
 
@@ -20,6 +20,12 @@ CAUSES = {
 }
 CONFIDENCES = {"high": N_("well founded"), "medium": N_("estimate"), "low": N_("rough guess")}
 BADGES = {"high": "good", "medium": "warn", "low": ""}
+STAGES = {
+    "raw": N_("Last values received by the edges"),
+    "time_base": N_("On one time base"),
+    "gaps_filled": N_("With gaps filled from the archives"),
+    "lost": N_("Without what was only not counted: lost"),
+}
 _FLAG = N_("the module reported: %(flag)s")
 FLAGS = {
     "magnetic_tamper": N_("a magnet at the meter"),
@@ -73,6 +79,27 @@ def sentence(evidence: Evidence, unit: str) -> str:
         "since": day(evidence.since),
         "until": day(evidence.until),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A stage of the imbalance with the length of its bar, per cent of the longest."""
+
+    stage: Stage
+    name: str
+    width: float
+
+
+def course(explanation: Explanation) -> list[Step]:
+    """The stages that are known; none when they differ by nothing."""
+    known = [stage for stage in explanation.course if stage.imbalance is not None]
+    longest = max((abs(stage.imbalance or 0) for stage in known), default=0)
+    if len(known) < 2 or not longest:
+        return []
+    return [
+        Step(stage, gettext(STAGES[stage.name]), round(float(abs(stage.imbalance or 0) * 100 / longest), 2))
+        for stage in known
+    ]
 
 
 @dataclass(frozen=True, slots=True)

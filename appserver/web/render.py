@@ -14,10 +14,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from appserver.auth.identity import Identity, identity_of, signed_in
 from appserver.auth.roles import Role
 from appserver.services import SERVICES
-from appserver.web import adr, explanations, formats, i18n, incident_words, sentences, words
+from appserver.web import adr, explanations, formats, i18n, incident_words, registry_words, sentences, words
 
 FILTERS = """
-    number volume percent unit moment minute clock iso day isoday day_short month month_name ago eui frequency
+    number volume percent unit moment minute clock iso day isoday day_short month month_name day_before ago eui frequency
 """.split()  # noqa: SIM905
 STATIC_DIR = Path(__file__).parent / "static"
 
@@ -51,13 +51,16 @@ def environment() -> Environment:
         env.filters[name] = partial(_word_of, table)
     for name in words.TABLES:
         env.filters[name] = partial(words.word, name)
+    registry_words.enter(env)
     for say in (adr.adr_algorithm, adr.adr_reason, adr.adr_numbers):
         env.filters[say.__name__] = say
     env.filters["waterfall"] = explanations.waterfall
+    env.filters["course"] = explanations.course
     env.filters["cause"] = explanations.cause
     env.filters["confidence"] = explanations.confidence
     env.filters["reason"] = explanations.sentence
     env.filters["outcome"] = words.outcome
+    env.filters["basis"] = words.basis
     env.filters["evidence"] = incident_words.evidence
     env.filters["tr"] = sentences.said
     env.globals["static"] = static_url
