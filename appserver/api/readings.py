@@ -21,11 +21,10 @@ from appserver.api.fields import (
 )
 from appserver.api.registry import IdPath, Resource
 from appserver.api.router import Api, Call
-from appserver.metering import queries
 from appserver.metering.balance import Balance as BalanceValue
 from appserver.metering.balance import PeriodRow, PointRow
-from appserver.metering.collection import collection
 from appserver.metering.closed import counted_balance
+from appserver.metering.collection import collection
 from appserver.metering.explain import Explanation as ExplanationValue
 from appserver.metering.explain import explain_balance, norm_a_person, norm_rule
 from appserver.metering.frozen import summary_of

@@ -7,8 +7,9 @@ building's points together. ``store`` and ``queries`` do the same over applicati
 
 from appserver.metering.balance import Balance, PeriodRow, PointRow
 from appserver.metering.boundary import BoundaryValue, Sample, boundary_value
+from appserver.metering.collection import collection, silent_modules
 from appserver.metering.consumption import Step, consumption
-from appserver.metering.queries import collection, house_balance
+from appserver.metering.queries import house_balance
 from appserver.metering.readings import (
     LastReadingPage,
     LastReadingRow,
@@ -17,6 +18,7 @@ from appserver.metering.readings import (
     last_readings,
     point_readings,
 )
+from appserver.metering.volumes import volumes
 
 __all__ = [
     "Balance",
@@ -35,4 +37,6 @@ __all__ = [
     "house_balance",
     "last_readings",
     "point_readings",
+    "silent_modules",
+    "volumes",
 ]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from functools import partial
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -28,7 +26,7 @@ from appserver.metering.house import (
     outermost,
     read_house,
 )
-from appserver.metering.timebase import HOUR_US, date_of, day_number, midnight_us, moment, zone_of
+from appserver.metering.timebase import HOUR_US, date_of, day_number, midnight_us, moment
 from appserver.models.registry import REGISTERS, UNITS
 
 BalanceStep = Literal["hour", "day", "month"]
@@ -249,51 +247,7 @@ def _unmetered(house: HouseView, flats: set[int]) -> int:
     return sum(1 for (premises,) in rows if premises not in flats)
 
 
-# -------------------------------------------------------------------------------------------------------- collection
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """How much of what should be known is known."""
-
-    points: int
-    """Points with a meter on them."""
-    known: int
-    """Of these, how many have a boundary value for the day."""
-    silent: int
-    """Devices that serve a meter and sent nothing for a day."""
-    undecoded: int
-    """Uplinks that wait for a codec or a binding."""
-
-    @property
-    def rate_pct(self) -> Decimal | None:
-        """Share of points known for the day, one decimal."""
-        return (Decimal(100 * self.known) / self.points).quantize(Decimal("0.1")) if self.points else None
-
-
-def collection(db: Database, now_us: int, timezone: str = "Europe/Moscow") -> Collection:
-    """The collection of the last midnight in ``timezone`` and of the last 24 hours."""
-    zone = zone_of(timezone)
-    day = day_number(moment(now_us, zone).date())
-    with db.snapshot() as connection:
-        one: Callable[..., int] = lambda sql, *p: connection.execute(sql, p).fetchone()[0]  # noqa: E731
-        return Collection(
-            points=one(
-                "SELECT count(*) FROM installation WHERE removed_at_us IS NULL AND installed_at_us <= ?", now_us
-            ),
-            known=one(
-                "SELECT count(*) FROM boundary b JOIN installation i ON i.id = b.installation_id"
-                " WHERE b.day = ? AND i.removed_at_us IS NULL",
-                day,
-            ),
-            silent=one(
-                "SELECT count(DISTINCT c.dev_eui) FROM module_channel c"
-                " LEFT JOIN device_state d ON d.dev_eui = c.dev_eui"
-                " WHERE c.valid_until_us IS NULL AND coalesce(d.last_uplink_at_us, 0) < ?",
-                now_us - 24 * HOUR_US,
-            ),
-            undecoded=one("SELECT count(*) FROM uplink WHERE state <> 'decoded'"),
-        )
+# ------------------------------------------------------------------------------------------------------------- other
 
 
 def last_day(db: Database, building_id: int, resource: str) -> date | None:

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from appserver.db import Database
-from appserver.metering.queries import Collection, collection
+from appserver.metering.collection import Collection, collection
 from appserver.metering.timebase import date_of
 from appserver.models.columns import from_micro
 from appserver.models.registry import UNITS

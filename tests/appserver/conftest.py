@@ -27,6 +27,7 @@ ON_BOTH = frozenset(
         "test_registry",
         "test_incidents",
         "test_time_base",
+        "test_volumes",
     }
 )
 """Names of modules: ingest, balances, statements, registry, incidents, and what is bitemporal or depends on zones."""
