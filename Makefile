@@ -133,6 +133,7 @@ trial: setup-test
 	$(PY) -m tests.faults.joins
 	METERWAN_KILLS=$(METERWAN_KILLS) $(PY) -m pytest -q --timeout=0 -n 0 tests/e2e/test_kill.py
 	METERWAN_MIXED_MINUTES=60 $(PY) -m pytest -q --timeout=0 -n 0 tests/lns/test_gateway_mixed.py
+	$(PY) -m tests.trials.satka --seeds 20
 	$(PY) -m tests.fuzz.fuzz_wire -runs=$(FUZZ_RUNS)
 	$(PY) -m tests.faults.soak --minutes $(METERWAN_SOAK_MINUTES)
 

@@ -13,8 +13,7 @@ import asyncio
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
+from lorasim import checker
 from lorasim.house import Meter, Module, SimulatedHouse, import_rows
 
 from appserver import exchange
@@ -46,7 +46,7 @@ def microseconds(moment: datetime) -> int:
 
 
 class HouseLab(AirLab):
-    """The network's application side with it: registry imported, events taken every hour, gaps asked for on wish."""
+    """The network's application side with it: registry imported, events taken every four hours, gaps asked for on wish."""
 
     def __init__(self, folder: Path, name: str, start: datetime, seed: int, changes: Mapping[str, str] = {}) -> None:
         text = (resources.files("lorasim") / "scenarios" / f"{name}.toml").read_text(encoding="utf-8")
@@ -57,10 +57,11 @@ class HouseLab(AirLab):
             text = text.replace(old, new)
         self.db = open_database(folder / "application.db")
         self.ask_for_gaps = False
+        self._heard: dict[str, list[tuple[int, int]]] = {}
+        """When values of a meter were received, and what they were, by serial number."""
         self.rule = load().get(Backfill, start.date())[1]
         super().__init__(folder, text, start_us=microseconds(start))
         self.ingest = Ingest(self.db, lambda: self.wall_us)
-        self._taken_us = self.wall_us
         self._acts = sorted(
             ((self.house.day_us(r.day, r.hour), m) for m in self.house.meters if (r := m.replacement) is not None),
             key=lambda act: act[0],
@@ -124,14 +125,17 @@ class HouseLab(AirLab):
     # ------------------------------------------------------------------------------------------------ time
 
     def live(self, days: float) -> None:
-        """Let time go by, an hour at a time."""
+        """Let time go by, four hours at a time; acts are written at their moments."""
         until_us = self.wall_us + round(days * 24) * HOUR_US
         while self.wall_us < until_us:
-            while self._acts and self._acts[0][0] <= self.wall_us:
+            step_us = 4 * HOUR_US
+            if self._acts:
+                step_us = min(step_us, self._acts[0][0] - self.wall_us)
+            self.run(step_us / 1e6)
+            self.take()
+            if self._acts and self._acts[0][0] <= self.wall_us:
                 at_us, meter = self._acts.pop(0)
                 self._replace(meter, at_us)
-            self.run(3600)
-            self.take()
             if self.ask_for_gaps:
                 asyncio.run(round_of(self.db, self, self.wall_us, self.rule))
 
@@ -180,17 +184,11 @@ class HouseLab(AirLab):
 
     def heard_by(self, at_us: int, serial: str) -> int | None:
         """The last value of a meter that the network had promised to keep by a moment, 0.0001 m³; by the air's own record."""
-        if not hasattr(self, "_heard"):
-            from lorasim import checker
-
-            self._heard: dict[str, list[tuple[int, int]]] = {}
+        if not self._heard:
             for line in checker.acknowledged(self.lines()):
                 if line.tag is not None:
-                    self._heard.setdefault(line.tag["serial"], []).append((line.t, line.tag["units"]))
+                    self._heard.setdefault(line.tag["serial"], []).append((line.pushed_us, line.tag["units"]))
         return next((units for t, units in reversed(self._heard.get(serial, ())) if t <= at_us), None)
 
     def module(self, flat: int) -> Module:
         return next(one for one in self.house.modules if one.meter.flat == flat)
-
-
-__all__ = ["HOUR_US", "HouseLab", "microseconds", "replace", "timedelta"]
