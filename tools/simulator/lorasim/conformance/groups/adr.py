@@ -1,0 +1,80 @@
+"""Adaptive data rate."""
+
+from __future__ import annotations
+
+from lorasim.conformance.lab import Lab
+from lorasim.conformance.probe import Probe
+from lorasim.conformance.registry import case
+from lorasim.conformance.verdicts import NotProvoked, expect
+from lorawan import commands
+
+UPLINKS = 24
+"""Servers decide after twenty frames at the latest (Semtech's recommended algorithm)."""
+
+
+async def _until_asked(probe: Probe, dr: int = 0, uplinks: int = UPLINKS) -> list[commands.LinkADRReq]:
+    """Uplinks with the ADR bit until a LinkADRReq comes."""
+    for _ in range(uplinks):
+        for down in await probe.send(adr=True, dr=dr).settled():
+            asked = [one for one in down.commands if isinstance(one, commands.LinkADRReq)]
+            if asked:
+                return asked
+    return []
+
+
+@case("ADRACKReq is answered in the windows of its frame", "TS001-1.0.4 §4.3.1.1", short=True)
+async def ack_req(lab: Lab) -> str:
+    probe = await lab.device(adr="default")
+    await probe.send(adr=True).settled()
+    down = await probe.send(adr=True, adr_ack_req=True).down("the answer to ADRACKReq")
+    return f"{down.window}, {len(down.commands)} commands"
+
+
+@case(
+    "a strong signal at SF12: a faster rate, on channels that the device has, accepted", "TS001-1.0.4 §5.3", seconds=60
+)
+async def faster(lab: Lab) -> str:
+    probe = await lab.device(adr="default")
+    probe.state.dr, probe.snr_db = 0, 12.0
+    asked = await _until_asked(probe)
+    if not asked:
+        raise NotProvoked(f"no LinkADRReq in {UPLINKS} frames at SF12 with 12 dB")
+    last = asked[-1]
+    expect(last.dr > 0 or last.dr == 15, f"LinkADRReq keeps DR{last.dr} with a signal 32 dB above the floor")
+    [answer] = [one for one in probe.answers if isinstance(one, commands.LinkADRAns)][:1]
+    expect(answer.accepted, f"the device had to refuse {last}: {answer}")
+    expect(1 <= (last.nb_trans or 1) <= 3, f"NbTrans {last.nb_trans}")
+    dr = probe.state.dr
+    extra = []
+    for _ in range(3):
+        for down in await probe.send(adr=True).settled():
+            extra += [one for one in down.commands if isinstance(one, commands.LinkADRReq)]
+    same = [one for one in extra if (one.dr, one.tx_power, one.nb_trans) == (last.dr, last.tx_power, last.nb_trans)]
+    expect(not same, "the same LinkADRReq came again though it was accepted")
+    return f"DR{dr}, TXPower {probe.state.tx_power}, NbTrans {probe.state.nb_trans}"
+
+
+@case("a device without the ADR bit keeps its data rate", "TS001-1.0.4 §4.3.1.1", seconds=12)
+async def without_bit(lab: Lab) -> None:
+    probe = await lab.device(adr="default")
+    probe.state.dr, probe.snr_db = 0, 12.0
+    for _ in range(4):
+        for down in await probe.send(adr=False).settled():
+            asked = [one for one in down.commands if isinstance(one, commands.LinkADRReq)]
+            expect(all(one.dr in (0, 15) for one in asked), f"asked for {asked} though ADR is off")
+
+
+@case("a refused LinkADRReq is not asked for ever", "TS001-1.0.4 §5.3", seconds=70)
+async def refused(lab: Lab) -> str:
+    probe = await lab.device(adr="default")
+    probe.state.dr, probe.snr_db = 0, 12.0
+    probe.state.manners.refused = frozenset({"LinkADRReq.data_rate_ack"})
+    asked = await _until_asked(probe)
+    if not asked:
+        raise NotProvoked(f"no LinkADRReq in {UPLINKS} frames")
+    times = 1
+    for _ in range(8):
+        for down in await probe.send(adr=True, dr=0).settled():
+            times += any(isinstance(one, commands.LinkADRReq) for one in down.commands)
+    expect(times < 9, "every frame was answered with a request that the device refuses")
+    return f"asked {times} times in 9 frames"
