@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from appserver.api import (
+    codec_trials,
     codecs,
     devices,
     events,
     frames,
+    gar,
     gateway_statistics,
     gateways,
     history,
@@ -43,11 +45,13 @@ MODULES = (
     multicast,
     frames,
     events,
+    codec_trials,
     codecs,
     registry,
     installations,
     verifications,
     lifecycle,
+    gar,
     readings,
     history,
     periods,
