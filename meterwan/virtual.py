@@ -227,7 +227,10 @@ class VirtualNetwork:
 
     def _register(self, world: World) -> None:
         """All gateways and devices of the world become known, with a profile for each kind of device."""
+        rogues = {int(entry.eui, 16) for entry in world.scenario.gateways if entry.rogue}
         for eui, gateway in world.gateways.items():
+            if eui in rogues:
+                continue
             self.call(
                 "gateway_put", gateway_eui=f"{eui:016x}", class_b="gateway" if gateway.config.beacon_hz else "off"
             )

@@ -416,4 +416,5 @@ def gateway_rows(scenario: Scenario) -> list[dict[str, object]]:
     return [
         {"gateway_eui": g.eui, "name": g.name, "latitude": g.latitude, "longitude": g.longitude}
         for g in scenario.gateways
+        if not g.rogue
     ]

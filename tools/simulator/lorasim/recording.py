@@ -32,7 +32,7 @@ class Recorder:
         for observe in self.observers:
             observe(t, kind, fields)
         if self._file is not None:
-            self._file.write(json.dumps({"t": t, "type": kind, **fields}, ensure_ascii=False) + "\n")
+            self._file.write(json.dumps({"t": t, "type": kind, **fields}, ensure_ascii=False, default=sorted) + "\n")
 
     def flush(self) -> None:
         if self._file is not None:

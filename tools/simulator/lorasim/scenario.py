@@ -14,9 +14,15 @@ from lorasim import assertions
 from lorasim.assertions import Assertion
 from lorasim.backhaul import Backhaul, BackhaulOutage
 from lorasim.faults import Leak, Replacement, Silence, Theft, WrongClock
+from lorasim.firmware import Firmware
+from lorasim.manners import Manners
+from lorasim.meters.config import INCIDENTS, RESOURCES, MeterGroup
+from lorasim.meters.payloads import LAYOUTS, USUAL
 from lorasim.propagation import SURROUNDINGS
 from lorasim.station_entry import StationEntry
 from lorasim.station_entry import check as check_gateway
+from lorasim.timeline import Event
+from lorasim.timeline import check as check_event
 
 
 class ScenarioError(ValueError):
@@ -105,6 +111,8 @@ class GatewayEntry:
     """Place on the map, metres east of its middle."""
     y_m: float | None = None
     """Metres north."""
+    rogue: bool = False
+    """Nobody has registered it: a server must not serve it. Of use with the event ``replay``, too."""
     demodulators: int = 8
     """Frames that it receives at once: 8 or 16."""
     gps: bool = False
@@ -150,7 +158,26 @@ class DeviceGroup:
     ping_periodicity: int = -1
     """Class B: a ping slot every 2**n s; -1 is class A."""
     ppm: float = 0.0
-    """How much too fast the devices' crystals run."""
+    """How much too fast the devices' crystals run: beacons, ping slots and receive windows."""
+    random_intervals: bool = False
+    """Intervals are drawn (exponentially), ``interval_s`` is their mean: arrivals as the theory of ALOHA has them."""
+    activation: str = "OTAA"
+    """``OTAA`` or ``ABP``."""
+    dev_addr: str = "00800000"
+    """ABP: of the first; the others count up."""
+    battery: int = 255
+    """What DevStatusAns tells: 0 external power, 1 to 254 the level, 255 unknown."""
+    battery_mah: float = 0.0
+    """A battery that runs down, instead; the device stops when it is empty."""
+    join_backoff_max_s: float = 600.0
+    first_dev_nonce: int = 0
+    """1.0.4 and 1.1 count DevNonce from here."""
+    duty_cycle: bool = False
+    """They keep to the duty cycle of the sub-bands, and to the airtime that joins may take."""
+    manners: Manners = field(default_factory=Manners)
+    """How they treat MAC commands."""
+    firmware: Firmware = field(default_factory=Firmware)
+    """What is wrong with their program."""
 
 
 @dataclass(slots=True)
@@ -223,6 +250,8 @@ class Scenario:
     gateways: list[GatewayEntry] = field(default_factory=list)
     house: House | None = None
     devices: list[DeviceGroup] = field(default_factory=list)
+    meters: list[MeterGroup] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     assertions: list[Assertion] = field(default_factory=list, metadata={"key": "assert"})
 
 
@@ -267,6 +296,13 @@ def parse(text: str) -> Scenario:
     for index, group in enumerate(scenario.devices):
         _check_eui(group.dev_eui, f"devices.{index}.dev_eui")
         _check_eui(group.join_eui, f"devices.{index}.join_eui")
+    for index, meters in enumerate(scenario.meters):
+        _check_meters(meters, f"meters.{index}.")
+    for index, event in enumerate(scenario.events):
+        try:
+            check_event(event)
+        except ValueError as error:
+            raise ScenarioError(f"events.{index}.{error}") from error
     for index, assertion in enumerate(scenario.assertions):
         try:
             assertions.check(assertion)
@@ -275,6 +311,22 @@ def parse(text: str) -> Scenario:
     if scenario.clock.speed <= 0:
         raise ScenarioError(f"clock.speed: {scenario.clock.speed} must be above 0")
     return scenario
+
+
+def _check_meters(group: MeterGroup, where: str) -> None:
+    _check_eui(group.dev_eui, f"{where}dev_eui")
+    _check_eui(group.join_eui, f"{where}join_eui")
+    if group.resource not in RESOURCES:
+        raise ScenarioError(f"{where}resource: {group.resource!r} is none of {', '.join(RESOURCES)}")
+    fitting = [name for name, layout in LAYOUTS.items() if group.resource in layout.resources]
+    if (group.payload or USUAL[group.resource]) not in fitting:
+        raise ScenarioError(f"{where}payload: {group.payload!r}; for {group.resource} there are {', '.join(fitting)}")
+    if group.every_h <= 0:
+        raise ScenarioError(f"{where}every_h: {group.every_h} must be above 0")
+    for index, incident in enumerate(group.incidents):
+        if incident.kind not in INCIDENTS:
+            kinds = ", ".join(INCIDENTS)
+            raise ScenarioError(f"{where}incidents.{index}.kind: {incident.kind!r} is none of {kinds}")
 
 
 def _check_eui(text: str, where: str) -> None:
@@ -310,6 +362,10 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return tuple(
             _convert(each, item, f"{where}.{i}") for i, (each, item) in enumerate(zip(kinds, value, strict=True))
         )
+    if get_origin(kind) is frozenset:
+        if not isinstance(value, list):
+            raise ScenarioError(f"{where}: expected a list")
+        return frozenset(_convert(get_args(kind)[0], item, f"{where}.{i}") for i, item in enumerate(value))
     if get_origin(kind) is dict:
         if not isinstance(value, dict):
             raise ScenarioError(f"{where}: expected a table")

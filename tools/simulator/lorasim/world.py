@@ -10,28 +10,26 @@ from __future__ import annotations
 import heapq
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import Any
 
 from lorasim.air import Air
 from lorasim.backhaul import Way
 from lorasim.clock import MeterClock
-from lorasim.consumption import to_us
 from lorasim.device import Device, DeviceConfig
 from lorasim.dice import Dice
 from lorasim.gateway import Gateway
-from lorasim.house import Module, Report, SimulatedHouse, key_of, start_of
+from lorasim.house import SimulatedHouse
 from lorasim.link import OnAir
 from lorasim.outbox import Message
+from lorasim.population import Population
 from lorasim.radio import Datagram, Downlink, Note, Reception, Uplink, airtime_us
 from lorasim.recording import Recorder
-from lorasim.scenario import Backhaul, DeviceGroup, Scenario, ScenarioError
+from lorasim.scenario import Backhaul, Scenario, ScenarioError
 from lorasim.station import Dial, Station, Text
 from lorasim.station_entry import make as make_gateway
 from lorasim.summary import Summary
-from lorawan import commands
+from lorasim.timeline import Timeline
 from regional import Plan, PlanError
 from regional import plan as region_plan
 
@@ -62,14 +60,6 @@ class Dialling:
 
 
 @dataclass(slots=True)
-class _Group:
-    """A device that sends a running number."""
-
-    config: DeviceGroup
-    sent: int = 0
-
-
-@dataclass(slots=True)
 class World:
     """See the module. ``start_us`` is about when it will be switched on: :meth:`start` says exactly."""
 
@@ -80,13 +70,13 @@ class World:
     recorder: Recorder = field(default_factory=lambda: Recorder(None))
     devices: dict[int, Device] = field(default_factory=dict)
     gateways: dict[int, Gateway | Station] = field(default_factory=dict)
-    house: SimulatedHouse | None = None
-    clock: MeterClock | None = None
     summary: Summary = field(default_factory=Summary)
     queue_downlink: Callable[[int, int, bytes, bool], None] | None = None
     """The way to the application's queue (DevEUI, FPort, data, confirmed), where the lab has one: in virtual time."""
     plan: Plan = field(init=False)
     air: Air = field(init=False)
+    population: Population = field(init=False)
+    timeline: Timeline = field(init=False)
     rng: random.Random = field(init=False)
     _now: int = 0
     _backhaul: dict[int, Backhaul] = field(default_factory=dict)
@@ -104,9 +94,6 @@ class World:
     """DevEUIs of the devices that may have a window open."""
     _channels_hz: list[int] = field(default_factory=list)
     _foreign_rng: Dice = field(init=False)
-    _groups: dict[int, _Group] = field(default_factory=dict)
-    _modules: dict[int, Module] = field(default_factory=dict)
-    """Radio modules of the house's meters, by DevEUI."""
     _unacknowledged: dict[str, object] = field(default_factory=dict)
     """Frames with a reading for which no PUSH_ACK has come, by their bytes."""
     _pushed: dict[tuple[int, int], list[str]] = field(default_factory=dict)
@@ -128,8 +115,8 @@ class World:
         if collisions is None:
             collisions = scenario.house is None or self.speed <= 1
         self.air = Air(scenario.radio, scenario.gateways, self.seed, collisions)
-        self._add_groups()
-        self._add_house()
+        self.population = Population(self)
+        self.timeline = Timeline(self)
         self.summary = Summary(scenario.name, self.seed, days=scenario.clock.days, devices=len(self.devices))
 
     # ------------------------------------------------------------------------------------------------- building
@@ -150,63 +137,11 @@ class World:
         self.devices[config.dev_eui] = device
         return device
 
-    def _add_groups(self) -> None:
-        for group in self.scenario.devices:
-            for index in range(group.count):
-                dev_eui = int(group.dev_eui, 16) + index
-                self.add_device(
-                    DeviceConfig(
-                        dev_eui=dev_eui,
-                        join_eui=int(group.join_eui, 16),
-                        app_key=key_of(self.seed or 0, dev_eui),
-                        nwk_key=key_of(self.seed or 0, dev_eui, "nwk_key"),
-                        mac_version=group.mac_version,
-                        dr=group.dr,
-                        adr=group.adr,
-                        class_c=group.class_c,
-                        ping_periodicity=None if group.ping_periodicity < 0 else group.ping_periodicity,
-                        ppm=group.ppm,
-                    )
-                )
-                self._groups[dev_eui] = _Group(group)
-
-    def _add_house(self) -> None:
-        scenario = self.scenario
-        if scenario.house is None:
-            return
-        start = start_of(scenario, self.start_us)
-        self.house = SimulatedHouse(scenario.house, self.seed or 0, start)
-        self.clock = self._clock(start)
-        for module in self.house.modules:
-            self._modules[module.dev_eui] = module
-            self.add_device(
-                DeviceConfig(
-                    dev_eui=module.dev_eui,
-                    join_eui=module.join_eui,
-                    app_key=module.app_key,
-                    nwk_key=key_of(self.seed or 0, module.dev_eui, "nwk_key"),
-                    mac_version=module.mac_version,
-                    dr=scenario.house.dr,
-                    battery=scenario.house.battery,
-                    join_backoff_max_s=scenario.house.join_backoff_max_s,
-                )
-            )
-            if module.deaf:
-                self.air.deaf[module.dev_eui] = 0.5
-            if not module.meter.flat and scenario.house.common_gateway:
-                self.air.move(module.dev_eui, int(scenario.house.common_gateway, 16))
-
-    def _clock(self, meter_start: datetime) -> MeterClock:
-        lead_in_us = round(self.scenario.clock.lead_in_s * 1e6)
-        return MeterClock(self.start_us + lead_in_us, to_us(meter_start), self.speed or 1.0)
-
     # ------------------------------------------------------------------------------------------------- life
 
     def start(self, now: int) -> None:
         """Switch everything on: gateways at once, devices within their spread."""
         self._now = self.start_us = now
-        if self.house is not None:
-            self.clock = self._clock(self.house.start)
         plan = {"region": self.scenario.region, "plan": asdict(self.scenario)}
         self._record("run", {"scenario": self.scenario.name, "seed": self.seed, "speed": self.speed, **plan})
         for eui, gateway in self.gateways.items():
@@ -215,17 +150,14 @@ class World:
             gateway.start(now)
             self._pump(gateway, now)
         self._gateway_life()
+        self.population.start()
         for dev_eui in self.devices:
-            group = self._groups.get(dev_eui)
-            house = self.scenario.house
-            spread_s = group.config.join_spread_s if group else house.join_spread_s if house else 0.0
+            spread_s = self.population.join_spread_s(dev_eui)
             at = now + round(self.rng.uniform(0.1, max(0.1, spread_s)) * 1e6)
-            self._at(at, self.switch_on, dev_eui)
+            self.at(at, self.switch_on, dev_eui)
+        self.timeline.start()
         if self.scenario.radio.foreign_per_h:
             self._foreign()
-        if self.house is not None:
-            for module in self.house.modules:
-                self._next_report(module, self.house.reports(module))
 
     def switch_on(self, dev_eui: int) -> None:
         """Start a device now."""
@@ -235,7 +167,7 @@ class World:
             "join_eui": f"{config.join_eui:016x}",
             "mac_version": config.mac_version,
             "class": config.device_class,
-            "group": self._group_of(dev_eui),
+            "group": self.population.group_of(dev_eui),
             "app_key": config.app_key.hex(),
             "nwk_key": config.nwk_key.hex() if config.lorawan_1_1 else "",
         }
@@ -247,21 +179,35 @@ class World:
         self._record("device", fields)
         device.start(self._now)
         self._pump(device, self._now)
-        group = self._groups.get(dev_eui)
-        if group is not None:
-            first_s = self.rng.uniform(0, group.config.interval_s)
-            self._at(self._now + round(first_s * 1e6), self._send_number, device, group)
-
-    def _group_of(self, dev_eui: int) -> str:
-        """What assertions and reports call the devices that this one belongs to."""
-        group = self._groups.get(dev_eui)
-        return (group.config.name or "devices") if group else "house" if self.house is not None else ""
+        self.population.switched_on(dev_eui, self._now)
 
     def send(self, dev_eui: int, message: Message) -> None:
         """Give a device a payload now."""
         device = self.devices[dev_eui]
         device.send(message, self._now)
         self._pump(device, self._now)
+
+    @property
+    def now_us(self) -> int:
+        return self._now
+
+    @property
+    def house(self) -> SimulatedHouse | None:
+        return self.population.house
+
+    @property
+    def clock(self) -> MeterClock | None:
+        return self.population.clock
+
+    @property
+    def cflist(self) -> bytes:
+        """The gateways' extra channels as a join-accept would give them."""
+        return self.plan.cflist(self._channels_hz[len(self.plan.default_channels) :])
+
+    def set_backhaul(self, gateway_eui: int, backhaul: Backhaul) -> Backhaul:
+        """Another way to the server from now on; the one before."""
+        before, self._backhaul[gateway_eui] = self._backhaul[gateway_eui], backhaul
+        return before
 
     def act(self, actor: Actor, action: Callable[[int], None]) -> None:
         """Do something to a device or gateway now, such as ``lambda now: gateway.restart(now)``."""
@@ -274,57 +220,10 @@ class World:
             return False
         return self.clock.caught_up(self._now - LINGER_US) or not any(d.outbox.queue for d in self.devices.values())
 
-    # ------------------------------------------------------------------------------------------------- meters
-
-    def _next_report(self, module: Module, reports: Iterator[Report]) -> None:
-        assert self.clock is not None
-        report = next(reports, None)
-        if report is None:
-            return
-        due = self.clock.send_us(report.measured_us, report.send_us)
-        self._at(due, self._report, module, report, reports)
-
-    def _report(self, module: Module, report: Report, reports: Iterator[Report]) -> None:
-        meter = module.meter
-        tag = {
-            "serial": meter.serial,
-            "resource": meter.resource,
-            "measured_us": report.measured_us,
-            "units": report.units,
-        }
-        if self.house is not None and self.house.asks_time(module, report.measured_us):
-            self.devices[module.dev_eui].outbox.wishes.append(commands.DeviceTimeReq())
-        self.send(module.dev_eui, Message(report.f_port, report.payload, module.confirmed, tag))
-        self._next_report(module, reports)
-
-    def _module_told(self, device: Device, fields: dict[str, Any]) -> None:
-        """A module does what a downlink asks for: it answers, or sets its clock."""
-        module = self._modules.get(device.config.dev_eui)
-        if module is None or self.house is None or self.clock is None:
-            return
-        now_us = self.clock.meter_us(self._now)
-        if fields["device_time"] is not None:
-            module.set_clock(now_us, 0)
-        if not fields["f_port"] or not fields["data"]:
-            return
-        answer = self.house.answer(module, fields["f_port"], bytes.fromhex(fields["data"]), now_us)
-        if answer is not None:
-            self._at(self._now + round(self.rng.uniform(*ANSWER_S) * 1e6), self.send, device.config.dev_eui, answer)
-
-    def _send_number(self, device: Device, group: _Group) -> None:
-        config = group.config
-        group.sent += 1
-        if config.link_check and group.sent % config.link_check == 0:
-            device.outbox.wishes.append(commands.LinkCheckReq())
-        if config.device_time and group.sent % config.device_time == 0:
-            device.outbox.wishes.append(commands.DeviceTimeReq())
-        data = group.sent.to_bytes(config.payload_bytes, "big")
-        self.send(device.config.dev_eui, Message(config.f_port, data, config.confirmed, {"number": group.sent}))
-        self._at(self._now + round(config.interval_s * 1e6), self._send_number, device, group)
-
     # ------------------------------------------------------------------------------------------------- events
 
-    def _at(self, t: int, action: Callable[..., None], *arguments: object) -> None:
+    def at(self, t: int, action: Callable[..., None], *arguments: object) -> None:
+        """Do something at a moment."""
         self._sequence += 1
         heapq.heappush(self._events, (t, self._sequence, action, arguments))
 
@@ -343,7 +242,7 @@ class World:
         """A datagram of the server enters the backhaul of a gateway."""
         self.handle_timer(now)
         for arrives_us in self._ways(gateway_eui, "down", now):
-            self._at(arrives_us, self._arrive, self.gateways[gateway_eui], data)
+            self.at(arrives_us, self._arrive, self.gateways[gateway_eui], data)
 
     def connected(self, gateway_eui: int, now: int) -> None:
         """The connection that a station dialled stands."""
@@ -354,7 +253,7 @@ class World:
         """A station's connection ended or did not come about."""
         self.handle_timer(now)
         for arrives_us in self._ways(gateway_eui, "down", now):  # behind the messages that came before
-            self._at(arrives_us, self._broken, gateway_eui, self._dials[gateway_eui], why)
+            self.at(arrives_us, self._broken, gateway_eui, self._dials[gateway_eui], why)
 
     def _broken(self, gateway_eui: int, dial: int, why: str) -> None:
         if self._dials[gateway_eui] == dial:
@@ -388,12 +287,12 @@ class World:
             if isinstance(effect, Note):
                 self._noted(actor, effect)
             elif isinstance(effect, Uplink):
-                self._at(effect.end_us, self._uplink_ends, effect, self.air.begin(effect))
+                self.at(effect.end_us, self._uplink_ends, effect, self.air.begin(effect))
             elif isinstance(effect, Downlink):
                 self._downlink_starts(effect)
             elif isinstance(effect, Datagram) and isinstance(actor, Gateway):
                 for leaves_us in self._ways(actor.config.eui, "up", now, keep=not effect.pull):
-                    self._at(leaves_us, self._leave, Outgoing(actor.config.eui, effect.pull, effect.data))
+                    self.at(leaves_us, self._leave, Outgoing(actor.config.eui, effect.pull, effect.data))
             elif isinstance(effect, Text | Dial) and isinstance(actor, Station):
                 self._station_wants(actor, effect, now)
         if isinstance(actor, Device):
@@ -404,7 +303,7 @@ class World:
         due = actor.timer()
         if due is not None and self._armed.get(id(actor)) != due:
             self._armed[id(actor)] = due
-            self._at(due, self._timer_of, actor, due)
+            self.at(due, self._timer_of, actor, due)
 
     def _timer_of(self, actor: Actor, due: int) -> None:
         if self._armed.get(id(actor)) == due:
@@ -431,9 +330,9 @@ class World:
             self._dials[eui] += 1
         if isinstance(effect, Text):
             for leaves_us in self._ways(eui, "up", now):
-                self._at(leaves_us, self._leave, Outgoing(eui, False, effect.data))
+                self.at(leaves_us, self._leave, Outgoing(eui, False, effect.data))
         elif effect.uri and (outage := self._way[eui].outage(now)) is not None and not outage.buffered:
-            self._at(now, self._tell, eui, lambda one: one.disconnected("no backhaul", self._now))
+            self.at(now, self._tell, eui, lambda one: one.disconnected("no backhaul", self._now))
         else:
             self._leave(Dialling(eui, effect.uri))
 
@@ -448,10 +347,10 @@ class World:
         for entry in self.scenario.gateways:
             gateway = self.gateways[int(entry.eui, 16)]
             for at_s in entry.restarts_s:
-                self._at(self.start_us + round(at_s * 1e6), self._restart, gateway)
+                self.at(self.start_us + round(at_s * 1e6), self._restart, gateway)
             for outage in entry.outages:
                 if isinstance(gateway, Station) and not outage.buffered:
-                    self._at(self.start_us + round(outage.at_s * 1e6), self._outage_begins, gateway)
+                    self.at(self.start_us + round(outage.at_s * 1e6), self._outage_begins, gateway)
 
     def _restart(self, gateway: Gateway | Station) -> None:
         gateway.restart(self._now)
@@ -478,19 +377,18 @@ class World:
         heard = self.air.decode(frame, deafness)
         for eui, signal in heard:
             gateway = gateways[eui]
-            gateway.hear(
-                Reception(
-                    uplink.phy,
-                    uplink.frequency_hz,
-                    uplink.datr,
-                    signal.rssi_dbm,
-                    signal.snr_db,
-                    uplink.start_us,
-                    uplink.end_us,
-                ),
-                self._now,
+            reception = Reception(
+                uplink.phy,
+                uplink.frequency_hz,
+                uplink.datr,
+                signal.rssi_dbm,
+                signal.snr_db,
+                uplink.start_us,
+                uplink.end_us,
             )
+            gateway.hear(reception, self._now)
             self._pump(gateway, self._now)
+            self.timeline.overhear(reception)
         self.summary.receptions += len(heard)
         if not heard:
             self.summary.unheard += 1
@@ -501,7 +399,7 @@ class World:
     def _foreign(self) -> None:
         """A frame of another network, and when the next one comes."""
         radio, rng = self.scenario.radio, self._foreign_rng
-        self._at(self._now + round(rng.expovariate(radio.foreign_per_h / 3600) * 1e6), self._foreign)
+        self.at(self._now + round(rng.expovariate(radio.foreign_per_h / 3600) * 1e6), self._foreign)
         sf, frequency_hz = rng.choice((7, 7, 7, 8, 8, 9, 10, 11, 12)), rng.choice(self._channels_hz)
         dev_addr = (0x26_00_00_00 + rng.randrange(1 << 24)).to_bytes(4, "little")
         phy = b"\x40" + dev_addr + rng.randrange(1 << 64).to_bytes(16, "little")[:14]
@@ -510,7 +408,7 @@ class World:
         level = rng.uniform(*radio.foreign_dbm)
         frame = self.air.begin_foreign(frequency_hz, sf, self._now / 1e6, long_us / 1e6, level)
         uplink = Uplink(0, phy, frequency_hz, datr, 12 - sf, self._now, long_us, 0.0)
-        self._at(uplink.end_us, self._foreign_ends, uplink, frame)
+        self.at(uplink.end_us, self._foreign_ends, uplink, frame)
 
     def _foreign_ends(self, uplink: Uplink, frame: OnAir) -> None:
         before = self.summary.receptions, self.summary.unheard
@@ -540,7 +438,7 @@ class World:
             signal = self.air.downlink(dev_eui, downlink.gateway_eui, downlink.datr, downlink.power_dbm, self._now)
             why = "not heard: signal" if signal is None else device.detect(downlink, self._now)
             if why is None and signal is not None:
-                self._at(downlink.end_us, self._downlink_ends, device, downlink, signal.snr_db)
+                self.at(downlink.end_us, self._downlink_ends, device, downlink, signal.snr_db)
             elif dev_eui in meant:
                 self.summary.downlinks_missed += 1
                 if signal is not None and why is not None:
@@ -552,6 +450,10 @@ class World:
         self._pump(device, self._now)
 
     # ------------------------------------------------------------------------------------------------- notes
+
+    def record(self, kind: str, fields: dict[str, object]) -> None:
+        """A line of the recording."""
+        self.recorder.write(self._now, kind, fields)
 
     def _record(self, kind: str, fields: dict[str, object]) -> None:
         self.recorder.write(self._now, kind, fields)
@@ -599,7 +501,7 @@ class World:
             self._address.setdefault(fields["dev_addr"], set()).add(device.config.dev_eui)
         elif note.kind == "downlink":
             summary.downlinks_heard += 1
-            self._module_told(device, fields)
+            self.population.told(device, fields, self._now)
         elif note.kind == "downlink_refused":
             summary.downlinks_refused += 1
             summary.faults[fields["why"]] += 1
