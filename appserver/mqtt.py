@@ -118,3 +118,10 @@ class BrokerClient(Client):
                 if number == len(addresses):
                     raise
         raise AssertionError("resolve gives at least one address")
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        try:
+            return super()._ssl_wrap_socket(tcp_sock)
+        except OSError as error:
+            self.refusal = f"no TLS with the broker: {error}"
+            raise

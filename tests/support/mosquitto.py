@@ -15,21 +15,24 @@ PROGRAM = "/usr/sbin/mosquitto"
 class Broker:
     """Start it as a context; :meth:`stop` and :meth:`start` within."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: tuple[Path, Path] | None = None, user: tuple[str, str] | None = None) -> None:
+        """``tls``: certificate and key of the broker; ``user``: the only one it lets in, with the password."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self._config = folder / "mosquitto.conf"
         # Started by root it would become another user, who may not write here; anybody else stays who they are.
         self._config.write_text(
-            f"user root\nlistener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {folder}/\n"
+            f"user root\nlistener {self.port} 127.0.0.1\n{_tls(tls)}{_user(user, folder)}persistence true\n"
+            f"persistence_location {folder}/\n"
             "autosave_interval 1\nautosave_on_changes true\nlog_type error\nlog_type warning\n"
         )
+        self._scheme = "mqtts" if tls else "mqtt"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         self._process = subprocess.Popen([PROGRAM, "-c", str(self._config)])
@@ -48,10 +51,23 @@ class Broker:
             self._process = None
 
 
+def _tls(tls: tuple[Path, Path] | None) -> str:
+    return f"certfile {tls[0]}\nkeyfile {tls[1]}\n" if tls else ""
+
+
+def _user(user: tuple[str, str] | None, folder: Path) -> str:
+    if user is None:
+        return "allow_anonymous true\n"
+    subprocess.run(["mosquitto_passwd", "-c", "-b", folder / "passwords", *user], check=True, capture_output=True)
+    return f"allow_anonymous false\npassword_file {folder}/passwords\n"
+
+
 @contextlib.contextmanager
-def mosquitto(folder: Path) -> Iterator[Broker]:
+def mosquitto(
+    folder: Path, tls: tuple[Path, Path] | None = None, user: tuple[str, str] | None = None
+) -> Iterator[Broker]:
     folder.mkdir(parents=True, exist_ok=True)
-    broker = Broker(folder)
+    broker = Broker(folder, tls, user)
     broker.start()
     try:
         yield broker
