@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
@@ -202,10 +202,24 @@ def period_row(
                 flats[flat] = rank
             if volume is not None:
                 individual += volume
+    return summed_row(house, house_quality, individual, flats.values(), start, end, shown(clock), shown(error))
+
+
+def summed_row(
+    house: Decimal | None,
+    house_quality: str,
+    individual: Decimal,
+    flats: Collection[int],
+    start: datetime,
+    end: datetime,
+    clock: Decimal,
+    error: Decimal,
+) -> PeriodRow:
+    """A period out of its sums; ``flats`` has the rank of the worst quality of each."""
     if house is None or house_quality == "missing":
         house, house_quality = None, "missing"
     counts = [0] * len(QUALITY_ORDER)
-    for rank in flats.values():
+    for rank in flats:
         counts[rank] += 1
     difference, percent = None, None
     if house is not None and house_quality != "partial":
@@ -225,8 +239,8 @@ def period_row(
         missing=counts[_WORSE["missing"]],
         coverage_pct=coverage,
         house_quality=house_quality,
-        clock=shown(clock),
-        error=shown(error),
+        clock=clock,
+        error=error,
     )
 
 

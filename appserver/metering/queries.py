@@ -14,14 +14,13 @@ from zoneinfo import ZoneInfo
 from appserver.db import Database
 from appserver.errors import RegistryError
 from appserver.metering.balance import NOTHING, Balance, Ends, PeriodRow, PointRow, period_row, point_row
+from appserver.metering.chart import day_rows
 from appserver.metering.consumption import Mark
 from appserver.metering.house import (
-    MARK,
     OF_BUILDING,
     EndsOf,
     HouseView,
     hour_marks,
-    mark_of,
     origin_of,
     outermost,
     read_house,
@@ -66,19 +65,7 @@ def house_balance(
     with db.snapshot() if connection is None else nullcontext(connection) as connection:
         house = read_house(connection, building_id, resource)
         read = _hourly if step == "hour" else partial(_daily, step=step)
-        periods, ends_of, whole = read(house, from_date, to_date)
-        zone = house.zone
-        rows = [
-            period_row(
-                house.points,
-                [ends.get(point.point_id, NOTHING) for point in house.points],
-                period.start_us,
-                period.end_us,
-                moment(period.start_us, zone),
-                moment(period.end_us, zone),
-            )
-            for period, ends in zip(periods, ends_of, strict=True)
-        ]
+        periods, rows, whole = read(house, from_date, to_date)
         events = _events(house, from_date, to_date)
         flats = {p.premises_id or -p.point_id for p in house.points if p.role == "individual"}
         return Balance(
@@ -87,7 +74,7 @@ def house_balance(
             resource=resource,
             unit=UNITS[resource],
             step=step,
-            timezone=zone.key,
+            timezone=house.zone.key,
             from_date=from_date,
             to_date=to_date,
             flats=len(flats),
@@ -98,7 +85,21 @@ def house_balance(
         )
 
 
-_Read = tuple[list[_Period], list[EndsOf], EndsOf]
+_Read = tuple[list[_Period], list[PeriodRow], EndsOf]
+
+
+def _rows(house: HouseView, periods: list[_Period], ends_of: list[EndsOf]) -> list[PeriodRow]:
+    return [
+        period_row(
+            house.points,
+            [ends.get(point.point_id, NOTHING) for point in house.points],
+            period.start_us,
+            period.end_us,
+            moment(period.start_us, house.zone),
+            moment(period.end_us, house.zone),
+        )
+        for period, ends in zip(periods, ends_of, strict=True)
+    ]
 
 
 # ------------------------------------------------------------------------------------------------- by day and month
@@ -121,14 +122,12 @@ def _daily(house: HouseView, from_date: date, to_date: date, step: str) -> _Read
     first, last = pairs[0][0], pairs[-1][1]
     settled = _settled(house, first, last)
     whole = outermost(house, first, settled)
-    if step == "day":
-        ends_of = _day_by_day(house, pairs)
-    elif len(pairs) == 1 and settled == last:
-        ends_of = [whole]
-    else:
-        ends_of = [outermost(house, first, last) for first, last in pairs]
     periods = [_Period(midnight_us(first, house.zone), midnight_us(last, house.zone)) for first, last in pairs]
-    return periods, ends_of, whole
+    if step == "day":
+        return periods, day_rows(house, pairs), whole
+    if len(pairs) == 1 and settled == last:
+        return periods, _rows(house, periods, [whole]), whole
+    return periods, _rows(house, periods, [outermost(house, first, last) for first, last in pairs]), whole
 
 
 def _settled(house: HouseView, first: int, last: int) -> int:
@@ -140,24 +139,6 @@ def _settled(house: HouseView, first: int, last: int) -> int:
     most = max((count for _, count in counts), default=0)
     told = [day for day, count in counts if count * 10 >= most * 9]
     return max(told) if told and max(told) > min(day for day, _ in counts) else last
-
-
-def _day_by_day(house: HouseView, pairs: list[tuple[int, int]]) -> list[EndsOf]:
-    query = f"SELECT {MARK} FROM boundary b WHERE b.point_id IN {OF_BUILDING} AND b.day BETWEEN :first AND :last"
-    rows = house.connection.execute(query, {**house.parameters, "first": pairs[0][0], "last": pairs[-1][1]})
-    by_day: dict[int, dict[int, Mark]] = {}
-    for row in rows:
-        by_day.setdefault(row[1], {})[row[0]] = mark_of(row, house.zone)
-    ends_of = []
-    for first, last in pairs:
-        starts, stops, start_us = by_day.get(first, {}), by_day.get(last, {}), midnight_us(first, house.zone)
-        ends_of.append(
-            {
-                point: Ends(origin_of(house, point, starts.get(point) or stop, start_us), stop)
-                for point, stop in stops.items()
-            }
-        )
-    return ends_of
 
 
 # ---------------------------------------------------------------------------------------------------------- by hour
@@ -182,7 +163,7 @@ def _hourly(house: HouseView, from_date: date, to_date: date) -> _Read:
         for point, marks in series.items()
         if marks
     }
-    return periods, ends_of, whole
+    return periods, _rows(house, periods, ends_of), whole
 
 
 # ---------------------------------------------------------------------------------------------------------- together
