@@ -17,6 +17,7 @@ from meterwan.commands import (
     multicast,
     people,
     profile,
+    simulate,
     station,
     storage,
     system,
@@ -59,7 +60,7 @@ for command in (
     storage.backup,
     storage.restore,
     storage.verify,
-    lab.simulate,
+    simulate.simulate,
     metering.report,
 ):
     app.command()(command)

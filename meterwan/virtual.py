@@ -259,7 +259,7 @@ class VirtualNetwork:
             self.call(
                 "profile_put",
                 name=name,
-                mac_version=config.mac_version,
+                mac_version="1.1.0" if config.lorawan_1_1 else config.mac_version,
                 region=region,
                 device_class=config.device_class,
                 **periodicity,

@@ -1,75 +1,15 @@
-"""``meterwan simulate`` and ``region``: what needs no server's data."""
+"""``meterwan region``: what needs no server's data."""
 
 from __future__ import annotations
 
-import sys
-from contextlib import nullcontext
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from meterwan.commands.common import Config, Json, Set, group, print_json, print_record, settings
+from meterwan.commands.common import Config, Json, Set, group, print_json, settings
 from meterwan.errors import Failure
 
-if TYPE_CHECKING:
-    from lorasim.summary import Summary
-
 region = group("Region plans: list, show.")
-
-
-def simulate(
-    scenario: Annotated[str, typer.Argument(help="Name of a scenario that comes along, or a .toml file.")],
-    server: Annotated[str, typer.Option(metavar="HOST:PORT", help="The network server's UDP port.")] = "127.0.0.1:1700",
-    seed: Annotated[int | None, typer.Option(help="Another run of the same scenario.")] = None,
-    speed: Annotated[float | None, typer.Option(min=1, help="Seconds of meter time a second.")] = None,
-    duration: Annotated[float | None, typer.Option(min=0, help="Seconds; without it, until all is told.")] = None,
-    recording: Annotated[Path | None, typer.Option(help="Write all that happens into this JSONL file.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Judge the server by the recording afterwards.")] = False,
-    json: Json = False,
-) -> None:
-    """Run the test lab: devices, gateways and air."""
-    import msgspec
-    from lorasim import checker, progress
-
-    if check and recording is None:
-        raise typer.BadParameter("--check needs --recording")
-    summary = run_scenario(scenario, server, seed, speed, duration, recording)
-    if json:
-        print_json(msgspec.to_builtins(summary))
-    else:
-        print_record(dict(progress.rows(summary)), False)
-    violations = checker.check(checker.read(recording)) if check and recording else []
-    if violations:
-        lines = [f"{violation.rule}: {violation.dev_eui} {violation.text}" for violation in violations]
-        raise Failure("\n".join(lines))
-
-
-def run_scenario(
-    scenario: str,
-    server: str,
-    seed: int | None = None,
-    speed: float | None = None,
-    duration_s: float | None = None,
-    recording: Path | None = None,
-) -> Summary:
-    """Run a scenario with progress on a terminal. Raises Failure."""
-    import asyncio
-
-    from lorasim import progress, runner
-    from lorasim.scenario import ScenarioError, load
-
-    from meterwan import ports
-
-    try:
-        address = ports.split(server)
-    except ValueError:
-        raise Failure(f"--server {server}: write it as host:port") from None
-    with progress.reporter() if sys.stderr.isatty() else nullcontext() as report:
-        try:
-            return asyncio.run(runner.run(load(scenario), address, seed, speed, duration_s, report, recording))
-        except (ScenarioError, OSError) as error:
-            raise Failure(f"{scenario}: {error}") from None
 
 
 @region.command("list")

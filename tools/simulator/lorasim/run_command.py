@@ -80,8 +80,7 @@ def add_outputs(parser: argparse.ArgumentParser) -> None:
 @contextlib.contextmanager
 def _recording(given: argparse.Namespace, plan: Scenario) -> Iterator[Path | None]:
     """Where to record: the file that was asked for, one for the time of the run when something must be judged, or nowhere."""
-    groups = [*(["house"] if plan.house else []), *(group.name or "devices" for group in plan.devices)]
-    complaints = assertions.unknown_groups(plan.assertions, groups)
+    complaints = assertions.unknown_groups(plan.assertions, scenario.group_names(plan))
     if complaints:
         raise scenario.ScenarioError(complaints[0])
     if given.sink and not given.events:

@@ -261,6 +261,18 @@ def names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
+def titles() -> dict[str, str]:
+    """What comes with the program: names and titles."""
+    return {name: load(name).title for name in names()}
+
+
+def group_names(scenario: Scenario) -> list[str]:
+    """What assertions and reports call the scenario's devices."""
+    of_devices = [group.name or "devices" for group in scenario.devices]
+    of_meters = [group.name or "meters" for group in scenario.meters]
+    return [*(["house"] if scenario.house else []), *of_devices, *of_meters]
+
+
 def load(name_or_path: str | Path) -> Scenario:
     """A scenario by its name (see :func:`names`) or from a TOML file. Raises :class:`ScenarioError`."""
     path = Path(name_or_path)

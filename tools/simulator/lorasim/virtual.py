@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from lorasim.recording import Recorder
 from lorasim.scenario import Scenario, ScenarioError
+from lorasim.station import Station
 from lorasim.summary import Summary
 from lorasim.world import World
 
@@ -67,6 +68,8 @@ class VirtualRun:
     """A world and a server that share a clock; :meth:`until` lets it run."""
 
     def __init__(self, world: World, server: Server) -> None:
+        if any(isinstance(gateway, Station) for gateway in world.gateways.values()):
+            raise ScenarioError("gateways: a Basics Station needs a connection; in virtual time there is Semtech UDP only")
         self.world, self.server = world, server
         self.now_us = world.start_us
         world.queue_downlink = server.queue

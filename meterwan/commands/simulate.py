@@ -1,0 +1,138 @@
+"""``meterwan simulate``: the test lab, over UDP in real time or with this program's own network server in virtual time."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from meterwan.commands.common import Json, print_json, print_record, print_rows
+from meterwan.errors import Failure
+
+if TYPE_CHECKING:
+    from lorasim.scenario import Scenario
+    from lorasim.summary import Summary
+
+
+def simulate(
+    scenario: Annotated[str, typer.Argument(help="Name of a scenario that comes along, or a .toml file.")] = "",
+    server: Annotated[str, typer.Option(metavar="HOST:PORT", help="The network server's UDP port.")] = "127.0.0.1:1700",
+    virtual: Annotated[bool, typer.Option("--virtual", help="In virtual time, with a server in this process.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the scenarios that come along.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Another run of the same scenario.")] = None,
+    speed: Annotated[float | None, typer.Option(min=1, help="Seconds of meter time a second.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0, help="Seconds; without it, until all is told.")] = None,
+    recording: Annotated[Path | None, typer.Option(help="Write all that happens into this JSONL file.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Judge the server by the recording afterwards.")] = False,
+    report: Annotated[Path | None, typer.Option(help="A page in HTML with charts and the verdict.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="The verdicts for a build server, as JUnit XML.")] = None,
+    lang: Annotated[str, typer.Option(help="Language of the report: en or ru.")] = "en",
+    json: Json = False,
+) -> None:
+    """Run the test lab: devices, meters, gateways and air."""
+    import msgspec
+    from lorasim import assertions, outcome, progress, sink
+    from lorasim.scenario import ScenarioError, group_names, load, titles
+
+    if listed:
+        rows = [{"name": name, "title": title} for name, title in titles().items()]
+        print_rows(rows, ("name", "title"), json)
+        return
+    if not scenario:
+        raise typer.BadParameter("name a scenario, or ask for --list", param_hint="SCENARIO")
+    if check and recording is None:
+        raise typer.BadParameter("--check needs --recording")
+    try:
+        plan = load(scenario)
+        complaints = assertions.unknown_groups(plan.assertions, group_names(plan))
+        if complaints:
+            raise ScenarioError(complaints[0])
+        wanted = bool(recording or report or junit or (plan.assertions and not json))
+        with _recording(recording, wanted) as path:
+            if virtual:
+                summary = run_virtual(plan, seed, speed, duration, path)
+            else:
+                summary = run_real(plan, server, seed, speed, duration, path)
+            if json:
+                print_json(msgspec.to_builtins(summary))
+            else:
+                print_record(dict(progress.rows(summary)), False)
+            if path is None or not (check or report or junit or plan.assertions):
+                return
+            judged = outcome.judge(path, plan.assertions, check)
+            code = outcome.finish(judged, str(junit) if junit else None, str(report) if report else None, lang)
+    except (ScenarioError, sink.SinkError, OSError) as error:
+        raise Failure(f"{scenario}: {error}") from None
+    if code:
+        raise Failure(f"{scenario}: an assertion or an invariant is broken")
+
+
+@contextlib.contextmanager
+def _recording(given: Path | None, wanted: bool) -> Iterator[Path | None]:
+    """Where to record: the file that was asked for, one for the time of the run, or nowhere."""
+    if given is not None or not wanted:
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="meterwan-") as folder:
+        yield Path(folder) / "run.jsonl"
+
+
+@contextlib.contextmanager
+def _view() -> Iterator[Any]:
+    """The live view on a terminal; None in a pipe."""
+    from lorasim import progress
+
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with progress.live() as view:
+        yield view
+
+
+def run_real(
+    plan: Scenario, server: str, seed: int | None, speed: float | None, duration_s: float | None, path: Path | None
+) -> Summary:
+    """Over UDP against any server. Raises Failure, OSError."""
+    import asyncio
+
+    from lorasim import runner
+
+    from meterwan import ports
+
+    try:
+        address = ports.split(server)
+    except ValueError:
+        raise Failure(f"--server {server}: write it as host:port") from None
+    with _view() as view:
+        show, observers = (view.show, [view.observe]) if view is not None else (None, [])
+        return asyncio.run(runner.run(plan, address, seed, speed, duration_s, show, path, observers))
+
+
+def run_virtual(
+    plan: Scenario, seed: int | None, speed: float | None, duration_s: float | None, path: Path | None
+) -> Summary:
+    """In virtual time, with a network server of its own that knows all gateways and devices. Raises ScenarioError."""
+    from lorasim import virtual
+    from lorasim.recording import Recorder
+    from lorasim.world import World
+
+    from meterwan import log
+    from meterwan.virtual import VirtualNetwork
+
+    log.configure("lab", "error")
+    with contextlib.ExitStack() as stack:
+        recorder = stack.enter_context(Recorder(path))
+        view = stack.enter_context(_view())
+        if view is not None:
+            recorder.observers.append(view.observe)
+
+        def server_of(world: World) -> VirtualNetwork:
+            return stack.enter_context(VirtualNetwork(world))
+
+        show = view.show if view is not None else None
+        return virtual.run(plan, server_of, seed, speed, duration_s, show, recorder)
