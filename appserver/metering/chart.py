@@ -1,13 +1,12 @@
 """The days of a house: the same rows as the balance makes of marks, out of whole millionths.
 
-A month of a house is six thousand boundary values. As numbers of the database they add up in the time that it takes to
-make decimals of them.
+A month of a house is six thousand boundary values. Added up as they come out of the database, one point after another,
+they cost less than making decimals of them.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
 from appserver.metering.balance import QUALITY_ORDER, PeriodRow, summed_row
 from appserver.metering.house import HouseView
@@ -17,89 +16,99 @@ from appserver.models.columns import neat
 _RANK = {quality: rank for rank, quality in enumerate(QUALITY_ORDER)}
 _MISSING, _DISPUTED = _RANK["missing"], _RANK["disputed"]
 _QUERY = (
-    "SELECT b.day, b.point_id, b.total_micro, b.breaks, b.quality, b.event, b.clock_us, b.spread_micro FROM point p"
+    "SELECT b.point_id, b.day, b.total_micro, b.breaks, b.quality, b.event, b.clock_us, b.spread_micro FROM point p"
     " CROSS JOIN boundary b ON b.point_id = p.id AND b.day BETWEEN :first AND :last"
-    " WHERE p.building_id = :building AND p.resource = :resource"
+    " WHERE p.building_id = :building AND p.resource = :resource ORDER BY p.id, b.day"
 )
-_ORIGIN = (0, 0, "measured", "origin", 0, 0)
-_Value = tuple[int, int, str, str, int | None, int | None]
-"""total_micro, breaks, quality, event, clock_us, spread_micro."""
 
 
-def day_rows(house: HouseView, pairs: list[tuple[int, int]]) -> list[PeriodRow]:
-    """A row for each pair of day numbers, of whose midnights the values are known or not."""
-    by_day: dict[int, dict[int, _Value]] = {}
-    parameters = {**house.parameters, "first": pairs[0][0], "last": pairs[-1][1]}
-    for day, point_id, *value in house.connection.execute(_QUERY, parameters):
-        of_day = by_day.get(day)
-        if of_day is None:
-            of_day = by_day[day] = {}
-        of_day[point_id] = value
-    points = [
-        (p.point_id, p.role, -1 if p.direction == "out" else 1, p.premises_id or -p.point_id) for p in house.points
+def day_rows(house: HouseView, first: int, last: int) -> list[PeriodRow]:
+    """A row for each day from ``first`` to ``last`` (excluded), both numbers of days."""
+    count = last - first
+    edges = [midnight_us(day, house.zone) for day in range(first, last + 1)]
+    known = {point.point_id: point for point in house.points}
+    ranks: dict[int, bytearray] = {}
+    sums = {"individual": [0] * count, "house": [0] * count}
+    spreads = [0] * count
+    moving: list[dict[int, int]] = [{} for _ in range(count)]
+    """By day and by length of time: millionths that may be clock, times that length."""
+    current, sign = None, 1
+    before_day = before_total = before_breaks = before_rank = before_off_us = before_spread = 0
+    of_point, of_role = bytearray(), sums["individual"]
+    for point_id, day, total, breaks, quality, event, clock_us, spread in house.connection.execute(
+        _QUERY, {**house.parameters, "first": first, "last": last}
+    ):
+        if point_id != current:
+            if (point := known.get(point_id)) is None:
+                continue
+            current, before_day = point_id, -1
+            of_point = ranks[point_id] = bytearray([_MISSING]) * count
+            of_role, sign = sums[point.role], -1 if point.direction == "out" and point.role == "house" else 1
+        rank = _RANK[quality]
+        off_us = abs(clock_us) if clock_us is not None and rank != 2 else clock_bound_us(clock_us, rank == 2)
+        spread = spread or 0
+        at = day - first - 1
+        if at >= 0:
+            from_us = edges[at]
+            start = (before_total, before_breaks, before_rank, before_off_us, before_spread)
+            counts = before_day == day - 1
+            if event and not counts and "installed" in event:
+                # Its very first mark stands for the installation: nothing was counted earlier.
+                from_us, start = house.origins[point_id].at_us, (0, 0, 0, 0, 0)
+                counts = edges[at] <= from_us < edges[at + 1]
+            if counts:
+                volume = total - start[0]
+                worst = rank if rank > start[2] else start[2]
+                of_point[at] = _DISPUTED if breaks != start[1] and worst < _DISPUTED else worst
+                of_role[at] += sign * volume
+                length, of_day = edges[at + 1] - from_us, moving[at]
+                of_day[length] = of_day.get(length, 0) + abs(volume) * (off_us + start[3])
+                spreads[at] += spread + start[4]
+        before_day, before_total, before_breaks = day, total, breaks
+        before_rank, before_off_us, before_spread = rank, off_us, spread
+        if event and "installed" in event and house.origins[point_id].at_us >= edges[day - first]:
+            before_total = before_breaks = before_rank = before_off_us = before_spread = 0
+    worst_of = _by_flat(house, ranks, count)
+    commons = [ranks.get(p.point_id, bytearray([_MISSING]) * count) for p in house.points if p.role == "house"]
+    return [
+        _row(
+            _micro(sums["house"][at]) if any(of[at] != _MISSING for of in commons) else None,
+            max((of[at] for of in commons), default=0),
+            _micro(sums["individual"][at]),
+            [of[at] for of in worst_of],
+            (moment(edges[at], house.zone), moment(edges[at + 1], house.zone)),
+            (_ceiling(moving[at], 0), _ceiling(moving[at], spreads[at])),
+        )
+        for at in range(count)
     ]
-    return [_row(house, points, by_day.get(first, {}), by_day.get(last, {}), first, last) for first, last in pairs]
+
+
+def _by_flat(house: HouseView, ranks: dict[int, bytearray], count: int) -> list[bytearray]:
+    """The worst of each flat's points, day by day."""
+    flats: dict[int, bytearray] = {}
+    nothing = bytearray([_MISSING]) * count
+    for point in house.points:
+        if point.role == "individual":
+            flat, its = point.premises_id or -point.point_id, ranks.get(point.point_id, nothing)
+            other = flats.get(flat)
+            flats[flat] = its if other is None else bytearray(map(max, other, its))
+    return list(flats.values())
 
 
 def _row(
-    house: HouseView,
-    points: list[tuple[int, str, int, int]],
-    starts: dict[int, Any],
-    stops: dict[int, Any],
-    first: int,
-    last: int,
+    common: Decimal | None,
+    common_rank: int,
+    individual: Decimal,
+    flats: list[int],
+    moments: tuple[object, object],
+    bounds: tuple[int, int],
 ) -> PeriodRow:
-    start_us, end_us = midnight_us(first, house.zone), midnight_us(last, house.zone)
-    individual = common = spread = 0
-    common_rank, has_common = 0, False
-    flats: dict[int, int] = {}
-    moving: dict[int, int] = {}
-    """By length of time: millionths that may be clock, times that length."""
-    for point_id, role, sign, flat in points:
-        end = stops.get(point_id)
-        volume, rank = 0, _MISSING
-        if end is not None:
-            begin, from_us = starts.get(point_id), start_us
-            if (begin is None or "installed" in begin[3]) and "installed" in (begin or end)[3]:
-                # Its very first mark stands for the installation: nothing was counted earlier.
-                origin_us = house.origins[point_id].at_us
-                if origin_us >= start_us:
-                    begin, from_us = _ORIGIN, origin_us
-            if begin is not None and from_us < end_us:
-                volume = end[0] - begin[0]
-                rank = max(_RANK[begin[2]], _RANK[end[2]])
-                if begin[1] != end[1] and rank < _DISPUTED:
-                    rank = _DISPUTED
-                off_us = clock_bound_us(begin[4], begin[2] == "server_time")
-                off_us += clock_bound_us(end[4], end[2] == "server_time")
-                moving[end_us - from_us] = moving.get(end_us - from_us, 0) + abs(volume) * off_us
-                spread += (begin[5] or 0) + (end[5] or 0)
-        if role == "individual":
-            if flats.get(flat, -1) < rank:
-                flats[flat] = rank
-            individual += volume
-        elif role == "house":
-            common_rank = max(common_rank, rank)
-            if rank != _MISSING:
-                common, has_common = common + sign * volume, True
-    clock = _ceiling(moving, 0)
-    return summed_row(
-        _micro(common) if has_common else None,
-        QUALITY_ORDER[common_rank],
-        _micro(individual),
-        flats.values(),
-        moment(start_us, house.zone),
-        moment(end_us, house.zone),
-        neat(_micro(clock)),
-        neat(_micro(_ceiling(moving, spread))),
-    )
+    clock, error = (neat(_micro(bound)) for bound in bounds)
+    return summed_row(common, QUALITY_ORDER[common_rank], individual, flats, *moments, clock, error)  # type: ignore[arg-type]
 
 
 def _ceiling(moving: dict[int, int], more: int) -> int:
     """The sum of the quotients and ``more``, rounded up: a bound must not promise more than is known."""
-    if len(moving) == 1:
-        ((length, product),) = moving.items()
-        return more - (-product // length)
     numerator, denominator = more, 1
     for length, product in moving.items():
         numerator, denominator = numerator * length + product * denominator, denominator * length

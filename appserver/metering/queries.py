@@ -124,7 +124,7 @@ def _daily(house: HouseView, from_date: date, to_date: date, step: str) -> _Read
     whole = outermost(house, first, settled)
     periods = [_Period(midnight_us(first, house.zone), midnight_us(last, house.zone)) for first, last in pairs]
     if step == "day":
-        return periods, day_rows(house, pairs), whole
+        return periods, day_rows(house, first, last), whole
     if len(pairs) == 1 and settled == last:
         return periods, _rows(house, periods, [whole]), whole
     return periods, _rows(house, periods, [outermost(house, first, last) for first, last in pairs]), whole

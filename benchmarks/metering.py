@@ -1,0 +1,275 @@
+"""The application on a town's year: 100,000 metering points, 36.5 million daily rows, on SQLite and on PostgreSQL.
+
+``python -m benchmarks.metering [--quick] [--fresh] [--on sqlite|postgresql]`` builds the databases under ``build/`` (minutes;
+later runs take what is there unless ``--fresh``) and measures the functions that the console, the API and the statements
+call. Exit status 1 when a goal is missed. ``--quick`` is a hundredth of the town, made anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import resource
+import shutil
+import struct
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).parent.parent)]
+
+from appserver.db import Database, open_database
+from appserver.ingest import Ingest
+from appserver.metering import collection, house_balance, silent_modules, volumes
+from appserver.metering.timebase import HOUR_US, date_of, day_number, midnight_us, zone_of
+from benchmarks.support.town import (
+    DAY_US,
+    LAST_DAY,
+    POINTS_A_HOUSE,
+    RESOURCE,
+    SILENT_EVERY,
+    START_MICRO,
+    ZONE,
+    Town,
+    build,
+    dev_eui,
+    is_built,
+    total_micro,
+)
+from internalapi.messages import Event, Reception
+
+FOLDER = Path("build") / "benchmarks" / "metering"
+WHOLE, QUICK = Town(houses=553, days=365), Town(houses=6, days=365)
+READINGS, BATCH = 20_000, 1000
+MONTH = (date(2026, 10, 1), LAST_DAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What was measured, and how it stands to its goal."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float
+    cpu: float
+    note: str = ""
+    more_is_better: bool = False
+    on: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """1 and less: reached."""
+        return self.goal / self.value if self.more_is_better else self.value / self.goal
+
+    def __str__(self) -> str:
+        sign = "≥" if self.more_is_better else "≤"
+        text = f"{self.on:<10} {self.name:<46} {self.value:>10,.1f} {self.unit:<4} {sign} {self.goal:>7,.0f}  ratio {self.ratio:5.2f}"
+        return f"{text}  cpu {self.cpu:,.1f}{'  ' + self.note if self.note else ''}"
+
+
+def timed(work: Callable[[int], Any], times: int) -> tuple[float, float]:
+    """The best of several runs in milliseconds: wall clock, and CPU of this process in that run."""
+    best = (float("inf"), 0.0)
+    for number in range(times):
+        gc.collect()
+        gc.disable()
+        cpu, start = time.process_time(), time.perf_counter()
+        work(number)
+        best = min(best, ((time.perf_counter() - start) * 1000, (time.process_time() - cpu) * 1000))
+        gc.enable()
+    return best
+
+
+# ------------------------------------------------------------------------------------------------------- what is measured
+
+
+def house_month(db: Database, town: Town) -> Figure:
+    def one(number: int) -> None:
+        balance = house_balance(db, 1 + number * 37 % town.houses, RESOURCE, *MONTH, "month")
+        assert balance.total.measured == POINTS_A_HOUSE - 1
+
+    value, cpu = timed(one, 15)
+    return Figure("balance of a house for a month (181 points)", value, "ms", 10, cpu)
+
+
+def house_chart(db: Database, town: Town) -> Figure:
+    def one(number: int) -> None:
+        chart = house_balance(db, 1 + number * 41 % town.houses, RESOURCE, *MONTH, "day").periods
+        assert len(chart) == 31 and all(row.missing == 0 for row in chart)
+
+    value, cpu = timed(one, 15)
+    return Figure("its chart by day (31 days)", value, "ms", 20, cpu)
+
+
+def collection_rate(db: Database, town: Town) -> Figure:
+    def one(_: int) -> None:
+        found = collection(db, town.now_us, ZONE)
+        assert (found.points, found.known, found.silent) == (town.points, town.points, town.points // SILENT_EVERY)
+
+    value, cpu = timed(one, 10)
+    return Figure(f"collection rate of {town.points:,} points", value, "ms", 20, cpu)
+
+
+def silent_list(db: Database, town: Town) -> Figure:
+    def one(_: int) -> None:
+        page, _cursor = silent_modules(db, town.now_us - 24 * HOUR_US)
+        assert len(page) == min(100, town.points // SILENT_EVERY)
+
+    value, cpu = timed(one, 10)
+    return Figure("list of modules silent for 24 h, first page", value, "ms", 10, cpu)
+
+
+def statement(db: Database, town: Town) -> Figure:
+    def one(_: int) -> None:
+        rows = sum(1 for row in volumes(db, *MONTH) if row.quality == "measured")
+        assert rows == town.houses * (POINTS_A_HOUSE - 1)
+
+    value, cpu = timed(one, 3)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tracemalloc.start()
+    for _ in volumes(db, *MONTH):
+        pass
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    note = f"{peak / 2**20:.0f} MiB at most, resident {before / 1024:.0f} MiB"
+    return Figure(f"monthly statement of {town.points:,} points", value / 1000, "s", 3, cpu / 1000, note)
+
+
+def year_by_hour(db: Database, town: Town) -> Figure:
+    def one(_: int) -> None:
+        found = house_hours(db, HOURLY_HOUSE, RESOURCE, *YEAR)
+        assert len(found.individual_micro) == (YEAR[1] - YEAR[0]).days * 24
+        assert all(count == 0 for count in found.missing)
+
+    value, cpu = timed(one, 5)
+    return Figure("a year of hours of a house (180 points)", value, "ms", 100, cpu)
+
+
+def ingest(db: Database, town: Town) -> Figure:
+    """Frames of as many modules as there are readings, in the order in which a town sends: all over the tables."""
+    taker = Ingest(db, lambda: town.now_us + 400 * DAY_US)
+    day = db.rows("SELECT max(day) FROM day_tally")[0][0] + 1  # every run brings the next day
+    speaking = [n for n in range(1, town.points + 1) if n % SILENT_EVERY]
+    best, cpu_of_best = 0.0, 0.0
+    first_id = taker.cursor() + 1
+    for start in range(0, READINGS, BATCH):
+        numbers = range(start, start + BATCH)
+        points = [speaking[n * 7919 % len(speaking)] for n in numbers]
+        midnights = [day + n // len(speaking) for n in numbers]
+        events = [frame(first_id + n, town, point, at) for n, point, at in zip(numbers, points, midnights, strict=True)]
+        cpu, begin = time.process_time(), time.perf_counter()
+        taken = taker.take(events)
+        rate = taken.readings / (time.perf_counter() - begin)
+        assert (taken.readings, taken.undecoded) == (BATCH, 0), taken
+        if rate > best:
+            best, cpu_of_best = rate, (time.process_time() - cpu) / BATCH * 1e6
+    return Figure("ingest: decoded, stored, balanced, durable", best, "/s", 5000, cpu_of_best, "µs a reading", True)
+
+
+EPOCH = datetime(2000, 3, 1)  # noqa: DTZ001 (the device's own zone)
+
+
+def frame(event_id: int, town: Town, point_id: int, day: int) -> Event:
+    """A midnight's value as a KARAT module sends it (packet 0x0285), two hours later."""
+    seconds = round((datetime.combine(date_of(day), datetime.min.time()) - EPOCH).total_seconds())
+    value_micro = START_MICRO + total_micro(point_id, day, day_number(town.first_day))
+    data = struct.pack("<HBIHII", 0x0285, 15, seconds, 0, value_micro // 100, 0)
+    received_us = midnight_us(day, zone_of(ZONE)) + 2 * HOUR_US
+    eui = dev_eui(point_id)
+    return Event(
+        id=event_id, type="up", time_us=received_us, dev_eui=eui, device_name=eui, profile="karat-926lw", codec="karat",
+        dev_addr="00aabbcc", frame_id=0, session_id=1, f_port=2, f_cnt=event_id % 65536, data=data, adr=True, dr=5,
+        frequency_hz=868_900_000, datr="SF7BW125", receptions=(Reception("0016c001f153a100", received_us, -92.0, 6.5),),
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------ the databases
+
+MEASURED: tuple[Callable[[Database, Town], Figure], ...] = (
+    house_month, house_chart, collection_rate, silent_list, statement, ingest,
+)  # fmt: skip
+
+
+@contextmanager
+def opened(on: str, town: Town, folder: Path, fresh: bool) -> Iterator[Database]:
+    """The town's database on one of the two, built when it is not there."""
+    place = folder / on
+    if fresh:
+        shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True, exist_ok=True)
+    server = None
+    if on == "postgresql":
+        from tests.support.postgres import PostgresServer
+
+        server = PostgresServer(place.absolute() / "server", durable=True, **POSTGRES)
+        url = server.url_of("town") if server.exists("town") else server.create("town")
+    try:
+        db = open_database(place / "application.db", url if server else "")
+        try:
+            if not is_built(db, town):
+                begin = time.perf_counter()
+                build(db, town, lambda text: print(f"  {on}: {text}", flush=True))
+                print(f"  {on}: built in {time.perf_counter() - begin:.0f} s", flush=True)
+            yield db
+        finally:
+            db.close()
+    finally:
+        if server:
+            server.stop()
+
+
+POSTGRES = {
+    "shared_buffers": "1GB",
+    "effective_cache_size": "4GB",
+    "work_mem": "32MB",
+    "max_wal_size": "8GB",
+    "jit": "off",
+}
+"""As one would set a server of 8 GB up; ``fsync`` and ``synchronous_commit`` stay on."""
+
+
+def run(town: Town, names: list[str], folder: Path, fresh: bool) -> list[Figure]:
+    figures = []
+    for on in names:
+        with opened(on, town, folder, fresh) as db:
+            for measure in MEASURED:
+                figure = replace(measure(db, town), on=on)
+                print(figure, flush=True)
+                figures.append(figure)
+    return figures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the town, made anew")
+    parser.add_argument("--fresh", action="store_true", help="build the databases anew")
+    parser.add_argument("--on", choices=["sqlite", "postgresql"], help="only one of the two")
+    parser.add_argument("--json", type=Path, help="write the figures there as well")
+    options = parser.parse_args()
+    names = [options.on] if options.on else ["sqlite", "postgresql"]
+    if options.quick:
+        with tempfile.TemporaryDirectory(prefix="meterwan-bench-") as name:
+            Path(name).chmod(0o755)
+            figures = run(QUICK, names, Path(name), False)
+    else:
+        figures = run(WHOLE, names, FOLDER, options.fresh)
+    if options.json:
+        options.json.write_text(json.dumps([{**asdict(f), "ratio": round(f.ratio, 3)} for f in figures], indent=2))
+    missed = [figure for figure in figures if figure.ratio > 1]
+    for figure in missed:
+        print(f"missed: {figure.name} on {figure.on}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
