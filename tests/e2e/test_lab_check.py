@@ -17,7 +17,7 @@ from lorasim.__main__ import main
 from tests.support.program import Program, free_port, make_program
 from tests.support.server import Server
 
-SECONDS = 40
+SECONDS = 28
 SCENARIO = """
 name = "verdict"
 title = "A house under a server that dies twice"
@@ -26,9 +26,9 @@ preset = "default"
 seed = 11
 
 [clock]
-days = 20
+days = 14
 speed = 60000
-lead_in_s = 12
+lead_in_s = 9
 zone = "Asia/Yekaterinburg"
 
 [radio]
@@ -98,7 +98,7 @@ class Open(Program):
 def kill_both(server: Server) -> list[bool]:
     killed = []
     for part in ("network", "application"):
-        time.sleep(10)
+        time.sleep(8)
         killed.append(server.kill(part))
     return killed
 
@@ -120,7 +120,7 @@ def test_all_holds_though_the_server_is_killed(tmp_path: Path, capsys: pytest.Ca
         killer = threading.Thread(target=lambda: killed.extend(kill_both(server)))
         killer.start()
         where = ["--server", server.program.udp, "--recording", str(tmp_path / "run.jsonl"), "--duration", str(SECONDS)]
-        what = ["--sink", url, "--events", str(events), "--settle", "12", "--check"]
+        what = ["--sink", url, "--events", str(events), "--settle", "8", "--check"]
         files = ["--report", str(tmp_path / "report.html"), "--junit", str(tmp_path / "junit.xml")]
         code = main([str(path), *where, *what, *files])
         killer.join()
