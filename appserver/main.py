@@ -21,6 +21,7 @@ from appserver.auth.roles import Role
 from appserver.auth.store import AuthStore, SessionLimits
 from appserver.auth.throttle import Throttle
 from appserver.backfill import runner as backfill
+from appserver.clocks import runner as clocks
 from appserver.codecs.library import Library, watch
 from appserver.db import Database, open_database
 from appserver.incidents import notices
@@ -159,6 +160,7 @@ def background_work(services: Services, stop: asyncio.Event) -> dict[str, Callab
         "file drop": lambda: files.watch(database, services.settings.data_dir / "drop", stop, clock),
         "sources": lambda: sources.watch(database, stop, services.settings.webhook_allow, clock),
         "backfill": lambda: backfill.watch(database, services.network, services.settings.data_dir, stop, clock),
+        "clocks": lambda: clocks.watch(database, services.network, services.settings.data_dir, stop, clock),
         "incidents": lambda: incidents.watch(database, services.settings.data_dir, stop, clock),
         "notices": lambda: notices.deliver(
             database,

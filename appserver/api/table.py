@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appserver.api import (
+    clocks,
     codec_trials,
     codecs,
     devices,
@@ -41,6 +42,7 @@ MODULES = (
     stations,
     profiles,
     devices,
+    clocks,
     sessions,
     multicast,
     frames,

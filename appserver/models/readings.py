@@ -169,6 +169,8 @@ class DeviceState(SQLModel, table=True):
     temperature_c: int | None = None
     clock_offset_us: int | None = None
     """Device clock minus receive time, from the last frame that tells the time of sending."""
+    clock_seen_at_us: int | None = None
+    """When that frame came."""
     flags: str = ""
     """Flags of the last frame, separated by spaces."""
 

@@ -10,6 +10,7 @@ from appserver.rules.book import Rule, RuleBook, RulesError, book_of, load
 from appserver.rules.kinds import (
     KINDS,
     Backfill,
+    ClockCorrection,
     CommonNorm,
     HeatContract,
     HeatQuality,
@@ -26,6 +27,7 @@ from appserver.rules.kinds import (
 __all__ = [
     "KINDS",
     "Backfill",
+    "ClockCorrection",
     "CommonNorm",
     "HeatContract",
     "HeatQuality",

@@ -225,6 +225,22 @@ class Backfill(Values):
     expires_hours: Annotated[int, Field(ge=1, le=240)]
 
 
+class ClockCorrection(Values):
+    """When and how far device clocks are put right by downlink."""
+
+    limit_s: Annotated[int, Field(ge=1, le=86_400)]
+    """A clock that is off by no more is left alone."""
+    max_step_s: Annotated[int, Field(ge=1, le=86_400)]
+    """Largest step of one correction; a clock that is further off takes several."""
+    every_hours: Annotated[int, Field(ge=1, le=8760)]
+    """Between two corrections of one clock."""
+    attempts: Annotated[int, Field(ge=1, le=20)]
+    """Corrections in a row that changed nothing; after them the device is left to a person."""
+    in_flight: Annotated[int, Field(ge=0, le=10_000)]
+    """Corrections under way at the same time; 0 corrects nothing."""
+    expires_hours: Annotated[int, Field(ge=1, le=240)]
+
+
 KINDS: dict[str, type[Values]] = {
     "substitution": Substitution,
     "verification": Verification,
@@ -238,4 +254,5 @@ KINDS: dict[str, type[Values]] = {
     "outdoor_sensor": OutdoorSensor,
     "incident_limits": IncidentLimits,
     "backfill": Backfill,
+    "clock_correction": ClockCorrection,
 }

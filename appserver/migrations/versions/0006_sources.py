@@ -101,9 +101,11 @@ def upgrade() -> None:
 
     for table, column, kind, default in _COLUMNS:
         op.add_column(table, sa.Column(column, kind, nullable=False, server_default=default))
+    op.add_column("device_state", sa.Column("clock_seen_at_us", sa.Integer(), nullable=True))
 
 
 def downgrade() -> None:
+    op.drop_column("device_state", "clock_seen_at_us")
     for table, column, _, _ in _COLUMNS:
         op.drop_column(table, column)
     for table in ("clock_correction", "refused_reading", "intake", "source"):
