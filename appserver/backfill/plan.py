@@ -21,6 +21,8 @@ class Gap:
     point_id: int
     day: int
     """Number of the day that the boundary begins."""
+    subsystem: int = 1
+    """Of the device's subsystems the one that counts it."""
 
     @property
     def billing(self) -> bool:
@@ -87,6 +89,11 @@ def choose(gaps: Iterable[Gap], asked: Iterable[Asked], busy: Collection[str], c
             break
         chosen.setdefault(gap.dev_eui, gap)
     return list(chosen.values())
+
+
+def subsystem_of(channel: int) -> int:
+    """The subsystem behind a channel: KARAT's codec numbers a subsystem's further registers 11 to 19, 21 to 29 …"""
+    return channel if channel < 10 else channel // 10
 
 
 NO_RECORD = 0x011A

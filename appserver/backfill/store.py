@@ -9,19 +9,21 @@ from typing import Any
 
 import msgspec
 
-from appserver.backfill.plan import Asked, Gap, answer_state, budget, choose, stamp_of
+from appserver.backfill.plan import Asked, Gap, answer_state, budget, choose, stamp_of, subsystem_of
 from appserver.codecs import CommandError, encode
 from appserver.db import Database
 from appserver.metering.timebase import HOUR_US, day_of, midnight_us, moment, zone_of
+from appserver.models.registry import REGISTERS
 from appserver.rules.kinds import Backfill
 
 OPEN = "('planned', 'queued')"
 _DEVICES = (
-    "SELECT c.dev_eui, c.meter_id, p.id, i.installed_at_us, c.valid_from_us, b.timezone, coalesce(d.clock_zone, '')"
+    "SELECT c.dev_eui, c.channel, c.register, p.resource, c.meter_id, p.id, i.installed_at_us, c.valid_from_us, b.timezone,"
+    " coalesce(d.clock_zone, '')"
     " FROM module_channel c JOIN installation i ON i.meter_id = c.meter_id AND i.removed_at_us IS NULL"
     " JOIN point p ON p.id = i.point_id JOIN building b ON b.id = p.building_id"
-    " JOIN device_state d ON d.dev_eui = c.dev_eui WHERE c.valid_until_us IS NULL AND c.channel = 1"
-    " AND d.last_uplink_at_us >= ?"
+    " JOIN device_state d ON d.dev_eui = c.dev_eui WHERE c.valid_until_us IS NULL"
+    " AND d.last_uplink_at_us >= ? ORDER BY c.dev_eui, c.channel"
 )
 SILENT_US = 3 * 24 * HOUR_US
 """A class A device that says nothing hears nothing."""
@@ -50,14 +52,16 @@ def gaps(connection: sqlite3.Connection, now_us: int, rule: Backfill) -> dict[Ga
         "SELECT point_id, day FROM boundary WHERE day BETWEEN ? AND ?", (today - rule.days_back - 1, today)
     ):
         known.setdefault(point, set()).add(day)
-    for dev_eui, meter, point, installed_us, bound_us, timezone, device_zone in devices:
+    for dev_eui, channel, register, resource, meter, point, installed_us, bound_us, timezone, device_zone in devices:
+        if register != REGISTERS[resource]:
+            continue  # boundaries are those of the principal register
         zone = zone_of(timezone)
         last = day_of(now_us - rule.grace_hours * HOUR_US, zone)
         since_us = max(installed_us, bound_us)
         its = known.get(point, set())
         for day in range(last - rule.days_back, last + 1):
             if day not in its and midnight_us(day, zone) > since_us:
-                found[Gap(dev_eui, meter, point, day)] = (timezone, device_zone or timezone)
+                found[Gap(dev_eui, meter, point, day, subsystem_of(channel))] = (timezone, device_zone or timezone)
     return found
 
 
@@ -91,20 +95,22 @@ def plan(db: Database, now_us: int, rule: Backfill) -> int:
                 "protocol": protocol,
                 "archive": stamp.archive,
                 "time": stamp.time.isoformat(),
+                "subsystem": gap.subsystem,
             }
             try:
                 _, data = encode(codec, request)
             except CommandError:
                 continue  # e.g. protocol 1.8 knows full hours only
             connection.execute(
-                "INSERT INTO archive_query (dev_eui, meter_id, point_id, day, archive, device_time, f_port, data, state,"
-                " reason, planned_at_us, expires_at_us, queue_item_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'planned', '', ?,"
-                " ?, '')",
+                "INSERT INTO archive_query (dev_eui, meter_id, point_id, day, subsystem, archive, device_time, f_port, data,"
+                " state, reason, planned_at_us, expires_at_us, queue_item_id)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned', '', ?, ?, '')",
                 (
                     gap.dev_eui,
                     gap.meter_id,
                     gap.point_id,
                     gap.day,
+                    gap.subsystem,
                     stamp.archive,
                     stamp.time.isoformat(),
                     f_port,

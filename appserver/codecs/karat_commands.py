@@ -17,6 +17,8 @@ from appserver.codecs.karat_service import ARCHIVE_FLAGS, CONNECTION_FLAGS
 PORT = 5
 PROTOCOLS = ("1.8", "2.0")
 ARCHIVE_QUERY = {"1.8": 0x000C, "2.0": 0x003A}
+SUBSYSTEMS = 8
+"""As many as three bits tell apart."""
 CLOCK_CORRECTION = 0x0016
 SETTINGS = {"1.8": 0x0015, "2.0": 0x0101}
 STORED = {archive.name: code for code, archive in ARCHIVES.items() if archive.stored}
@@ -37,13 +39,13 @@ def _archive_query(command: Command) -> tuple[int, bytes]:
     kind = STORED[command.one_of("archive", list(STORED))]
     moment = command.time("time")
     assert moment is not None
+    # The published query names the first subsystem; the others by the head that all packets have, in bits 13 to 15.
+    function = ARCHIVE_QUERY[protocol] | ((command.integer("subsystem", 1, SUBSYSTEMS, 1) - 1) << 13)
     if protocol == "2.0":
-        return PORT, struct.pack("<HBI", ARCHIVE_QUERY[protocol], kind, _coded(moment, "time"))
+        return PORT, struct.pack("<HBI", function, kind, _coded(moment, "time"))
     if not 2000 <= moment.year <= 2099 or moment.minute or moment.second:
         raise CommandError("must be a full hour of the years 2000 to 2099 in protocol 1.8", "time")
-    return PORT, struct.pack(
-        "<HB4B", ARCHIVE_QUERY[protocol], kind, moment.hour, moment.day, moment.month, moment.year - 2000
-    )
+    return PORT, struct.pack("<HB4B", function, kind, moment.hour, moment.day, moment.month, moment.year - 2000)
 
 
 def _clock_correction(command: Command) -> tuple[int, bytes]:
