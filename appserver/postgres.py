@@ -49,6 +49,8 @@ FUNCTIONS = (
     f"CREATE OR REPLACE FUNCTION instr(text, text) RETURNS integer {_SQL} $$ SELECT strpos($1, $2) $$",
     f"""CREATE OR REPLACE FUNCTION max(bigint, bigint) RETURNS bigint {_SQL}
         $$ SELECT CASE WHEN $1 IS NULL OR $2 IS NULL THEN NULL ELSE greatest($1, $2) END $$""",
+    f"""CREATE OR REPLACE FUNCTION json_patch(json, json) RETURNS json {_SQL}
+        $$ SELECT ($1::jsonb || $2::jsonb)::json $$""",
     f"""CREATE OR REPLACE FUNCTION min(bigint, bigint) RETURNS bigint {_SQL}
         $$ SELECT CASE WHEN $1 IS NULL OR $2 IS NULL THEN NULL ELSE least($1, $2) END $$""",
 )

@@ -83,7 +83,8 @@ def keep(
         return False
     connection.execute(
         "INSERT INTO calculator_record (dev_eui, subsystem, circuit, archive, at_us, fields, received_at_us, uplink_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET fields = CASE"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dev_eui, subsystem, circuit,"
+        " archive, at_us) DO UPDATE SET fields = CASE"
         " WHEN (calculator_record.received_at_us, calculator_record.uplink_id) <= (excluded.received_at_us,"
         " excluded.uplink_id) THEN json_patch(excluded.fields, calculator_record.fields)"
         " ELSE json_patch(calculator_record.fields, excluded.fields) END,"

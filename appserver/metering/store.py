@@ -1,22 +1,22 @@
 """Boundary values of points, kept up to date beside the readings.
 
-:func:`refresh` brings the marks of one point in line after something changed on some days; it writes only what differs,
-and stops at the first unchanged mark after the last of those days.
+:func:`refresh` brings the marks of one point in line after something changed on some days;
+:mod:`appserver.metering.refreshing` does so for many points at once.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from appserver.db import Connection
 from appserver.metering.boundary import MAX_GAP_US, BoundaryValue, Sample, boundary_value
-from appserver.metering.consumption import KARAT_MODULUS, QMAX, ZERO, Mark, Register, Term, advance
+from appserver.metering.consumption import KARAT_MODULUS, QMAX, ZERO, Mark, Register, Term
 from appserver.metering.timebase import midnight_us, midnights_near, zone_of
-from appserver.models.columns import from_micro, to_micro
+from appserver.models.columns import from_micro
 from appserver.models.registry import REGISTERS
 
 REVERSE = "_reverse"
@@ -38,35 +38,70 @@ class PointHistory:
         return next((term for term in reversed(self.terms) if term.holds(at_us)), None)
 
 
-def point_history(connection: sqlite3.Connection, point_id: int) -> PointHistory:
+def point_history(connection: Connection, point_id: int) -> PointHistory:
     """Read a point's installations, oldest first. Raises KeyError when there is no such point."""
-    row = connection.execute(
-        "SELECT p.resource, p.role, b.timezone FROM point p JOIN building b ON b.id = p.building_id WHERE p.id = ?",
-        (point_id,),
-    ).fetchone()
-    if row is None:
-        raise KeyError(point_id)
-    resource, role, timezone = row
-    default_qmax = QMAX[resource][_QMAX_SMALL if role == "individual" else _QMAX_LARGE]
-    terms = []
-    for id_, meter_id, from_us, until_us, start, end, ratio, digits, qmax in connection.execute(
-        "SELECT i.id, i.meter_id, i.installed_at_us, i.removed_at_us, i.start_value, i.end_value, i.ratio, m.digits, m.qmax"
-        " FROM installation i JOIN meter m ON m.id = i.meter_id WHERE i.point_id = ? ORDER BY i.installed_at_us",
-        (point_id,),
-    ).fetchall():
-        channels = connection.execute(
-            "SELECT DISTINCT weight, counter_bits FROM module_channel WHERE meter_id = ? ORDER BY 1, 2", (meter_id,)
-        ).fetchall()
-        moduli = {Decimal(10) ** digits, KARAT_MODULUS, *(Decimal(weight) * 2**bits for weight, bits in channels)}
-        pulse = max((Decimal(weight) for weight, _ in channels if Decimal(weight) != 1), default=ZERO)
-        register = Register(tuple(moduli), from_micro(qmax) if qmax is not None else default_qmax, step=pulse)
+    return point_histories(connection, [point_id])[point_id]
+
+
+def point_histories(connection: Connection, point_ids: Sequence[int]) -> dict[int, PointHistory]:
+    """The same for several points at once."""
+    chosen = (str(list(point_ids)),)
+    points = {
+        id_: (resource, role, timezone)
+        for id_, resource, role, timezone in connection.execute(
+            "SELECT p.id, p.resource, p.role, b.timezone FROM point p JOIN building b ON b.id = p.building_id"
+            " WHERE p.id IN (SELECT value FROM json_each(?))",
+            chosen,
+        )
+    }
+    installations = connection.execute(
+        "SELECT i.point_id, i.id, i.meter_id, i.installed_at_us, i.removed_at_us, i.start_value, i.end_value, i.ratio,"
+        " m.digits, m.qmax FROM installation i JOIN meter m ON m.id = i.meter_id"
+        " WHERE i.point_id IN (SELECT value FROM json_each(?)) ORDER BY i.point_id, i.installed_at_us",
+        chosen,
+    ).fetchall()
+    channels = _channels(connection, {row[2] for row in installations})
+    terms: dict[int, list[Term]] = {id_: [] for id_ in point_ids}
+    for point_id, id_, meter_id, from_us, until_us, start, end, ratio, digits, qmax in installations:
+        resource, role, _ = points[point_id]
+        most = (
+            from_micro(qmax)
+            if qmax is not None
+            else QMAX[resource][_QMAX_SMALL if role == "individual" else _QMAX_LARGE]
+        )
+        register = _register(digits, most, channels.get(meter_id, ()))
         ending = from_micro(end) if end is not None else None
-        terms.append(Term(id_, from_us, until_us, from_micro(start), ending, register, meter_id, Decimal(ratio)))
-    return PointHistory(point_id, zone_of(timezone), REGISTERS[resource], tuple(terms))
+        terms[point_id].append(
+            Term(id_, from_us, until_us, from_micro(start), ending, register, meter_id, Decimal(ratio))
+        )
+    return {
+        id_: PointHistory(id_, zone_of(points[id_][2]), REGISTERS[points[id_][0]], tuple(terms[id_]))
+        for id_ in point_ids
+    }
+
+
+def _channels(connection: Connection, meter_ids: set[int]) -> dict[int, tuple[tuple[str, int], ...]]:
+    found: dict[int, list[tuple[str, int]]] = {}
+    for meter_id, weight, bits in connection.execute(
+        "SELECT DISTINCT meter_id, weight, counter_bits FROM module_channel"
+        " WHERE meter_id IN (SELECT value FROM json_each(?)) ORDER BY 1, 2, 3",
+        (str(sorted(meter_ids)),),
+    ):
+        found.setdefault(meter_id, []).append((weight, bits))
+    return {meter_id: tuple(its) for meter_id, its in found.items()}
+
+
+@lru_cache(maxsize=4096)
+def _register(digits: int, qmax: Decimal, channels: tuple[tuple[str, int], ...]) -> Register:
+    """A meter's register and where it wraps: its digits, the counters of its modules."""
+    weights = [(Decimal(weight), bits) for weight, bits in channels]
+    moduli = {Decimal(10) ** digits, KARAT_MODULUS, *(weight * 2**bits for weight, bits in weights)}
+    pulse = max((weight for weight, _ in weights if weight != 1), default=ZERO)
+    return Register(tuple(moduli), qmax, step=pulse)
 
 
 def samples_around(
-    connection: sqlite3.Connection,
+    connection: Connection,
     history: PointHistory,
     term: Term,
     from_us: int,
@@ -93,7 +128,12 @@ def samples_around(
     )
     samples = [Sample(at_us, from_micro(value), *rest) for at_us, value, *rest in rows]
     corrections = connection.execute(f"SELECT measured_at_us, value_micro FROM correction{where} ORDER BY id", key)
-    samples = corrected(samples, dict(corrections))
+    return with_acts(term, corrected(samples, dict(corrections)))
+
+
+def with_acts(term: Term, samples: list[Sample]) -> list[Sample]:
+    """Samples of a term with the values of its acts at both ends."""
+    samples = samples.copy()
     samples.insert(0, Sample(term.from_us, term.start_value, "archive", clock_us=0))
     if term.until_us is not None and term.end_value is not None:
         samples.append(Sample(term.until_us, term.end_value, "archive", clock_us=0))
@@ -112,7 +152,7 @@ def corrected(samples: list[Sample], words: dict[int, int | None]) -> list[Sampl
 
 
 def value_at(
-    connection: sqlite3.Connection, history: PointHistory, at_us: int, known_us: int = FOREVER
+    connection: Connection, history: PointHistory, at_us: int, known_us: int = FOREVER
 ) -> tuple[Term, BoundaryValue] | None:
     """The register of the point's meter at a moment, None when it is not known or no meter hung there.
 
@@ -126,7 +166,7 @@ def value_at(
     return None if value is None else (term, value)
 
 
-def reverse_growth(connection: sqlite3.Connection, register_name: str, term: Term, from_us: int, to_us: int) -> Decimal:
+def reverse_growth(connection: Connection, register_name: str, term: Term, from_us: int, to_us: int) -> Decimal:
     """Growth of a meter's reverse register between two moments, zero when it has none."""
     values = [
         connection.execute(
@@ -141,11 +181,13 @@ def reverse_growth(connection: sqlite3.Connection, register_name: str, term: Ter
     return after - before
 
 
-_COLUMNS = "day, installation_id, value_micro, total_micro, breaks, quality, event, clock_us, spread_micro"
-_Row = tuple[int, int, int, int, int, str, str, int | None, int | None]
+COLUMNS = "day, installation_id, value_micro, total_micro, breaks, quality, event, clock_us, spread_micro"
+Row = tuple[int, int, int, int, int, str, str, int | None, int | None]
+"""A row of ``boundary`` without its point."""
 
 
-def _mark(row: _Row, zone: ZoneInfo) -> Mark:
+def mark_of_row(row: Row, zone: ZoneInfo) -> Mark:
+    """A row of ``boundary`` as a mark."""
     day, term_id, value, total, breaks, quality, event, clock_us, spread = row
     return Mark(
         midnight_us(day, zone),
@@ -160,78 +202,17 @@ def _mark(row: _Row, zone: ZoneInfo) -> Mark:
     )
 
 
-def refresh(connection: sqlite3.Connection, point_id: int, days: Iterable[int]) -> int:
+def refresh(connection: Connection, point_id: int, days: Iterable[int]) -> int:
     """Compute the boundary values of these days anew, and what follows from them. Returns how many rows changed.
 
     Needs an open transaction.
     """
-    wanted = sorted(set(days))
-    if not wanted:
-        return 0
-    history = point_history(connection, point_id)
-    zone = history.zone
-    fresh: dict[int, tuple[Term, BoundaryValue]] = {}
-    for day in wanted:
-        found = value_at(connection, history, midnight_us(day, zone))
-        if found is not None:
-            fresh[day] = found
-    before = connection.execute(
-        f"SELECT {_COLUMNS} FROM boundary WHERE point_id = ? AND day < ? ORDER BY day DESC LIMIT 1",
-        (point_id, wanted[0]),
-    ).fetchone()
-    previous = _mark(before, zone) if before else None
-    stored: dict[int, _Row] = {
-        row[0]: row
-        for row in connection.execute(
-            f"SELECT {_COLUMNS} FROM boundary WHERE point_id = ? AND day BETWEEN ? AND ?",
-            (point_id, wanted[0], wanted[-1]),
-        )
-    }
-    gone = [day for day in wanted if day in stored and day not in fresh]
-    for day in gone:
-        connection.execute("DELETE FROM boundary WHERE point_id = ? AND day = ?", (point_id, day))
-        del stored[day]
-    growth = partial(reverse_growth, connection, history.register_name)
-    changed: list[tuple[object, ...]] = []
+    from appserver.metering.refreshing import refresh_many  # which is made of the parts above
 
-    def place(
-        day: int, term_id: int, value: Decimal, quality: str, clock_us: int | None, spread: int | None, old: _Row | None
-    ) -> bool:
-        nonlocal previous
-        mark = advance(previous, history.terms, midnight_us(day, zone), value, quality, growth)
-        previous = mark
-        total = to_micro(mark.total)
-        row = (day, term_id, to_micro(value), total, mark.breaks, quality, mark.event, clock_us, spread)
-        if row == old:
-            return False
-        changed.append((point_id, *row))
-        return True
-
-    for day in sorted(stored.keys() | fresh.keys()):
-        old = stored.get(day)
-        if day in fresh:
-            term, value = fresh[day]
-            spread = to_micro(value.spread * term.ratio)
-            place(day, term.id, value.value, value.quality, value.clock_us, spread, old)
-        elif old is not None:
-            place(day, old[1], from_micro(old[2]), old[5], old[7], old[8], old)
-    later = connection.execute(
-        f"SELECT {_COLUMNS} FROM boundary WHERE point_id = ? AND day > ? ORDER BY day", (point_id, wanted[-1])
-    )
-    for old in later:
-        if not place(old[0], old[1], from_micro(old[2]), old[5], old[7], old[8], old):
-            break
-    later.close()
-    connection.executemany(
-        f"INSERT INTO boundary (point_id, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        " ON CONFLICT (point_id, day) DO UPDATE SET "
-        + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", ")[1:]),
-        changed,
-    )
-    return len(changed) + len(gone)
+    return refresh_many(connection, {point_id: days})
 
 
-def rebuild(connection: sqlite3.Connection, point_id: int) -> int:
+def rebuild(connection: Connection, point_id: int) -> int:
     """Compute all boundary values of a point from its readings: after a change of its installations or zone."""
     history = point_history(connection, point_id)
     connection.execute("DELETE FROM boundary WHERE point_id = ?", (point_id,))

@@ -26,6 +26,7 @@ ON_BOTH = frozenset(
         "test_charges",
         "test_registry",
         "test_incidents",
+        "test_refreshing",
         "test_time_base",
         "test_volumes",
     }
