@@ -12,6 +12,7 @@ from appserver.api.jobs import JobPath, find_job, head
 from appserver.api.problems import Problem, invalid, not_found
 from appserver.api.router import Api, Call
 from appserver.codecs import CODECS, CodecError, CommandError, decode, encode
+from appserver.codecs.base import Decoded
 from appserver.codecs.declared import RecordError
 from appserver.codecs.declared.fields import Layout
 from appserver.codecs.declared.record import MAX_SCRIPT, MAX_TEXT
@@ -211,6 +212,11 @@ async def test_codec(call: Call, path: CodecPath, body: CodecTrial) -> CodecResu
         decoded = await asyncio.to_thread(decode, path.name, body.f_port, body.data, at_us)
     except CodecError as error:
         return CodecResult(measurements=[], object=None, flags=None, battery_pct=None, error=str(error))
+    return result_of(decoded)
+
+
+def result_of(decoded: Decoded) -> CodecResult:
+    """The API's form of what a payload says."""
     measurements = [
         MeasurementView(
             channel=item.channel,
@@ -316,6 +322,16 @@ def _redecoding(job: Job) -> Redecoding:
     )
 
 
+def start_redecoding(call: Call, body: NewRedecoding) -> Job:
+    """Begin to decode again, or to tell what that would change."""
+    if body.codec is not None:
+        _view(call, body.codec)
+    parameters = {"dry_run": body.dry_run, "codec": body.codec or ""}
+    job = call.services.jobs.add("redecoding", call.who.name, parameters)
+    call.services.jobs.start(job, lambda progress: _redecode(call, job, body, progress))
+    return job
+
+
 async def _redecode(call: Call, job: Job, body: NewRedecoding, progress: Progress) -> Report:
     services = call.services
     report = await services.database.run(
@@ -348,12 +364,7 @@ async def list_redecodings(call: Call) -> Page[Redecoding]:
     summary="Decode kept frames again, or tell what would change",
 )
 async def post_redecoding(call: Call, body: NewRedecoding) -> Redecoding:
-    if body.codec is not None:
-        _view(call, body.codec)
-    parameters = {"dry_run": body.dry_run, "codec": body.codec or ""}
-    job = call.services.jobs.add("redecoding", call.who.name, parameters)
-    call.services.jobs.start(job, lambda progress: _redecode(call, job, body, progress))
-    return _redecoding(job)
+    return _redecoding(start_redecoding(call, body))
 
 
 @api.add("GET", "/redecodings/{id}", answers=Redecoding, summary="Show a run of decoding again")

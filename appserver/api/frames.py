@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import Field, StringConstraints
 
-from appserver.api.fields import Base64, Eui, Input, Limit, Output, Page, Time, microseconds_of, time_of
+from appserver.api.fields import Base64, Eui, Id, Input, Limit, Output, Page, Time, microseconds_of, time_of
 from appserver.api.problems import not_found
 from appserver.api.router import Api, Call
 from appserver.live import stream
@@ -185,6 +185,10 @@ async def stream_frames(call: Call, query: FrameFilter) -> web.StreamResponse:
     return await stream(call.request, call.services.live.frames, wanted(query), text, event="frame")
 
 
+class FramePath(Input):
+    id: Id
+
+
 @api.add("GET", "/frames/{id}", answers=Frame, summary="One frame with its whole way")
-async def get_frame(call: Call, id: int) -> Frame:
-    return frame_view(await find_frame(call, id))
+async def get_frame(call: Call, path: FramePath) -> Frame:
+    return frame_view(await find_frame(call, path.id))

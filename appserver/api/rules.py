@@ -10,25 +10,12 @@ from appserver.api.fields import Day, Id, Input, Name, Output, RequiredName, Tim
 from appserver.api.registry import IdPath
 from appserver.api.router import Api, Call
 from appserver.models import OwnRule
-from appserver.rules import Rule
+from appserver.rules import KINDS, Rule
 from appserver.rules.entered import enter_rule, entered_rules, rule_book, withdraw_rule
 
 api = Api("Rules")
 
-RuleKind = Literal[
-    "substitution",
-    "verification",
-    "norm",
-    "common_norm",
-    "tariff_zones",
-    "heat_quality",
-    "temperature_graph",
-    "heat_substitution",
-    "heat_contract",
-    "outdoor_sensor",
-    "incident_limits",
-    "backfill",
-]
+RuleKind = Literal[tuple(KINDS)]  # type: ignore[valid-type]
 LongText = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from appserver.codecs.base import Codec
+from appserver.codecs.base import Codec, Decoded
 from appserver.codecs.declared import Record, RecordError, read_record, run_samples
 from appserver.codecs.declared.faults import Fault
 from appserver.codecs.declared.fields import Layout
@@ -114,6 +114,12 @@ class Library:
         """Check a codec and run its samples, without writing it. Raises RecordError."""
         with self._lock:
             return self._checked(text, script, "codec.toml")
+
+    def trial(self, record: Record, f_port: int, data: bytes, received_at_us: int) -> Decoded:
+        """What a payload says by a codec that is not kept. Raises CodecError."""
+        with self._lock:
+            codec = self._codec(record)
+        return codec.decode(f_port, data, received_at_us)
 
     def delete(self, name: str) -> bool:
         """Remove a codec and its script; False when there is none."""

@@ -76,6 +76,11 @@ def day(value: date | None) -> str:
     return DASH if value is None else format_date(value, "d MMM y", locale=language())
 
 
+def day_before(value: date) -> str:
+    """The last day of a period that ends with ``value`` excluded."""
+    return day(value - timedelta(days=1))
+
+
 def isoday(value: str) -> str:
     """A date out of its ISO text."""
     return day(date.fromisoformat(value))
@@ -111,6 +116,17 @@ def ago(microseconds: int | None, now_us: int) -> str:
         return ngettext("%(n)d hour ago", "%(n)d hours ago", count) % {"n": count}
     count = seconds // 86400
     return ngettext("%(n)d day ago", "%(n)d days ago", count) % {"n": count}
+
+
+def interval(seconds: int) -> str:
+    """A span of time in its largest whole unit."""
+    if seconds and seconds % 86400 == 0:
+        return ngettext("%(n)d day", "%(n)d days", seconds // 86400) % {"n": seconds // 86400}
+    if seconds and seconds % 3600 == 0:
+        return ngettext("%(n)d hour", "%(n)d hours", seconds // 3600) % {"n": seconds // 3600}
+    if seconds and seconds % 60 == 0:
+        return ngettext("%(n)d minute", "%(n)d minutes", seconds // 60) % {"n": seconds // 60}
+    return ngettext("%(n)d second", "%(n)d seconds", seconds) % {"n": seconds}
 
 
 def eui(value: str) -> str:

@@ -19,8 +19,12 @@ from appserver.api.registry import Resource
 from appserver.api.statements import StatementQuery, statement_file
 from appserver.db import Database
 from appserver.metering.balance import Balance
-from appserver.metering.explain import Explanation, explain_balance, norm_a_person
-from appserver.metering.queries import house_balance, last_day
+from appserver.metering.closed import counted_balance
+from appserver.metering.explain import Explanation, explain_balance, norm_a_person, norm_rule
+from appserver.metering.frozen import summary_of
+from appserver.metering.parts import HouseParts, parts_of
+from appserver.metering.periods import ClosedPeriod
+from appserver.metering.queries import last_day
 from appserver.metering.timebase import date_of
 from appserver.models.registry import RESOURCES
 from appserver.rules.entered import rule_book
@@ -164,15 +168,26 @@ async def house(request: web.Request) -> web.Response:
     resource = query.resource if query.resource in resources else (resources[0] if resources else None)
     balance: Balance | None = None
     explanation: Explanation | None = None
+    parts: HouseParts | None = None
+    closing: ClosedPeriod | None = None
+    within: tuple[ClosedPeriod, ...] = ()
+    used: list[str] = []
     period = period_around(query.step, date_of(services.clock() // 86_400_000_000))
     if resource is not None:
         last = await db.run(last_day, db, building_id, resource)
         known = (last - timedelta(days=1)) if last is not None else period.first
         period = read_period(query.step, query.period, known)
-        balance = await db.run(house_balance, db, building_id, resource, period.first, period.last, query.step)
-        if query.step != "hour":
-            norm = norm_a_person(await db.run(rule_book, db), balance)
-            explanation = await db.run(explain_balance, db, balance, norm)
+        counted = await db.run(counted_balance, db, building_id, resource, period.first, period.last, query.step)
+        balance, closing, within = counted.balance, counted.closing, counted.within
+        book = await db.run(rule_book, db)
+        if closing is not None:
+            summary = await db.run(summary_of, db, closing.id)
+            explanation, used = summary.explanation, [rule.version for rule in summary.rules]
+        elif query.step != "hour":
+            rule = norm_rule(book, balance)
+            used = [rule.version] if rule is not None else []
+            explanation = await db.run(explain_balance, db, balance, norm_a_person(book, balance))
+        parts = await db.run(parts_of, db, balance, explanation, book)
     return page(
         request,
         "house.html",
@@ -182,6 +197,10 @@ async def house(request: web.Request) -> web.Response:
         resource=resource,
         balance=balance,
         explanation=explanation,
+        parts=parts,
+        closing=closing,
+        within=within,
+        rules=used,
         period=period,
         chart=chart_of(balance) if balance is not None else None,
         incidents=await open_of(request, building_id=building_id),

@@ -17,7 +17,8 @@ from appserver.services import SERVICES
 from appserver.web import adr, explanations, formats, i18n, incident_words, registry_words, sentences, words
 
 FILTERS = """
-    number volume percent unit moment minute clock iso day isoday day_short month month_name day_before ago eui frequency
+    number volume percent unit moment minute clock iso day isoday day_short month month_name day_before ago interval
+    eui frequency
 """.split()  # noqa: SIM905
 STATIC_DIR = Path(__file__).parent / "static"
 

@@ -77,6 +77,39 @@ _ROWS = (
     (r"The file is not kept any more; upload it again", N_("The file is not kept any more; upload it again")),
     (r"DevEUI (\w+): (\w+) is guessable .*", N_("Device %s: its %s is guessable; ask the maker for a random one")),
     (r"(\d+) devices share one root key, DevEUI (\w+) among them: .*", N_("Devices that share one root key: %s, %s among them; whoever opens one can speak for all")),
+    # corrections, periods, rules
+    (r"A correction needs its reason", N_("A correction needs its reason")),
+    (r"(.*) cannot be a register's value", N_("%s cannot be a register's value")),
+    (r"The moment is in the future; check its date", N_("The moment is in the future; check its date")),
+    (r"Nothing is known for this moment", N_("Nothing is known for this moment")),
+    (r"This value holds already", N_("This value holds already")),
+    (r"The period is not over yet", N_("The period is not over yet")),
+    (r"The period overlaps the closed one from (.*) to (.*)", N_("The period overlaps the closed one from %s to %s")),
+    (r"The period is closed already; a further revision needs its reason", N_("The period is closed already; a further revision needs its reason")),
+    (r"Say why the period is opened again", N_("Say why the period is opened again")),
+    (r"This closing does not stand any more: .*", N_("This closing does not stand any more: it was opened again, or closed anew")),
+    (r"A rule needs its source: .*", N_("A rule needs its source: the decree or decision it rests on")),
+    (r"The end must be after the start; it is excluded", N_("The end must be after the start")),
+    (r"Rule (\d+) says this from (.*) on; withdraw that one first", N_("Rule %s says this from %s on; withdraw that one first")),
+    (r"Rule (\d+) is withdrawn already", N_("Rule %s is withdrawn already")),
+    (r"Say why the rule is withdrawn", N_("Say why the rule is withdrawn")),
+    (r"is not TOML: (.*)", N_("is not TOML: %s")),
+    (r"Extra inputs are not permitted", N_("is not known to this kind of rule")),
+    (r"must be a mail address", N_("must be a mail address")),
+    (r"The common meter is not known for the whole month", N_("The common meter is not known for the whole month")),
+    (r"Premises (.*) has no area; common needs go by area", N_("Premises %s have no area; common needs go by area")),
+    # codecs and profiles
+    (r"The codec has faults: (.*)", N_("The codec has faults: %s")),
+    (r"The codec (.*) is used by the device profile (.*); give it another codec first", N_("The codec %s is used by the device profile %s; give it another codec first")),
+    (r"The file is no ZIP archive", N_("The file is no ZIP archive")),
+    (r"The archive is larger than a catalogue may be; .*", N_("The archive is larger than a catalogue may be; zip one maker's folder")),
+    (r"The archive has no scripts with their descriptions .*", N_("The archive has no scripts with their descriptions (.yaml and .js)")),
+    (r"The archive is damaged or encrypted", N_("The archive is damaged or encrypted")),
+    (r"(?:Device )?profile (.*) (?:exists already|is built in: make one of another name)", N_("There is a profile %s already; take another name")),
+    (r"profile (.*) is used by (\d+) devices", N_("The profile %s is used by devices: %s")),
+    (r"the device's profile has no codec", N_("the profile of the device has no codec")),
+    (r"there is no codec (.*)", N_("there is no codec %s")),
+    (r"channel (.*) of the device is bound to no meter", N_("channel %s of the device is bound to no meter")),
     # refusals
     (r"There is no .*", N_("There is no such thing, or not any more")),
     (r"The network process does not answer.*", N_("The network process does not answer; it is starting or was stopped. Try again in a few seconds")),
@@ -99,7 +132,7 @@ _ROWS = (
     (r"Sign in again", N_("Sign in again")),
 )  # fmt: skip
 _PATTERNS = tuple((re.compile(pattern, re.DOTALL), message) for pattern, message in _ROWS)
-_LABELLED = re.compile(r"([\w№ ,]{1,40}): (.+)", re.DOTALL)
+_LABELLED = re.compile(r"([\w№ ,.]{1,40}): (.+)", re.DOTALL)
 
 
 def said(sentence: str) -> str:

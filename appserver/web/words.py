@@ -170,7 +170,60 @@ HEAT_FIELDS = {
     "tA_h": N_("worked, h"),
 }
 
+RULE_KINDS = {
+    "substitution": N_("Substitution of missing readings"),
+    "verification": N_("Readings after the end of the verification"),
+    "norm": N_("Norms of consumption"),
+    "common_norm": N_("Norms of common needs"),
+    "tariff_zones": N_("Tariff zones of the day"),
+    "heat_quality": N_("Quality of heat supply"),
+    "temperature_graph": N_("Temperature graph"),
+    "heat_substitution": N_("Heat while the meter does not work"),
+    "heat_contract": N_("Contract of heat supply"),
+    "outdoor_sensor": N_("Sensor of the outdoor temperature"),
+    "incident_limits": N_("Limits of incidents"),
+    "backfill": N_("Queries for missing values"),
+    "clock_correction": N_("Correction of device clocks"),
+}
+RULE_ORIGINS = {
+    "package": N_("of the program"),
+    "folder": N_("of the folder rules"),
+    "entered": N_("entered"),
+}
+CODEC_KINDS = {
+    "built_in": N_("of the program"),
+    "layout": N_("layout"),
+    "script": N_("script"),
+    "broken": N_("has faults"),
+}
+ADR_CHOICES = {
+    "default": N_("by its links"),
+    "recommended": N_("as the specification recommends"),
+    "static": N_("fixed"),
+    "off": N_("off"),
+}
+IMPORT_STATES = {
+    "new": N_("new"),
+    "changed": N_("changed"),
+    "unchanged": N_("as it was"),
+    "refused": N_("refused"),
+}
+CHANNELS = {"email": N_("by mail"), "telegram": N_("by a webhook"), "page": N_("on the pages")}
+BASES = {
+    "measured": N_("by reading"),
+    "average": N_("mean of %(n)s months"),
+    "normative": N_("norm"),
+    "tampered": N_("interference"),
+    "unknown": N_("nothing known"),
+}
+
 TABLES = {
+    "rule_kind": RULE_KINDS,
+    "rule_origin": RULE_ORIGINS,
+    "codec_kind": CODEC_KINDS,
+    "notice_channel": CHANNELS,
+    "adr_choice": ADR_CHOICES,
+    "import_state": IMPORT_STATES,
     "archive_kind": ARCHIVE_KINDS,
     "circuit": CIRCUITS,
     "heat_field": HEAT_FIELDS,
@@ -199,6 +252,13 @@ def word(table: str, key: str) -> str:
     """What ``key`` is called; the key itself when the table does not know it."""
     known = TABLES[table].get(key)
     return gettext(known) if known else key
+
+
+def basis(text: str) -> str:
+    """What a charge rests on: ``average_6m`` is the mean of six months."""
+    name, _, months = text.partition("_")
+    known = BASES.get(name)
+    return gettext(known) % {"n": months.removesuffix("m")} if known else text
 
 
 def outcome(text: str) -> str:

@@ -48,3 +48,11 @@ document.addEventListener("htmx:beforeSwap", (event) => {
     event.detail.isError = false;
   }
 });
+
+// A file that is chosen is read into the field that says what it holds; its text is sent, not the file.
+document.addEventListener("change", async (event) => {
+  const target = event.target.dataset.into && document.getElementById(event.target.dataset.into);
+  if (!target || !event.target.files.length) return;
+  target.value = await event.target.files[0].text();
+  target.dispatchEvent(new Event("input", { bubbles: true }));
+});

@@ -22,6 +22,7 @@ async def test_fr_14_every_route_asks_for_the_role_of_the_table(console: Console
             name="x",
             resource="gas",
             dev_eui="0" * 16,
+            guid="0" * 8 + "-0000-0000-0000-" + "0" * 12,
             id="4711" if "imports" not in path else "0" * 16,
         )
         if path.endswith("/stream"):
@@ -49,14 +50,14 @@ async def test_pages_send_strangers_to_the_sign_in(console: Console) -> None:
     for path, access in PAGE_ACCESS.items():
         if "GET" not in access or access["GET"] is None:
             continue
-        address = path.format(gateway_eui="0" * 16, dev_eui="0" * 16, id="1")
+        address = path.format(gateway_eui="0" * 16, dev_eui="0" * 16, id="1", name="x")
         answer = await console.ask("GET", address)
         assert (answer.status, answer.headers["Location"].split("?")[0]) == (303, "/sign-in"), path
     await console.sign_in("eye", role="viewer")
     for path, access in PAGE_ACCESS.items():
         least = access.get("GET")
         if least is not None and not Role.viewer.includes(least):
-            answer = await console.ask("GET", path.format(gateway_eui="0" * 16, dev_eui="0" * 16, id="1"))
+            answer = await console.ask("GET", path.format(gateway_eui="0" * 16, dev_eui="0" * 16, id="1", name="x"))
             assert answer.status == 403, path
 
 
