@@ -177,7 +177,8 @@ async def comment_incident(call: Call, path: IdPath, body: NewComment) -> Incide
 
 
 class NewSubscription(Input):
-    """Who is to be told: a mail address, a webhook that takes Telegram's ``sendMessage``, or the pages of a role."""
+    """Who is to be told: a mail address (none: those of all people with ``role``), a webhook that takes Telegram's
+    ``sendMessage``, or the pages of a role."""
 
     channel: Literal["email", "telegram", "page"]
     role: Literal["viewer", "dispatcher", "engineer", "admin"] = "viewer"
@@ -187,6 +188,8 @@ class NewSubscription(Input):
     target: Name = ""
     chat: Name = ""
     language: Literal["ru", "en"] = "ru"
+    digest_minutes: Annotated[int, Field(ge=0, le=1440)] = 10
+    """After a message the next one waits so long and carries all that came up meanwhile; what is critical does not wait."""
     enabled: bool = True
 
 

@@ -41,6 +41,7 @@ def _zone(value: str) -> str:
 
 Login = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, pattern=r"^[^\s\x00-\x1f\x7f/]{1,100}$")]
 Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
+Email = Annotated[str, StringConstraints(max_length=200, pattern=r"^([^@\s<>,;\"]+@[^@\s<>,;\"]+\.[^@\s<>,;\"]+)?$")]
 Password = Annotated[str, StringConstraints(max_length=MAX_LENGTH + 1)]
 NumberCursor = Annotated[str, StringConstraints(pattern=r"^\d{0,18}$")]
 
@@ -64,6 +65,7 @@ class UserView(Output):
     role: Role
     language: str
     timezone: str
+    email: str
     must_change_password: bool
     disabled: bool
     created_at: Time
@@ -79,6 +81,8 @@ class NewUser(Input):
     role: Role = Role.viewer
     language: Literal["", "ru", "en"] = ""
     timezone: Zone = ""
+    email: Email = ""
+    """Where notices for the role go."""
 
 
 class ChangedUser(Input):
@@ -90,6 +94,7 @@ class ChangedUser(Input):
     role: Role | None = None
     language: Literal["", "ru", "en"] | None = None
     timezone: Zone | None = None
+    email: Email | None = None
     disabled: bool | None = None
 
 
@@ -121,6 +126,7 @@ async def create_user(call: Call, body: NewUser) -> User:
         role=body.role.value,
         language=body.language,
         timezone=body.timezone,
+        email=body.email,
         must_change_password=True,
         created_at_us=0,
     )

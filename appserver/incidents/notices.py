@@ -8,15 +8,18 @@ import smtplib
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
 from typing import Protocol
 
 import aiohttp
 import structlog
 
+from appserver.auth.roles import Role
 from appserver.db import Database
-from appserver.incidents.store import IncidentRow, get_incident
-from appserver.incidents.words import message, subject_line
+from appserver.incidents.letters import Letter, compose
+from appserver.incidents.store import get_incident
 from appserver.integrations.addresses import AllowList, CheckedResolver, check_url
 from appserver.settings import NotificationSettings
 
@@ -24,10 +27,10 @@ log = structlog.get_logger("notices")
 
 BACK_OFF_S = (10, 60, 300, 900, 3600)
 GIVE_UP_US = 24 * 3_600_000_000
-PAGE = 200
+PAGE = 20_000
 IDLE_S = 5.0
-MAX_LINES = 40
-"""Incidents in one message; the rest is counted."""
+FOR_GOOD = 550
+"""From this SMTP code on a server will not take the letter later either; a wrong password (535) may be put right."""
 
 
 class NotSent(Exception):
@@ -38,21 +41,23 @@ class NotSent(Exception):
         self.for_good = for_good
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """What one subscription is told at once."""
-
-    channel: str
-    target: str
-    chat: str
-    subject: str
-    text: str
-
-
 class Carrier(Protocol):
     """Sends one letter. Raises NotSent."""
 
     async def __call__(self, letter: Letter) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A subscription that something waits for."""
+
+    id: int
+    channel: str
+    target: str
+    """Empty: the addresses of all people with ``role``."""
+    chat: str
+    language: str
+    role: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,55 +71,87 @@ class Due:
     attempts: int
 
 
-def due(db: Database, now_us: int) -> dict[tuple[int, str, str, str, str], list[Due]]:
-    """Waiting notices by subscription: id, channel, target, chat, language."""
-    found: dict[tuple[int, str, str, str, str], list[Due]] = {}
-    for sub, channel, target, chat, language, *rest in db.rows(
-        "SELECT s.id, s.channel, s.target, s.chat, s.language, n.id, n.incident_id, n.change, n.at_us, n.attempts"
-        " FROM notice n JOIN subscription s ON s.id = n.subscription_id WHERE n.state = 'pending'"
-        " AND n.next_attempt_at_us <= ? ORDER BY n.id LIMIT ?",
-        (now_us, PAGE),
-    ):
-        found.setdefault((sub, channel, target, chat, language), []).append(Due(*rest))
+_WAITING = (
+    "SELECT s.id, s.channel, s.target, s.chat, s.language, s.role, n.id, n.incident_id, n.change, n.at_us, n.attempts"
+    " FROM notice n JOIN subscription s ON s.id = n.subscription_id WHERE n.state = 'pending' AND s.id IN ("
+    " SELECT w.subscription_id FROM notice w JOIN subscription l ON l.id = w.subscription_id"
+    " JOIN incident i ON i.id = w.incident_id WHERE w.state = 'pending' GROUP BY w.subscription_id"
+    " HAVING max(w.next_attempt_at_us) <= ?1"
+    " AND (max(l.told_at_us + l.digest_minutes * 60000000) <= ?1"
+    " OR max(CASE WHEN i.severity = 'critical' AND w.change = 'opened' THEN 1 ELSE 0 END) = 1))"
+    " ORDER BY n.id LIMIT ?2"
+)
+
+
+def due(db: Database, now_us: int) -> dict[Listener, list[Due]]:
+    """Waiting notices of the subscriptions whose turn it is.
+
+    After a letter the next one waits for the end of the subscription's digest and carries all that came up meanwhile; only
+    what is critical goes at once, and takes along what waits.
+    """
+    found: dict[Listener, list[Due]] = {}
+    for *listener, id_, incident_id, change, at_us, attempts in db.rows(_WAITING, (now_us, PAGE)):
+        found.setdefault(Listener(*listener), []).append(Due(id_, incident_id, change, at_us, attempts))
     return found
 
 
-def letter_of(
-    key: tuple[int, str, str, str, str], news: Sequence[tuple[IncidentRow, str]], timezone: str, url: str
-) -> Letter:
-    """One letter of everything that waits for a subscription."""
-    _, channel, target, chat, language = key
-    subject = subject_line(*news[0], language)
-    if len(news) > 1:
-        subject = f"MeterWAN: {len(news)} {'нештатных ситуаций' if language == 'ru' else 'incidents'}"
-    parts = [message(incident, change, language, timezone, url) for incident, change in news[:MAX_LINES]]
-    if len(news) > MAX_LINES:
-        parts.append(f"+{len(news) - MAX_LINES}")
-    return Letter(channel, target, chat, subject, "\n\n".join(parts))
+def letters_of(db: Database, listener: Listener, notices: Sequence[Due], timezone: str, url: str) -> list[Letter]:
+    """A letter for each address of a subscription. Raises NotSent when it has none."""
+    news = [(get_incident(db, notice.incident_id), notice.change) for notice in notices]
+    one = (listener.chat, listener.language)
+    if listener.target or listener.channel != "email":
+        return [compose(listener.channel, listener.target, *one, news, timezone, url)]
+    letters = []
+    for email, role, organisation_id in db.rows(
+        "SELECT email, role, organisation_id FROM \"user\" WHERE email <> '' AND NOT disabled ORDER BY id"
+    ):
+        if not Role(role).includes(Role(listener.role)):
+            continue
+        own = {id_ for (id_,) in db.rows("SELECT id FROM building WHERE organisation_id = ?", (organisation_id,))}
+        seen = [pair for pair in news if organisation_id is None or pair[0].building_id in own]
+        if seen:
+            letters.append(compose("email", email, *one, seen, timezone, url))
+    if not letters:
+        raise NotSent(f"nobody with the role {listener.role} has a mail address")
+    return letters
 
 
 async def send_due(db: Database, carry: Carrier, now_us: int, timezone: str, url: str = "") -> int:
-    """Send what is due, one letter a subscription. Returns how many letters went out."""
+    """Send what is due, one letter an address. Returns how many letters went out.
+
+    Of several addresses one is enough: those that it did not reach are named, and not told again with the others.
+    """
     sent = 0
-    for key, notices in (await asyncio.to_thread(due, db, now_us)).items():
-        news = [(await asyncio.to_thread(get_incident, db, notice.incident_id), notice.change) for notice in notices]
+    for listener, notices in (await asyncio.to_thread(due, db, now_us)).items():
+        problems: list[NotSent] = []
+        letters: list[Letter] = []
         try:
-            await carry(letter_of(key, news, timezone, url))
+            letters = await asyncio.to_thread(letters_of, db, listener, notices, timezone, url)
         except NotSent as error:
-            log.warning("notice not sent", subscription=key[0], reason=str(error))
-            await asyncio.to_thread(_failed, db, notices, str(error), error.for_good, now_us)
-            continue
-        sent += 1
-        await asyncio.to_thread(_sent, db, notices, now_us)
+            problems.append(error)
+        for letter in letters:
+            try:
+                await carry(letter)
+            except NotSent as error:
+                log.warning("notice not sent", subscription=listener.id, reason=str(error))
+                problems.append(error)
+        reason = "; ".join(dict.fromkeys(map(str, problems)))
+        if len(problems) < max(len(letters), 1):
+            sent += len(letters) - len(problems)
+            await asyncio.to_thread(_sent, db, listener, notices, reason, now_us)
+        else:
+            for_good = all(problem.for_good for problem in problems)
+            await asyncio.to_thread(_failed, db, notices, reason, for_good, now_us)
     return sent
 
 
-def _sent(db: Database, notices: Sequence[Due], now_us: int) -> None:
+def _sent(db: Database, listener: Listener, notices: Sequence[Due], error: str, now_us: int) -> None:
     with db.transaction() as connection:
         connection.executemany(
-            "UPDATE notice SET state = 'sent', sent_at_us = ?, error = '' WHERE id = ?",
-            [(now_us, n.id) for n in notices],
+            "UPDATE notice SET state = 'sent', sent_at_us = ?, error = ? WHERE id = ?",
+            [(now_us, error[:500], n.id) for n in notices],
         )
+        connection.execute("UPDATE subscription SET told_at_us = ? WHERE id = ?", (now_us, listener.id))
 
 
 def _failed(db: Database, notices: Sequence[Due], reason: str, for_good: bool, now_us: int) -> None:
@@ -139,6 +176,8 @@ def send_mail(settings: NotificationSettings, letter: Letter) -> None:
     mail = EmailMessage()
     mail["From"], mail["To"] = settings.smtp_sender, letter.target
     mail["Subject"] = " ".join(letter.subject.split())
+    mail["Date"], mail["Message-ID"] = format_datetime(datetime.now(UTC)), make_msgid(domain="meterwan")
+    mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(letter.text)
     context = ssl.create_default_context()
     try:
@@ -152,8 +191,11 @@ def send_mail(settings: NotificationSettings, letter: Letter) -> None:
             if settings.smtp_user:
                 client.login(settings.smtp_user, settings.smtp_password)
             client.send_message(mail)
-    except (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused) as error:
-        raise NotSent(f"refused: {error}", for_good=True) from error
+    except smtplib.SMTPRecipientsRefused as error:
+        codes = [code for code, _ in error.recipients.values()]
+        raise NotSent(f"refused: {error}", for_good=min(codes) >= FOR_GOOD) from error
+    except smtplib.SMTPResponseException as error:
+        raise NotSent(f"refused: {error}", for_good=error.smtp_code >= FOR_GOOD) from error
     except (smtplib.SMTPException, OSError) as error:
         raise NotSent(f"{type(error).__name__}: {error}") from error
 

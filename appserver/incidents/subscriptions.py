@@ -18,7 +18,18 @@ from appserver.integrations.addresses import AllowList, check_url
 from appserver.models import Subscription
 
 CHANNELS = ("email", "telegram", "page")
-FIELDS = ("channel", "role", "building_id", "kinds", "severity", "target", "chat", "language", "enabled")
+FIELDS = (
+    "channel",
+    "role",
+    "building_id",
+    "kinds",
+    "severity",
+    "target",
+    "chat",
+    "language",
+    "digest_minutes",
+    "enabled",
+)
 _MAIL = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+\.[^@\s<>,;\"]+")
 
 
@@ -37,8 +48,12 @@ def _check(values: Mapping[str, Any], allow: AllowList) -> dict[str, Any]:
         if kind not in KINDS:
             raise RegistryError("invalid", "kinds", f"kinds: must be one of {', '.join(KINDS)}.")
     target = str(found.get("target", ""))
-    if found.get("channel") == "email" and not _MAIL.fullmatch(target):
-        raise RegistryError("invalid", "target", "target: must be a mail address.")
+    if found.get("channel") == "email" and target and not _MAIL.fullmatch(target):
+        raise RegistryError(
+            "invalid", "target", "target: must be a mail address, or empty for all people with the role."
+        )
+    if not 0 <= int(found.get("digest_minutes", 0)) <= 1440:
+        raise RegistryError("invalid", "digest_minutes", "digest_minutes: must be 0 to 1440.")
     if found.get("channel") == "telegram" and (problem := check_url(target, allow)):
         raise RegistryError("invalid", "target", f"target: {problem}.")
     return found
