@@ -27,6 +27,7 @@ def simulate(
     seed: Annotated[int | None, typer.Option(help="Another run of the same scenario.")] = None,
     speed: Annotated[float | None, typer.Option(min=1, help="Seconds of meter time a second.")] = None,
     duration: Annotated[float | None, typer.Option(min=0, help="Seconds; without it, until all is told.")] = None,
+    scale: Annotated[float, typer.Option(min=0, help="This share of the devices of each group, e.g. 0.01.")] = 1.0,
     recording: Annotated[Path | None, typer.Option(help="Write all that happens into this JSONL file.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Judge the server by the recording afterwards.")] = False,
     report: Annotated[Path | None, typer.Option(help="A page in HTML with charts and the verdict.")] = None,
@@ -37,7 +38,7 @@ def simulate(
     """Run the test lab: devices, meters, gateways and air."""
     import msgspec
     from lorasim import assertions, outcome, progress, sink
-    from lorasim.scenario import ScenarioError, group_names, load, titles
+    from lorasim.scenario import ScenarioError, group_names, load, scaled, titles
 
     if listed:
         rows = [{"name": name, "title": title} for name, title in titles().items()]
@@ -48,14 +49,15 @@ def simulate(
     if check and recording is None:
         raise typer.BadParameter("--check needs --recording")
     try:
-        plan = load(scenario)
+        plan = scaled(load(scenario), scale) if scale != 1 else load(scenario)
         complaints = assertions.unknown_groups(plan.assertions, group_names(plan))
         if complaints:
             raise ScenarioError(complaints[0])
         wanted = bool(recording or report or junit or (plan.assertions and not json))
         with _recording(recording, wanted) as path:
+            events: list[dict[str, Any]] | None = [] if virtual and path is not None else None
             if virtual:
-                summary = run_virtual(plan, seed, speed, duration, path)
+                summary = run_virtual(plan, seed, speed, duration, path, events)
             else:
                 summary = run_real(plan, server, seed, speed, duration, path)
             if json:
@@ -64,7 +66,7 @@ def simulate(
                 print_record(dict(progress.rows(summary)), False)
             if path is None or not (check or report or junit or plan.assertions):
                 return
-            judged = outcome.judge(path, plan.assertions, check)
+            judged = outcome.judge(path, plan.assertions, check, events)
             code = outcome.finish(judged, str(junit) if junit else None, str(report) if report else None, lang)
     except (ScenarioError, sink.SinkError, OSError) as error:
         raise Failure(f"{scenario}: {error}") from None
@@ -114,14 +116,22 @@ def run_real(
 
 
 def run_virtual(
-    plan: Scenario, seed: int | None, speed: float | None, duration_s: float | None, path: Path | None
+    plan: Scenario,
+    seed: int | None,
+    speed: float | None,
+    duration_s: float | None,
+    path: Path | None,
+    events: list[dict[str, Any]] | None = None,
 ) -> Summary:
-    """In virtual time, with a network server of its own that knows all gateways and devices. Raises ScenarioError."""
+    """In virtual time, with a network server of its own that knows all gateways and devices. Raises ScenarioError.
+
+    ``events`` is filled with what the server gives to its application.
+    """
     from lorasim import virtual
     from lorasim.recording import Recorder
     from lorasim.world import World
 
-    from meterwan import log
+    from meterwan import log, virtual_events
     from meterwan.virtual import VirtualNetwork
 
     log.configure("lab", "error")
@@ -131,8 +141,15 @@ def run_virtual(
         if view is not None:
             recorder.observers.append(view.observe)
 
+        servers: list[VirtualNetwork] = []
+
         def server_of(world: World) -> VirtualNetwork:
-            return stack.enter_context(VirtualNetwork(world))
+            servers.append(stack.enter_context(VirtualNetwork(world)))
+            return servers[0]
 
         show = view.show if view is not None else None
-        return virtual.run(plan, server_of, seed, speed, duration_s, show, recorder)
+        summary = virtual.run(plan, server_of, seed, speed, duration_s, show, recorder)
+        if events is not None:
+            virtual_events.settle(servers[0])
+            events += virtual_events.lines(servers[0])
+        return summary

@@ -29,6 +29,8 @@ FULL_POWER_DBM = 16.0
 GATEWAY_POWER_DBM = 14.0
 """At which a gateway of :class:`Means` is heard as well as it hears."""
 
+PLACES_TRIED = 100
+
 
 @dataclass(slots=True, frozen=True)
 class Signal:
@@ -128,7 +130,9 @@ class Map:
         if near is not None:
             centre, radius_m = self._gateways[near], radius_m / 4
         least_db = NOISE_DBM + self.rssi_offset_db + self._radio.coverage_snr_db - FULL_POWER_DBM
-        for _ in range(200):
+        for attempt in range(400):
+            if attempt >= PLACES_TRIED:  # the area is larger than its gateways reach: nearer to them, then
+                radius_m *= 0.97
             angle, far_m = dice.uniform(0, 2 * math.pi), radius_m * math.sqrt(dice.random())
             x, y = centre[0] + far_m * math.cos(angle), centre[1] + far_m * math.sin(angle)
             distances_m = [math.hypot(x - a, y - b) for a, b in self._gateways]

@@ -59,6 +59,8 @@ class Way:
 
     def outage(self, now: int) -> BackhaulOutage | None:
         """The outage that lasts now."""
+        if not self.outages:
+            return None
         return next((one for one in self.outages if one.covers(now - self.start_us)), None)
 
     def _delay_us(self) -> int:

@@ -23,10 +23,12 @@ class Battery:
 
     def level(self, now: int) -> int:
         """What DevStatusAns tells: 1 (empty) to 254 (full)."""
+        return max(1, min(254, round(254 * self._left(now) / self._full_mj)))
+
+    def is_empty(self, now: int) -> bool:
+        return self._left(now) <= 0
+
+    def _left(self, now: int) -> float:
         self._left_mj -= self._sleep_mw * (now - self._seen_us) / 1e6
         self._seen_us = now
-        return max(1, min(254, round(254 * self._left_mj / self._full_mj)))
-
-    @property
-    def empty(self) -> bool:
-        return self._left_mj <= 0
+        return self._left_mj

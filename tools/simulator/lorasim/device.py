@@ -230,7 +230,7 @@ class Device:
     def _rest(self, now: int) -> None:
         """Nothing in progress: send what waits, or sleep."""
         self.receiver.close()
-        if self.battery is not None and self.battery.empty:
+        if self.battery is not None and self.battery.is_empty(now):
             self.note("battery_empty")
             self.stop()
         elif self.rejoin_wanted is not None and self.config.lorawan_1_1:

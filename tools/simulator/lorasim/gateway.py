@@ -282,8 +282,11 @@ class Gateway:
         """When :meth:`handle_timer` is due."""
         if not self._running:
             return None
-        times = (self._jit.timer(), self._fetch_us, self._keepalive_us, self._stat_us)
-        return min(t for t in times if t is not None)
+        due = min(self._keepalive_us, self._stat_us)
+        if self._fetch_us is not None and self._fetch_us < due:
+            due = self._fetch_us
+        send_us = self._jit.timer()
+        return due if send_us is None or send_us > due else send_us
 
     def handle_timer(self, now: int) -> None:
         for downlink in self._jit.take_due(now):

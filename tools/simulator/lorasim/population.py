@@ -158,7 +158,8 @@ class Population:
         """A device has power from now on."""
         if dev_eui in self.numbered:
             group = self.numbered[dev_eui]
-            first_s = self.world.rng.uniform(0, group.config.interval_s)
+            rng, interval_s = self.world.rng, group.config.interval_s
+            first_s = rng.expovariate(1 / interval_s) if group.config.random_intervals else rng.uniform(0, interval_s)
             self.world.at(now + round(first_s * 1e6), self._send_number, self.world.devices[dev_eui], group)
         elif dev_eui in self.fleet:
             meter = self.fleet[dev_eui]

@@ -266,6 +266,15 @@ def titles() -> dict[str, str]:
     return {name: load(name).title for name in names()}
 
 
+def scaled(scenario: Scenario, share: float) -> Scenario:
+    """The same with a share of the devices of each group, at least one."""
+    few = [
+        [dataclasses.replace(group, count=max(1, round(group.count * share))) for group in groups]
+        for groups in (scenario.devices, scenario.meters)
+    ]
+    return dataclasses.replace(scenario, devices=few[0], meters=few[1])
+
+
 def group_names(scenario: Scenario) -> list[str]:
     """What assertions and reports call the scenario's devices."""
     of_devices = [group.name or "devices" for group in scenario.devices]

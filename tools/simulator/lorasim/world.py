@@ -459,12 +459,15 @@ class World:
         self.recorder.write(self._now, kind, fields)
 
     def _noted(self, actor: Actor, note: Note) -> None:
-        if isinstance(actor, Gateway | Station):
-            self._gateway_noted(actor, note)
-            self._record(note.kind, {"gateway": f"{actor.config.eui:016x}", **note.fields})
-        else:
+        listens = self.recorder.listens
+        if isinstance(actor, Device):
             self._device_noted(actor, note)
-            self._record(note.kind, {"dev_eui": f"{actor.config.dev_eui:016x}", **note.fields})
+            if listens:
+                self._record(note.kind, {"dev_eui": f"{actor.config.dev_eui:016x}", **note.fields})
+        else:
+            self._gateway_noted(actor, note)
+            if listens:
+                self._record(note.kind, {"gateway": f"{actor.config.eui:016x}", **note.fields})
 
     def _gateway_noted(self, gateway: Gateway | Station, note: Note) -> None:
         summary, fields = self.summary, note.fields
