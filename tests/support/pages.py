@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+from decimal import Decimal
+
+from appserver.metering.incoming import Item, take
+from appserver.metering.periods import close_period
+from appserver.rules.entered import enter_rule
 from internalapi import messages as m
 from tests.support.console import Console
-from tests.support.house import make_house
+from tests.support.house import FIRST_DAY, make_house
 
 GATEWAY, DEVICE = "0016c001f153a14c", "4b41524154000001"
 POLYGLOTS = [
@@ -41,8 +47,44 @@ async def fill(console: Console, name: str = "Крыша") -> dict[str, str]:
         )
     house = make_house(console.services.database, address=name)
     make_house(console.services.database, address=name + " 2", resource="heat")
+    period = close_period(
+        console.services.database,
+        house.building_id,
+        "cold_water",
+        date(2026, 10, 1),
+        date(2026, 10, 6),
+        author=name[:100],
+        now_us=console.clock(),
+    )
+    take(
+        console.services.database,
+        [Item(FIRST_DAY + timedelta(days=5), Decimal("100.8"), meter_id=house.meters["1"])],
+        "gprs",
+        console.clock() + 1,
+    )
+    with console.services.database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO uplink (event_id, frame_id, dev_eui, session_id, f_cnt, f_port, data, received_at_us, codec, state,"
+            " reason) VALUES (1, 1, ?, 1, 1, 1, x'03670110', 1793000000000000, 'cayenne-lpp', 'undecoded', ?)",
+            (DEVICE, name),
+        )
+    term = {"valid_from": date(2026, 1, 1), "source": name, "author": name[:100], "now_us": console.clock()}
+    enter_rule(console.services.database, "verification", {"expired_accepted": True}, address=name[:100], **term)
     return {
         "start": "/",
+        "conflicts": "/conflicts",
+        "corrections": f"/meters/{house.meters['1']}/corrections",
+        "periods": f"/periods?building_id={house.building_id}&resource=cold_water&month=2026-10",
+        "period": f"/periods/{period.id}",
+        "rules": "/rules",
+        "codecs": "/codecs",
+        "codec": "/codecs/karat",
+        "new codec": "/codecs/new?script=1",
+        "catalogue": "/catalogue",
+        "undecoded": "/undecoded",
+        "profiles": "/profiles",
+        "new profile": "/profiles/new",
+        "subscriptions": "/admin/subscriptions",
         "houses": "/houses",
         "house": f"/houses/{house.building_id}?period=2026-10",
         "house by hour": f"/houses/{house.building_id}?step=hour&period=2026-10-02",

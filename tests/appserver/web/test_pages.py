@@ -34,7 +34,7 @@ async def test_pages_work_and_say_so_while_the_network_process_is_away(console: 
     pages = await fill(console)
     await console.sign_in()
     console.network.away = True
-    needs_it = {"device", "new device", "gateway"}
+    needs_it = {"device", "new device", "gateway", "profiles", "new profile"}
     for name, path in pages.items():
         answer = await console.ask("GET", path)
         assert answer.status == (503 if name in needs_it else 200), name
