@@ -31,6 +31,8 @@ class Frame:
     t: int
     """Of the first transmission."""
     confirmed: bool
+    fell: bool = False
+    """Its device had sent a higher counter of this session before: a network must not take it."""
     payload: bool = True
     """It carries something for the application, not MAC commands alone."""
     sf: int = 0
@@ -136,6 +138,8 @@ class Course:
     """Uplink events of frames that no device sent."""
     _stations: set[str] = field(default_factory=set)
     _by_phy: dict[str, Frame] = field(default_factory=dict)
+    _highest: dict[tuple[str, str], int] = field(default_factory=dict)
+    """FCntUp by DevEUI and DevAddr."""
     _by_counter: dict[tuple[str, str, int], Frame] = field(default_factory=dict)
     _pushes: dict[tuple[str, int], Line] = field(default_factory=dict)
     _in_air: dict[str, Radiated] = field(default_factory=dict)
@@ -171,6 +175,7 @@ class Course:
 
     def _has(self, device: DeviceCourse, dev_addr: str) -> None:
         """The device is in a session of this address."""
+        self._highest.pop((device.dev_eui, dev_addr), None)
         device.in_session = True
         self._address[dev_addr] = device.dev_eui
         if dev_addr in device.addresses:
@@ -189,7 +194,9 @@ class Course:
         key = (line["dev_eui"], line["dev_addr"], line["f_cnt"])
         frame = self._by_counter.get(key)
         if frame is None:
-            frame = self._by_counter[key] = Frame(*key, t, line["confirmed"], bool(line["f_port"]))
+            frame = self._by_counter[key] = Frame(*key, t, line["confirmed"], payload=bool(line["f_port"]))
+            frame.fell = key[2] < self._highest.get(key[:2], -1)
+            self._highest[key[:2]] = max(key[2], self._highest.get(key[:2], -1))
             self.frames.append(frame)
         else:
             frame.transmissions += 1

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from lorasim.checker import Line, Violation, acknowledged_phys
+from lorasim.checking.windows import AIR_US
 
 RULES = frozenset(
     {"lost acknowledged", "duplicate", "accepted replay", "accepted forgery", "altered payload", "false ACK"}
 )
 Key = tuple[str, str, int]
 """DevEUI, DevAddr, FCntUp."""
-AIR_US = 10_000_000
-"""A frame that a gateway forwards so long after the device sent it was sent by somebody else, or held back."""
 
 
 @dataclass(slots=True)
@@ -26,6 +25,8 @@ class _Sent:
     """(FPort, payload) → in how many sessions: a DevAddr may be given to the same device again."""
     phys: set[str] = field(default_factory=set)
     sessions: set[int] = field(default_factory=set)
+    fell: bool = False
+    """The device had sent a higher counter before: a network must not take it."""
     promised_us: int | None = None
     """When the first copy left that was then acknowledged."""
     replayed_us: list[int] = field(default_factory=list)
@@ -51,7 +52,7 @@ def check_events(lines: Sequence[Line], events: Iterable[Line]) -> list[Violatio
         elif event["event"] == "ack" and event.get("acked"):
             found += _ack(event, confirmed_down)
     for key, frame in sent.items():
-        if frame.promised_us is not None and key not in given:
+        if frame.promised_us is not None and not frame.fell and key not in given:
             text = f"FCntUp {key[2]} of {key[1]}: PUSH_ACK was given, the application never got it"
             found.append(Violation("lost acknowledged", frame.promised_us, key[0], text))
     return sorted(found, key=lambda violation: violation.t)
@@ -67,6 +68,7 @@ def _sent(lines: Sequence[Line]) -> tuple[dict[Key, _Sent], dict[str, set[int]]]
     sent: dict[Key, _Sent] = {}
     by_phy: dict[str, tuple[_Sent, int]] = {}
     session: dict[str, int] = defaultdict(int)
+    highest: dict[tuple[str, str, int], int] = defaultdict(lambda: -1)
     confirmed_down: dict[str, set[int]] = defaultdict(set)
     for line in lines:
         kind = line["type"]
@@ -76,6 +78,9 @@ def _sent(lines: Sequence[Line]) -> tuple[dict[Key, _Sent], dict[str, set[int]]]
             key = (line["dev_eui"], line["dev_addr"], line["f_cnt"])
             frame = sent.setdefault(key, _Sent(line["t"]))
             number = session[line["dev_eui"]]
+            counted = (*key[:2], number)
+            frame.fell = frame.fell or line["f_cnt"] < highest[counted]
+            highest[counted] = max(highest[counted], line["f_cnt"])
             if number not in frame.sessions:
                 frame.sessions.add(number)
                 content = (line["f_port"], line["data"])

@@ -1,7 +1,8 @@
 """Downlinks for a device of class A that was listening at another time, on another channel or at another data rate.
 
 The device itself is the witness: it says what its windows were. A network may not know them while a command that changes
-them is on its way, while a device is being restarted, or when a gateway has just lost its counter; that is forgiven.
+them is on its way, while a device is being restarted, or when a gateway has just lost its counter; and it cannot tell a
+confirmed frame that somebody else repeats from one that the device repeats. All that is forgiven.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ RULES = {
     "IQ not inverted": "downlink on the wrong channel",
 }
 FORGIVEN_US = 20_000_000
-"""After a restart of the device or of the gateway that sent: what was planned before it may still come."""
+"""After a restart of the device or of the gateway that sent, what was planned before it may still come; after a frame of the
+device that somebody repeats, what answers it."""
+AIR_US = 10_000_000
+"""A frame that a gateway forwards so long after the device sent it was sent by somebody else, or held back."""
 CHANGES = ("RXTimingSetupReq", "RXParamSetupReq", "DlChannelReq", "NewChannelReq")
 """Commands that change windows: in force for the network when the answer has come."""
 
@@ -35,8 +39,10 @@ def check_windows(lines: Iterable[Line]) -> list[Violation]:
     """Since when a change of windows is not confirmed, by DevEUI."""
     restarted: dict[str, int] = defaultdict(lambda: -FORGIVEN_US)
     """By DevEUI or gateway."""
+    repeated: dict[str, int] = defaultdict(lambda: -FORGIVEN_US)
+    """When a gateway forwarded a frame that the device had not sent for long, by DevEUI."""
     sent: dict[str, tuple[str, int]] = {}
-    """Uplinks on their way: PHYPayload → DevEUI and time."""
+    """Uplinks: PHYPayload → DevEUI and time."""
     pushes: dict[tuple[str, int], list[str]] = {}
     by_gateway: dict[str, str] = {}
     """Which gateway radiated a frame last."""
@@ -54,9 +60,12 @@ def check_windows(lines: Iterable[Line]) -> list[Violation]:
             sent[line["phy"]] = (line["dev_eui"], t)
         elif kind == "push_data":
             pushes[line["gateway"], line["token"]] = line["phys"]
+            for phy in line["phys"]:
+                if phy in sent and t - sent[phy][1] > AIR_US:
+                    repeated[sent[phy][0]] = t
         elif kind == "push_ack":
             for phy in pushes.pop((line["gateway"], line["token"]), ()):
-                eui, at = sent.pop(phy, ("", 0))
+                eui, at = sent.get(phy, ("", 0))
                 if eui in changing and at > changing[eui]:
                     del changing[eui]
         elif kind == "downlink" and any(one.startswith(CHANGES) for one in line.get("mac", ())):
@@ -68,7 +77,7 @@ def check_windows(lines: Iterable[Line]) -> list[Violation]:
             rule = RULES.get(reason(why))
             phy, gateway = line["phy"], by_gateway.get(line["phy"], "")
             present = address.get(eui, "") == phy[8:10] + phy[6:8] + phy[4:6] + phy[2:4]
-            excused = eui in changing or t - max(restarted[eui], restarted[gateway]) < FORGIVEN_US
+            excused = eui in changing or t - max(restarted[eui], restarted[gateway], repeated[eui]) < FORGIVEN_US
             if rule and eui in class_a and present and not excused:
                 violations.append(Violation(rule, t, eui, f"{phy} from {gateway}: {why}"))
     return violations
