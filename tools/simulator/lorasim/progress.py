@@ -98,7 +98,8 @@ def _what(summary: Summary, tally: Tally, now: int) -> Table:
 
 
 def _by_sf(tally: Tally) -> Table:
-    table = _table("uplinks by spreading factor", "", "sent", "heard", "acknowledged")
+    table = _table("uplinks by spreading factor", "", "sent", "heard", "acked")
+    table.columns[0].no_wrap = True
     for sf, row in sorted(tally.by_sf.items()):
         table.add_row(f"SF{sf}", str(row.sent), share(row.heard, row.sent), share(row.promised, row.sent))
     return table

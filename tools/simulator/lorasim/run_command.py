@@ -14,6 +14,7 @@ from lorasim import assertions, outcome, progress, runner, scenario, sink
 from lorasim.recording import Observer
 from lorasim.scenario import Scenario
 from lorasim.summary import Summary
+from lorasim.tally import Tally
 
 SETTLE_S = 5.0
 """So long after the end the event sink still listens."""
@@ -31,8 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         plan = scenario.load(given.scenario)
         with _recording(given, plan) as recording:
-            summary = asyncio.run(_run(given, plan, (host or "127.0.0.1", int(port)), recording))
-            for name, value in progress.rows(summary):
+            summary, tally = asyncio.run(_run(given, plan, (host or "127.0.0.1", int(port)), recording))
+            for name, value in [*progress.rows(summary), *progress.last_words(tally)]:
                 print(f"{name:>14}  {value}")
             if recording is None:
                 return 0
@@ -95,7 +96,9 @@ def _recording(given: argparse.Namespace, plan: Scenario) -> Iterator[Path | Non
         yield None
 
 
-async def _run(given: argparse.Namespace, plan: Scenario, server: tuple[str, int], recording: Path | None) -> Summary:
+async def _run(
+    given: argparse.Namespace, plan: Scenario, server: tuple[str, int], recording: Path | None
+) -> tuple[Summary, Tally]:
     """The run, with the sink around it."""
     async with contextlib.AsyncExitStack() as stack:
         if given.sink:
@@ -108,4 +111,4 @@ async def _run(given: argparse.Namespace, plan: Scenario, server: tuple[str, int
         )
         if given.sink:
             await asyncio.sleep(given.settle)
-    return summary
+    return summary, live.tally
