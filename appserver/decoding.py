@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -13,6 +12,7 @@ import msgspec
 import structlog
 
 from appserver.codecs import CODECS, CodecError, Decoded, decode
+from appserver.db import Connection
 from appserver.metering.consumption import from_pulses
 from appserver.metering.readings import NewReading
 from appserver.metering.timebase import from_device, trusted_moment, zone_of
@@ -101,35 +101,49 @@ def read_frame(codec: str, f_port: int | None, data: bytes, received_at_us: int)
     return Frame("decoded", entry.label, entry.clock, decoded)
 
 
-def load_device(connection: sqlite3.Connection, dev_eui: str) -> Device:
+def load_device(connection: Connection, dev_eui: str) -> Device:
     """Bindings of a device, the places of its meters, and its state."""
-    bindings = []
-    places: dict[int, list[Place]] = {}
-    for channel, meter_id, register, weight, start, pulses, from_us, until_us in connection.execute(
-        "SELECT channel, meter_id, register, weight, start_value, start_pulses, valid_from_us,"
-        " coalesce(valid_until_us, 1 << 62) FROM module_channel WHERE dev_eui = ?",
-        (dev_eui,),
-    ).fetchall():
+    return load_devices(connection, [dev_eui])[dev_eui]
+
+
+def load_devices(connection: Connection, dev_euis: Collection[str]) -> dict[str, Device]:
+    """The same for several devices at once."""
+    chosen = (msgspec.json.encode(sorted(dev_euis)).decode(),)
+    bindings: dict[str, list[Binding]] = {dev_eui: [] for dev_eui in dev_euis}
+    for dev_eui, channel, meter_id, register, weight, start, pulses, from_us, until_us in connection.execute(
+        "SELECT dev_eui, channel, meter_id, register, weight, start_value, start_pulses, valid_from_us,"
+        " coalesce(valid_until_us, 1 << 62) FROM module_channel WHERE dev_eui IN (SELECT value FROM json_each(?))"
+        " ORDER BY id",
+        chosen,
+    ):
         factor = Decimal(weight)
         direct = factor == 1 and start == 0 and pulses == 0
-        bindings.append(
+        bindings[dev_eui].append(
             Binding(
                 channel, meter_id, register, factor, from_micro(start), from_micro(pulses), from_us, until_us, direct
             )
         )
-        if meter_id not in places:
-            places[meter_id] = [
-                Place(at_us, zone_of(timezone))
-                for at_us, timezone in connection.execute(
-                    "SELECT i.installed_at_us, b.timezone FROM installation i JOIN point p ON p.id = i.point_id"
-                    " JOIN building b ON b.id = p.building_id WHERE i.meter_id = ? ORDER BY i.installed_at_us",
-                    (meter_id,),
-                )
-            ]
-    row = connection.execute(
-        "SELECT clock_zone, commissioned_at_us, flags FROM device_state WHERE dev_eui = ?", (dev_eui,)
-    ).fetchone()
-    return Device(bindings, places, *(row or ("", 0, "")))
+    meters = {binding.meter_id for its in bindings.values() for binding in its}
+    places: dict[int, list[Place]] = {meter_id: [] for meter_id in meters}
+    for meter_id, at_us, timezone in connection.execute(
+        "SELECT i.meter_id, i.installed_at_us, b.timezone FROM installation i JOIN point p ON p.id = i.point_id"
+        " JOIN building b ON b.id = p.building_id WHERE i.meter_id IN (SELECT value FROM json_each(?))"
+        " ORDER BY i.meter_id, i.installed_at_us",
+        (str(sorted(meters)),),
+    ):
+        places[meter_id].append(Place(at_us, zone_of(timezone)))
+    states = {
+        dev_eui: state
+        for dev_eui, *state in connection.execute(
+            "SELECT dev_eui, clock_zone, commissioned_at_us, flags FROM device_state"
+            " WHERE dev_eui IN (SELECT value FROM json_each(?))",
+            chosen,
+        )
+    }
+    return {
+        dev_eui: Device(its, {b.meter_id: places[b.meter_id] for b in its}, *states.get(dev_eui, ("", 0, "")))
+        for dev_eui, its in bindings.items()
+    }
 
 
 def clock_zone(device: Device, clock: str, meter_id: int | None, at_us: int) -> ZoneInfo:

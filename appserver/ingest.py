@@ -10,21 +10,23 @@ import asyncio
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 import structlog
 
 from appserver.db import ERRORS, Database
-from appserver.decoding import Device, Frame, clock_offset_us, clock_zone, load_device, read_frame, readings_of
+from appserver.decoding import Device, Frame, clock_offset_us, clock_zone, load_devices, read_frame, readings_of
 from appserver.heat import records as calculators
 from appserver.integrations import chirpstack
 from appserver.integrations.metering import tell_readings
 from appserver.integrations.outbox import enqueue, wanted_types
 from appserver.metering.readings import NewReading, store
+from appserver.metering.refreshing import listed
 from internalapi.client import ApiError, NetworkUnavailable
 from internalapi.messages import Event, EventsResult, NetworkStatus
 
@@ -97,6 +99,7 @@ class Ingest:
             if not fresh:
                 return taken
             batch = _Batch(connection, now_us, wanted_types(connection))
+            batch.receive([event for event in fresh if event.type == "up"])
             for event in fresh:
                 batch.add(event)
             taken.readings = batch.write()
@@ -109,6 +112,51 @@ class Ingest:
         return taken
 
 
+UPLINKS_A_STATEMENT = 500
+_UPLINK = "event_id, frame_id, dev_eui, session_id, f_cnt, f_port, data, received_at_us, codec, state, reason, object"
+_Key = tuple[str, int, int, int]
+"""What makes an uplink one: module, session, counter, moment."""
+
+
+def _key_of(event: Event) -> _Key:
+    return event.dev_eui, event.session_id, event.f_cnt, event.time_us
+
+
+def _uplink_row(event: Event, result: Frame) -> tuple[object, ...]:
+    return (
+        event.id,
+        event.frame_id,
+        event.dev_eui,
+        event.session_id,
+        event.f_cnt,
+        event.f_port,
+        event.data,
+        event.time_us,
+        result.label,
+        result.state,
+        result.reason,
+        result.json,
+    )
+
+
+@lru_cache(maxsize=64)
+def _state_upsert(columns: tuple[str, ...]) -> str:
+    """Says some columns of a module's state; moments only go forward, in whatever order frames come."""
+    first = {"clock_zone": "''", "commissioned_at_us": "0", "flags": "''"}
+    others = {name: value for name, value in first.items() if name not in columns}
+    said = ", ".join(
+        f"{column} = max(coalesce(device_state.{column}, 0), excluded.{column})"
+        if column in ("last_uplink_at_us", "last_reading_at_us")
+        else f"{column} = excluded.{column}"
+        for column in columns
+    )
+    return (
+        f"INSERT INTO device_state (dev_eui, {', '.join((*columns, *others))})"
+        f" VALUES (?{', ?' * len(columns)}{''.join(f', {value}' for value in others.values())})"
+        f" ON CONFLICT (dev_eui) DO UPDATE SET {said}"
+    )
+
+
 class _Batch:
     """The events of one transaction on their way into the tables."""
 
@@ -118,8 +166,35 @@ class _Batch:
         self._wanted = wanted
         self._devices: dict[str, Device] = {}
         self._readings: list[NewReading] = []
+        self._received: dict[_Key, tuple[int, Frame]] = {}
+        """Uplinks that are new, with their rows."""
         self.uplinks = 0
         self.undecoded = 0
+
+    def receive(self, events: Sequence[Event]) -> None:
+        """Keep the uplinks that are new, decoded, and read what is known of their devices."""
+        frames: dict[_Key, tuple[Event, Frame]] = {}
+        for event in events:
+            if (key := _key_of(event)) not in frames:
+                frames[key] = event, read_frame(event.codec, event.f_port, event.data, event.time_us)
+        self.know({event.dev_eui for event in events})
+        kept = list(frames.values())
+        for start in range(0, len(kept), UPLINKS_A_STATEMENT):
+            rows = [_uplink_row(event, result) for event, result in kept[start : start + UPLINKS_A_STATEMENT]]
+            values, parameters = listed(rows)
+            for id_, *its in self._connection.execute(
+                f"INSERT INTO uplink ({_UPLINK}) VALUES {values} ON CONFLICT DO NOTHING"
+                " RETURNING id, dev_eui, session_id, f_cnt, received_at_us",
+                parameters,
+            ).fetchall():
+                key = (its[0], its[1], its[2], its[3])
+                self._received[key] = id_, frames[key][1]
+
+    def know(self, dev_euis: Collection[str]) -> None:
+        """Read what is known of devices that are about to be needed, all at once."""
+        unknown = set(dev_euis) - self._devices.keys()
+        if unknown:
+            self._devices |= load_devices(self._connection, unknown)
 
     def add(self, event: Event) -> None:
         """Take one event."""
@@ -140,35 +215,17 @@ class _Batch:
             enqueue(self._connection, event, chirpstack.body(event, values))
 
     def _add_uplink(self, event: Event) -> tuple[bool, dict[str, Any] | None]:
-        result = read_frame(event.codec, event.f_port, event.data, event.time_us)
-        device = self._device(event.dev_eui)
-        row = self._connection.execute(
-            "INSERT INTO uplink (event_id, frame_id, dev_eui, session_id, f_cnt, f_port, data, received_at_us, codec,"
-            " state, reason, object) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
-            (
-                event.id,
-                event.frame_id,
-                event.dev_eui,
-                event.session_id,
-                event.f_cnt,
-                event.f_port,
-                event.data,
-                event.time_us,
-                result.label,
-                result.state,
-                result.reason,
-                result.json,
-            ),
-        ).fetchone()
-        if row is None:
+        id_, result = self._received.pop(_key_of(event), (None, None))
+        if id_ is None or result is None:
             return False, None
+        device = self._device(event.dev_eui)
         self.uplinks += 1
         state = device.state
         state["last_uplink_at_us"] = max(event.time_us, state.get("last_uplink_at_us") or 0)
         if result.decoded is None:
             self.undecoded += result.state == "undecoded"
             return True, None
-        self.try_decoded(row[0], event.dev_eui, event.time_us, result)
+        self.try_decoded(id_, event.dev_eui, event.time_us, result)
         return True, result.decoded.values
 
     def try_decoded(self, uplink_id: int, dev_eui: str, received_at_us: int, result: Frame, fresh: bool = True) -> bool:
@@ -221,15 +278,12 @@ class _Batch:
         new = store(self._connection, self._readings, self._now_us)
         if new and "reading" in self._wanted:
             tell_readings(self._connection, self._readings, self._now_us)
-        for dev_eui, device in self._devices.items():
+        told: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
+        for dev_eui, device in sorted(self._devices.items()):
             if device.state:
-                columns = {"clock_zone": "", "commissioned_at_us": 0, "flags": "", **device.state}
-                self._connection.execute(
-                    f"INSERT INTO device_state (dev_eui, {', '.join(columns)})"
-                    f" VALUES (?{', ?' * len(columns)}) ON CONFLICT (dev_eui) DO UPDATE SET "
-                    + ", ".join(f"{column} = excluded.{column}" for column in device.state),
-                    (dev_eui, *columns.values()),
-                )
+                told.setdefault(tuple(device.state), []).append((dev_eui, *device.state.values()))
+        for columns, rows in told.items():
+            self._connection.executemany(_state_upsert(columns), rows)
         return new
 
     def _flags(self, dev_eui: str, device: Device, flags: tuple[str, ...], received_at_us: int, uplink_id: int) -> None:
@@ -249,7 +303,7 @@ class _Batch:
     def _device(self, dev_eui: str) -> Device:
         device = self._devices.get(dev_eui)
         if device is None:
-            device = self._devices[dev_eui] = load_device(self._connection, dev_eui)
+            device = self._devices[dev_eui] = load_devices(self._connection, [dev_eui])[dev_eui]
         return device
 
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
 from functools import lru_cache
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Integer, MetaData
@@ -34,7 +37,7 @@ ERRORS: tuple[type[Exception], ...] = () if _psycopg is None else (_psycopg.Erro
 TEMPORARY_ERRORS: tuple[type[Exception], ...] = () if _psycopg is None else (_psycopg.OperationalError,)
 ROWS_A_STATEMENT = 1000
 
-OPTIONS = f"-c lock_timeout={LOCK_TIMEOUT_S}s"
+OPTIONS = f"-c lock_timeout={LOCK_TIMEOUT_S}s -c standard_conforming_strings=on"
 LOCK = f"SELECT pg_advisory_xact_lock({WRITER_LOCK})"
 BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 MIGRATION_LOCK = WRITER_LOCK + 1
@@ -84,14 +87,13 @@ _TOKEN = re.compile(
     r"""(?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")"""
     r"""|(?P<not_in>\bNOT\s+IN\s*\(\s*SELECT\s+value\s+FROM\s+json_each\(\s*(?P<of_not_in>\?\d*|:\w+)\s*\)\s*\))"""
     r"""|(?P<in>\bIN\s*\(\s*SELECT\s+value\s+FROM\s+json_each\(\s*(?P<of_in>\?\d*|:\w+)\s*\)\s*\))"""
-    r"""|(?P<cast>::)|(?P<parameter>\?\d*|:[A-Za-z_]\w*)|(?P<percent>%)""",
+    r"""|(?P<cast>::)|(?P<parameter>\?\d*|:[A-Za-z_]\w*)""",
     re.IGNORECASE,
 )
 _WORDS = (
     (re.compile(r"\bLIKE\b"), "ILIKE"),  # SQLite's folds ASCII, and so does ILIKE in the collation of our columns
     (re.compile(r"\b1 << 62\b"), str(1 << 62)),
     (re.compile(r"\bCAST\(\s*([\w.]+)\s+AS\s+INTEGER\s*\)"), r"leading_integer(\1)"),
-    (re.compile(r"\bCROSS JOIN (\w+(?: \w+)?) ON\b"), r"JOIN \1 ON"),
     (re.compile(r"\bLIMIT -1\b"), "LIMIT ALL"),
     (re.compile(r" INDEXED BY \w+"), ""),
     (re.compile(r"\bIS NOT (?=\?|:\w)"), "IS DISTINCT FROM "),
@@ -99,79 +101,144 @@ _WORDS = (
 
 
 class Translated:
-    """A query as PostgreSQL takes it, and how its parameters are given."""
+    """A query as PostgreSQL takes it: the text between its parameters, and which of them goes where."""
 
-    __slots__ = ("lists", "numbered", "sql")
+    __slots__ = ("_keys", "_lists", "_texts")
 
-    def __init__(self, sql: str, numbered: bool, lists: frozenset[str | int]) -> None:
-        self.sql = sql
-        self.numbered = numbered
-        """Parameters are named ``p1``, ``p2`` …"""
-        self.lists = lists
-        """Names or places of those that hold a JSON list."""
+    def __init__(self, texts: list[str], keys: list[str | int], lists: frozenset[str | int]) -> None:
+        self._texts = texts
+        self._keys = keys
+        """Names, or places from 0."""
+        self._lists = lists
+        """Those that hold a JSON list."""
 
-    def given(self, parameters: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any] | Mapping[str, Any]:
-        """The parameters as this query wants them."""
-        if isinstance(parameters, Mapping):
-            if not self.lists:
-                return parameters
-            return {k: json.loads(v) if k in self.lists else v for k, v in parameters.items()}
-        if self.numbered:
-            return {f"p{n}": json.loads(v) if f"p{n}" in self.lists else v for n, v in enumerate(parameters, start=1)}
-        if self.lists:
-            return [json.loads(v) if n in self.lists else v for n, v in enumerate(parameters)]
-        return parameters
+    def filled(self, parameters: Sequence[Any] | Mapping[Any, Any]) -> str:
+        """The query with its parameters written out: so they need no types, and a thousand rows cost no more than that."""
+        lists = self._lists
+        words = [
+            literal(json.loads(parameters[key])) if key in lists else literal(parameters[key]) for key in self._keys
+        ]
+        return "".join(chain.from_iterable(zip_longest(self._texts, words, fillvalue="")))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether each parameter is written once, in order, with a question mark."""
+        return self._keys == list(range(len(self._keys))) and not self._lists
 
 
-@lru_cache(maxsize=4096)
+def literal(value: Any) -> str:
+    """A value as PostgreSQL reads it, with ``standard_conforming_strings`` on. Raises ValueError for text with a NUL."""
+    kind = type(value)
+    if kind is int:
+        return str(value) if value >= 0 else f"({value})"
+    if value is None:
+        return "NULL"
+    if kind is str:
+        if "\0" in value:
+            raise ValueError("text with a NUL character cannot be kept")
+        return "'" + value.replace("'", "''") + "'"
+    if kind is bytes:
+        return f"'\\x{value.hex()}'::bytea"
+    if kind is bool:
+        return "true" if value else "false"
+    if kind is list:
+        return f"ARRAY[{', '.join(map(literal, value))}]" if value else "'{}'"
+    if isinstance(value, int | float | Decimal):
+        return f"({value!s})"
+    if isinstance(value, date):
+        return f"'{value.isoformat()}'"
+    if isinstance(value, str):
+        return literal(str(value))
+    raise TypeError(f"{kind.__name__} cannot be a parameter of a query")
+
+
+LONG = 4000
+"""A query of more characters is a list of rows: few of the same length come again."""
+
+
 def translated(sql: str) -> Translated:
     """A query that is written for SQLite in the words of PostgreSQL."""
-    numbered = re.search(r"\?\d", sql) is not None
-    lists: set[str | int] = set()
-    place = 0
-    parts: list[str] = []
-    plain: list[str] = []
+    return _translated_long(sql) if len(sql) > LONG else _translated(sql)
 
-    def parameter(word: str, is_list: bool = False) -> str:
+
+def _translate(sql: str) -> Translated:
+    lists: set[str | int] = set()
+    texts: list[str] = []
+    keys: list[str | int] = []
+    plain: list[str] = []
+    place = -1
+
+    def parameter(word: str, is_list: bool = False) -> None:
         nonlocal place
         if word.startswith(":"):
-            name: str | int = word[1:]
-        elif numbered:
-            place = int(word[1:]) if len(word) > 1 else place + 1
-            name = f"p{place}"
+            key: str | int = word[1:]
         else:
-            name, place = place, place + 1
+            key = place = int(word[1:]) - 1 if len(word) > 1 else place + 1
         if is_list:
-            lists.add(name)
-        return "%s" if isinstance(name, int) else f"%({name})s"
-
-    def flush() -> None:
-        if plain:
-            parts.append("".join(plain))
-            plain.clear()
+            lists.add(key)
+        keys.append(key)
+        texts.append("".join(plain))
+        plain.clear()
 
     for pattern, word in _WORDS:
         sql = pattern.sub(word, sql)
+    sql = _in_order(sql)
     at = 0
     for found in _TOKEN.finditer(sql):
         plain.append(sql[at : found.start()])
         at = found.end()
-        kind = found.lastgroup if found.lastgroup not in ("of_in", "of_not_in") else found.lastgroup[3:]
-        if kind == "text":
-            plain.append(found.group().replace("%", "%%"))
-        elif kind == "percent":
-            plain.append("%%")
-        elif kind == "cast":
-            plain.append("::")
-        elif kind == "parameter":
-            plain.append(parameter(found.group()))
-        elif kind == "not_in":
-            plain.append(f"<> ALL({parameter(found['of_not_in'], True)})")
+        kind = found.lastgroup
+        if kind == "parameter":
+            parameter(found.group())
+        elif kind in ("text", "cast"):
+            plain.append(found.group())
+        elif found["of_not_in"]:
+            plain.append("<> ALL(")
+            parameter(found["of_not_in"], True)
+            plain.append(")")
         else:
-            plain.append(f"= ANY({parameter(found['of_in'], True)})")
-    plain.append(sql[at:])
-    flush()
-    return Translated("".join(parts), numbered, frozenset(lists))
+            plain.append("= ANY(")
+            parameter(found["of_in"], True)
+            plain.append(")")
+    texts.append("".join([*plain, sql[at:]]))
+    return Translated(texts, keys, frozenset(lists))
+
+
+_JOIN_IN_ORDER = re.compile(r"\bCROSS JOIN (\w+)(?: (\w+))? ON\b")
+_AFTER_CONDITION = re.compile(
+    r"[()']|\b(?:WHERE|GROUP BY|ORDER BY|LIMIT|UNION|(?:CROSS |LEFT |INNER )?JOIN)\b|$", re.IGNORECASE
+)
+
+
+def _in_order(sql: str) -> str:
+    """``CROSS JOIN … ON`` asks SQLite to look rows up one after another, in the order written; the same is asked here."""
+    while found := _JOIN_IN_ORDER.search(sql):
+        table, alias = found[1], found[2] or found[1]
+        end = _end_of_condition(sql, found.end())
+        condition = sql[found.end() : end].strip()
+        lookup = f"CROSS JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {condition} OFFSET 0) {alias} "
+        sql = sql[: found.start()] + lookup + sql[end:]
+    return sql
+
+
+def _end_of_condition(sql: str, at: int) -> int:
+    depth = 0
+    while True:
+        found = _AFTER_CONDITION.search(sql, at)
+        assert found is not None
+        at = found.end()
+        if found[0] == "(":
+            depth += 1
+        elif found[0] == "'":
+            at = sql.index("'", at) + 1
+        elif found[0] == ")" and depth:
+            depth -= 1
+        elif not depth:
+            return found.start()
+
+
+_translated = lru_cache(maxsize=4096)(_translate)
+_translated_long = lru_cache(maxsize=32)(_translate)
 
 
 # ---------------------------------------------------------------------------------------------------------- the values
@@ -233,30 +300,38 @@ class PostgresConnection:
         return self.raw.info.transaction_status != _psycopg.pq.TransactionStatus.IDLE
 
     def cursor(self) -> Any:
-        """A cursor that binds parameters here, so that they need no types of their own."""
+        """A cursor that takes whole statements."""
         cursor = _psycopg.ClientCursor(self.raw)
         return cursor if self._own else adapted(cursor)
 
     def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
         """Run one statement; the cursor has ``fetchone``, ``fetchall``, ``rowcount`` and iterates over its rows."""
-        query = translated(sql)
-        return self.cursor().execute(query.sql, query.given(parameters))
+        return self.cursor().execute(translated(sql).filled(parameters))
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> _Many:
-        """Run a statement for each row. Plain inserts go as one statement for a thousand rows."""
+        """Run a statement for each row. Inserts that do not touch one another go as one statement for a thousand rows."""
         rows = list(rows)
-        cursor = self.cursor()
         if not rows:
             return _Many(0)
-        query = translated(sql)
-        insert = _INSERT_VALUES.match(query.sql)
-        if insert is None or "DO UPDATE" in insert[3].upper() or query.numbered:
-            cursor.executemany(query.sql, [query.given(row) for row in rows])
-            return _Many(cursor.rowcount)
+        insert = _INSERT_VALUES.match(sql)
+        if insert is None or not translated(sql).is_plain or not _are_apart(insert, rows):
+            query = translated(sql)
+            return _Many(sum(self._run(chunk) for chunk in _chunks([query.filled(row) for row in rows])))
         head, one, tail = insert.groups()
-        done = _Many(sum(self._insert(cursor, head, one, tail, chunk) for chunk in _chunks(rows)))
+        query, tail = translated(one), translated(tail).filled(())
+        done = 0
+        for chunk in _chunks(rows):
+            done += self.cursor().execute(f"{head}{', '.join(map(query.filled, chunk))}{tail}").rowcount
         if own_ids := _OWN_IDS.match(head):
             self._count_on(own_ids[1])
+        return _Many(done)
+
+    def _run(self, statements: list[str]) -> int:
+        """Statements that go together and are answered together."""
+        cursor = self.cursor().execute(";".join(statements))
+        done = max(cursor.rowcount, 0)
+        while cursor.nextset():
+            done += max(cursor.rowcount, 0)
         return done
 
     def _count_on(self, table: str) -> None:
@@ -274,6 +349,18 @@ class PostgresConnection:
         self.raw.close()
 
 
+def _are_apart(insert: re.Match[str], rows: list[Sequence[Any]]) -> bool:
+    """Whether one statement may take all rows: none of them would be changed by another."""
+    target = re.search(r"ON\s+CONFLICT\s*\(([^)]*)\)\s*DO\s+UPDATE", insert[3], re.I)
+    if target is None:
+        return "DO UPDATE" not in insert[3].upper()
+    columns = [name.strip() for name in insert[1][insert[1].index("(") + 1 : insert[1].rindex(")")].split(",")]
+    places = [columns.index(name.strip()) for name in target[1].split(",")]
+    if any(word != "?" for word in insert[2].strip("()").replace(" ", "").split(",")[: max(places) + 1]):
+        return False
+    return len({tuple(row[place] for place in places) for row in rows}) == len(rows)
+
+
 class _Many:
     """What ``executemany`` tells."""
 
@@ -283,6 +370,6 @@ class _Many:
         self.rowcount = rowcount
 
 
-def _chunks(rows: list[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+def _chunks(rows: list[Any]) -> Iterator[list[Any]]:
     for start in range(0, len(rows), ROWS_A_STATEMENT):
         yield rows[start : start + ROWS_A_STATEMENT]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from appserver.db import Database, contains, like
+from appserver.db import Connection, Database, contains, like
 from appserver.errors import RegistryError
-from appserver.metering.store import days_near, refresh
+from appserver.metering.refreshing import listed, refresh_many
+from appserver.metering.store import days_near
 from appserver.metering.timebase import zone_of
 from appserver.models.columns import from_micro, to_micro
 from appserver.models.registry import REGISTERS, UNITS
@@ -40,10 +40,9 @@ class NewReading:
 _INSERT = (
     "INSERT INTO reading (meter_id, register, measured_at_us, value_micro, quality, source, received_at_us,"
     " recorded_at_us, device_time_us, uplink_id, codec, author, clock_error_us, conflict)"
-    " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, EXISTS (SELECT 1 FROM reading"
-    " WHERE meter_id = ?1 AND register = ?2 AND measured_at_us = ?3 AND value_micro <> ?4) WHERE true"
-    " ON CONFLICT DO NOTHING"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
+KEYS_A_QUERY = 1000
 _LAST = (
     "INSERT INTO last_reading (meter_id, register, measured_at_us, value_micro, quality, received_at_us)"
     " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (meter_id, register) DO UPDATE SET"
@@ -54,16 +53,20 @@ _LAST = (
 )
 
 
-def store(connection: sqlite3.Connection, readings: Sequence[NewReading], now_us: int) -> int:
+def store(connection: Connection, readings: Sequence[NewReading], now_us: int) -> int:
     """Write readings, the last reading of each register, and the boundary values they decide.
 
     What is there already stays as it is. Returns how many readings are new. Needs an open transaction.
     """
     if not readings:
         return 0
-    new = connection.executemany(
-        _INSERT,
-        [
+    known = _known(connection, readings)
+    rows = []
+    for r in readings:
+        values = known.setdefault((r.meter_id, r.register_name, r.measured_at_us), set())
+        if r.value_micro in values:
+            continue
+        rows.append(
             (
                 r.meter_id,
                 r.register_name,
@@ -78,10 +81,12 @@ def store(connection: sqlite3.Connection, readings: Sequence[NewReading], now_us
                 r.codec,
                 r.author,
                 r.clock_error_us,
+                bool(values),
             )
-            for r in readings
-        ],
-    ).rowcount
+        )
+        values.add(r.value_micro)
+    connection.executemany(_INSERT, rows)
+    new = len(rows)
     newest: dict[tuple[int, str], NewReading] = {}
     for reading in readings:
         key = (reading.meter_id, reading.register_name)
@@ -93,29 +98,45 @@ def store(connection: sqlite3.Connection, readings: Sequence[NewReading], now_us
         [(*key, r.measured_at_us, r.value_micro, r.quality, r.received_at_us) for key, r in newest.items()],
     )
     if new:
-        for point_id, days in affected(connection, readings).items():
-            refresh(connection, point_id, days)
+        refresh_many(connection, affected(connection, readings))
     return new
+
+
+def _known(connection: Connection, readings: Sequence[NewReading]) -> dict[tuple[int, str, int], set[int]]:
+    """What is known already for the moments of these readings."""
+    known: dict[tuple[int, str, int], set[int]] = {}
+    by_register: dict[str, list[tuple[int, int]]] = {}
+    for reading in readings:
+        by_register.setdefault(reading.register_name, []).append((reading.meter_id, reading.measured_at_us))
+    for register, keys in by_register.items():
+        for start in range(0, len(keys), KEYS_A_QUERY):
+            values, parameters = listed(keys[start : start + KEYS_A_QUERY])
+            for meter_id, at_us, value in connection.execute(
+                f"WITH k (meter_id, at_us) AS (VALUES {values}) SELECT r.meter_id, r.measured_at_us, r.value_micro FROM k"
+                " CROSS JOIN reading r ON r.meter_id = k.meter_id AND r.register = ? AND r.measured_at_us = k.at_us",
+                [*parameters, register],
+            ):
+                known.setdefault((meter_id, register, at_us), set()).add(value)
+    return known
 
 
 def _moment(reading: NewReading) -> tuple[int, int]:
     return reading.measured_at_us, reading.received_at_us
 
 
-def affected(connection: sqlite3.Connection, readings: Iterable[NewReading]) -> dict[int, set[int]]:
+def affected(connection: Connection, readings: Collection[NewReading]) -> dict[int, set[int]]:
     """Which days of which points these readings decide."""
     terms: dict[int, list[tuple[Any, ...]]] = {}
+    for meter_id, *term in connection.execute(
+        "SELECT i.meter_id, i.point_id, i.installed_at_us, coalesce(i.removed_at_us, 1 << 62), b.timezone, p.resource"
+        " FROM installation i JOIN point p ON p.id = i.point_id JOIN building b ON b.id = p.building_id"
+        " WHERE i.meter_id IN (SELECT value FROM json_each(?))",
+        (str(sorted({reading.meter_id for reading in readings})),),
+    ):
+        terms.setdefault(meter_id, []).append(tuple(term))
     days: dict[int, set[int]] = {}
     for reading in readings:
-        its = terms.get(reading.meter_id)
-        if its is None:
-            its = terms[reading.meter_id] = connection.execute(
-                "SELECT i.point_id, i.installed_at_us, coalesce(i.removed_at_us, 1 << 62), b.timezone, p.resource"
-                " FROM installation i JOIN point p ON p.id = i.point_id JOIN building b ON b.id = p.building_id"
-                " WHERE i.meter_id = ?",
-                (reading.meter_id,),
-            ).fetchall()
-        for point_id, from_us, until_us, timezone, resource in its:
+        for point_id, from_us, until_us, timezone, resource in terms.get(reading.meter_id, ()):
             if from_us <= reading.measured_at_us <= until_us and REGISTERS[resource] == reading.register_name:
                 near = days_near(reading.measured_at_us, zone_of(timezone))
                 if near:

@@ -117,7 +117,7 @@ def _marks(connection: Connection, point_id: int, work: _Work) -> list[tuple[obj
 # ------------------------------------------------------------------------------------------------------------- reading
 
 
-def listed(rows: Sequence[Sequence[int]]) -> tuple[str, list[int]]:
+def listed(rows: Sequence[Sequence[Any]]) -> tuple[str, list[Any]]:
     """``(?, ?), (?, ?)`` for a VALUES list, with its parameters."""
     one = f"({', '.join('?' * len(rows[0]))})"
     return ", ".join([one] * len(rows)), [value for row in rows for value in row]

@@ -79,8 +79,9 @@ def is_built(db: Database, town: Town) -> bool:
     """Whether the database holds this town, whole."""
     if db.rows("SELECT count(*) FROM point")[0][0] != town.points:
         return False
-    ends = db.rows("SELECT min(day), max(day), count(*) FROM boundary WHERE point_id = ?", (town.points,))[0]
-    return tuple(ends) == (day_number(town.first_day), day_number(LAST_DAY), town.days)
+    of_last = (town.points, day_number(town.first_day), day_number(LAST_DAY))
+    known = db.rows("SELECT count(*) FROM boundary WHERE point_id = ? AND day BETWEEN ? AND ?", of_last)[0][0]
+    return known == town.days and db.rows("SELECT count(*) FROM day_tally")[0][0] >= town.days
 
 
 def _registry(connection: Connection, town: Town) -> None:

@@ -12,10 +12,6 @@ BOUND = (
     "INSERT INTO device_state (dev_eui, clock_zone, commissioned_at_us, flags) VALUES (new.dev_eui, '', 0, '')"
     " ON CONFLICT DO NOTHING"
 )
-WAITS = (
-    "INSERT INTO unsealed VALUES (new.recorded_at_us, new.meter_id, new.register, new.measured_at_us, new.value_micro)"
-    " ON CONFLICT DO NOTHING"
-)
 
 
 def upgrade() -> None:
@@ -43,7 +39,15 @@ def upgrade() -> None:
     after_insert("module_has_a_state", "module_channel", BOUND)
     after_update("other_module_has_a_state", "module_channel", "dev_eui", BOUND)
     drop_trigger("reading_waits_for_its_seal", "reading")
-    after_insert("reading_waits_for_its_seal", "reading", WAITS)
+    after_change(
+        "reading_waits_for_its_seal",
+        "reading",
+        "INSERT",
+        "INSERT INTO unsealed VALUES"
+        " (new.recorded_at_us, new.meter_id, new.register, new.measured_at_us, new.value_micro) ON CONFLICT DO NOTHING",
+        "INSERT INTO unsealed SELECT recorded_at_us, meter_id, register, measured_at_us, value_micro FROM changed"
+        " ON CONFLICT DO NOTHING",
+    )
     op.create_index("ix_installation_now", "installation", ["installed_at_us"], **only_where("removed_at_us IS NULL"))
     op.create_index(
         "ix_installation_removed", "installation", ["removed_at_us"], **only_where("removed_at_us IS NOT NULL")
