@@ -13,6 +13,7 @@ COMMANDS = {
     "report": "lorasim.report.command",
     "sink": "lorasim.sink.command",
     "pcap": "lorasim.captures.command",
+    "keys": "lorasim.keys",
 }
 """The module whose ``main(arguments)`` does it; ``run`` may be left out."""
 

@@ -79,8 +79,11 @@ def _read(that: str) -> _Claim:
 def check(assertion: Assertion) -> None:
     """Raises ValueError, with what to do, when an assertion cannot be understood."""
     claim = _read(assertion.that)
-    if METRICS[claim.metric].whole_run and (assertion.of or assertion.from_s or assertion.until_s is not None):
-        raise ValueError(f"{claim.metric} is of the whole run: leave out of, from_s and until_s")
+    metric = METRICS[claim.metric]
+    if assertion.of and not metric.by_device:
+        raise ValueError(f"{claim.metric} is not of devices: leave out of")
+    if (assertion.from_s or assertion.until_s is not None) and not metric.by_time:
+        raise ValueError(f"{claim.metric} is of the whole run: leave out from_s and until_s")
     if assertion.until_s is not None and assertion.until_s <= assertion.from_s:
         raise ValueError(f"until_s = {assertion.until_s:g} is not after from_s = {assertion.from_s:g}")
 

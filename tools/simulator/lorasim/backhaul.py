@@ -27,6 +27,7 @@ class BackhaulOutage:
     at_s: float
     """Seconds after the start of the run."""
     for_s: float
+    """How long."""
     buffered: bool = False
     """The gateway keeps received frames and hands them over afterwards, in order, with the counters of their reception. Without
     it they are lost; a Basics Station loses its connection."""

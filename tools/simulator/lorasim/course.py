@@ -121,8 +121,8 @@ class Course:
     """Every transmission of a device: time, DevEUI, frequency in Hz, airtime in µs."""
     ack_us: list[tuple[int, int]] = field(default_factory=list)
     """(time, delay) of each PUSH_ACK."""
-    answer_us: list[tuple[int, int]] = field(default_factory=list)
-    """(time, delay) from the last copy of an uplink at a gateway to the PULL_RESP that answers it."""
+    answer_us: list[tuple[int, int, str]] = field(default_factory=list)
+    """(time, delay, DevEUI) from the last copy of an uplink at a gateway to the PULL_RESP that answers it."""
     tx_ack: dict[str, int] = field(default_factory=dict)
     refused: list[tuple[int, str, str]] = field(default_factory=list)
     """Downlinks that devices refused: time, DevEUI, reason."""
@@ -283,8 +283,8 @@ class Course:
         phy = line.get("phy") or ""
         owner = self._address.get(_address_of(phy))
         pushed = self._last_push_us.get(owner) if owner else None
-        if pushed is not None and t - pushed < 16_000_000:
-            self.answer_us.append((t, t - pushed))
+        if owner is not None and pushed is not None and t - pushed < 16_000_000:
+            self.answer_us.append((t, t - pushed, owner))
 
     def _tx_ack(self, t: int, line: Line) -> None:
         outcome = line["outcome"]

@@ -250,29 +250,34 @@ def blast(
     rate: float,
     linger_s: float = 2.0,
     progress: Callable[[LoadResult], None] | None = None,
+    copies: int | None = None,
 ) -> LoadResult:
     """Send every frame through every gateway, ``rate`` frames a second, and wait ``linger_s`` for the last answers.
 
-    ``lines``: a frame file opened in binary, or lines of it.
+    ``lines``: a frame file opened in binary, or lines of it. ``copies``: only so many gateways hear a frame, the next ones
+    the next frame.
     """
-    guns = [_Gun(eui, server, -80 - 3 * i, 9.5 - 1.5 * i) for i, eui in enumerate(gateways)]
+    copies = copies or len(gateways)
+    guns = [_Gun(eui, server, -80 - 3 * (i % copies), 9.5 - 1.5 * (i % copies)) for i, eui in enumerate(gateways)]
+    groups = [guns[at : at + copies] for at in range(0, len(guns), copies)]
     try:
-        return _Volley(guns, rate, progress).run(iter(lines), linger_s)
+        return _Volley(groups, rate, progress).run(iter(lines), linger_s)
     finally:
         for gun in guns:
             gun.socket.close()
 
 
 class _Volley:
-    def __init__(self, guns: list[_Gun], rate: float, progress: Callable[[LoadResult], None] | None) -> None:
-        self.guns = guns
+    def __init__(self, groups: list[list[_Gun]], rate: float, progress: Callable[[LoadResult], None] | None) -> None:
+        self.groups = groups
+        self.guns = [gun for group in groups for gun in group]
         self.rate = rate
         self.progress = progress
         self.result = LoadResult()
         self._first_copy: dict[int, int] = {}
         """tmst → time of sending, for frames whose PULL_RESP may still come."""
         self._poll = select.poll()
-        self._by_fd = {gun.socket.fileno(): gun for gun in guns}
+        self._by_fd = {gun.socket.fileno(): gun for gun in self.guns}
         for fd in self._by_fd:
             self._poll.register(fd, select.POLLIN)
 
@@ -322,7 +327,7 @@ class _Volley:
             self._first_copy = dict(list(self._first_copy.items())[TOKENS // 2 :])
         result.acknowledged.append(0)
         result.frames += 1
-        for gun in self.guns:
+        for gun in self.groups[index % len(self.groups)]:
             result.datagrams += gun.fire(index, text, tail, now_us)
 
     def _drain(self, wait_ms: int) -> bool:

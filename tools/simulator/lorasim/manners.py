@@ -20,6 +20,7 @@ class Manners:
     sticky: bool = True
     """It repeats answers about receive windows (since LoRaWAN 1.0.2)."""
     has_clock: bool = True
+    """False: it refuses the time part of RejoinParamSetupReq."""
 
     def refuses(self, request: str, part: str) -> bool:
         return request in self.refused or f"{request}.{part}" in self.refused

@@ -71,8 +71,10 @@ class Metric:
     meaning: str
     measure: Measure
     needs_events: bool = False
-    whole_run: bool = False
-    """It cannot be measured of a part of the devices or of the time."""
+    by_device: bool = True
+    """It can be measured of a part of the devices."""
+    by_time: bool = True
+    """It can be measured of a part of the time."""
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
@@ -105,8 +107,12 @@ def _application_ms(scope: Scope) -> list[float]:
     ]
 
 
-def _within_ms(pairs: Callable[[Course], Sequence[tuple[int, int]]]) -> Callable[[Scope], list[float]]:
-    return lambda scope: [delay / 1000 for t, delay in pairs(scope.course) if scope.within(t)]
+def _ack_ms(scope: Scope) -> list[float]:
+    return [delay / 1000 for t, delay in scope.course.ack_us if scope.within(t)]
+
+
+def _answer_ms(scope: Scope) -> list[float]:
+    return [delay / 1000 for t, delay, eui in scope.course.answer_us if eui in scope.devices and scope.within(t)]
 
 
 def _duty_max(scope: Scope) -> float | None:
@@ -165,7 +171,7 @@ _ALL = [
            lambda s: len(_join_s(s))),
     Metric("joins.requests", Unit.COUNT, "join-requests", lambda s: sum(j.requests for j in s.joins)),
     Metric("joins.share", Unit.SHARE, "devices in a session at the end",
-           lambda s: _share(sum(d.in_session for d in s.devices.values()), len(s.devices))),
+           lambda s: _share(sum(d.in_session for d in s.devices.values()), len(s.devices)), by_time=False),
     *_distribution("joins", Unit.SECONDS, "from the first join-request to the session", _join_s),
     Metric("downlinks", Unit.COUNT, "radiated downlinks, beacons not counted", lambda s: len(s.radiated)),
     Metric("downlinks.heard", Unit.COUNT, "downlinks that a device took", _heard),
@@ -175,14 +181,15 @@ _ALL = [
            lambda s: sum(eui in s.devices and s.within(t) for t, eui, _ in s.course.refused)),
     Metric("tx_ack.refused", Unit.COUNT, "downlinks that gateways refused (TX_ACK with an error)",
            lambda s: sum(n for why, n in s.course.tx_ack.items() if why != "NONE" and not why.startswith("warn")),
-           whole_run=True),
-    *_distribution("latency.ack", Unit.MILLISECONDS, "from PUSH_DATA to PUSH_ACK", _within_ms(lambda c: c.ack_us)),
+           by_device=False, by_time=False),
+    *_distribution("latency.ack", Unit.MILLISECONDS, "from PUSH_DATA to PUSH_ACK", _ack_ms, by_device=False),
     *_distribution("latency.downlink", Unit.MILLISECONDS, "from the last copy of an uplink to the PULL_RESP",
-                   _within_ms(lambda c: c.answer_us)),
+                   _answer_ms),
     *_distribution("latency.application", Unit.MILLISECONDS, "from PUSH_DATA to the event", _application_ms,
                    needs_events=True),
     Metric("airtime.device_max", Unit.SHARE, "of its time that the busiest device was on the air", _duty_max),
-    Metric("airtime.gateway_max", Unit.SHARE, "of its time that the busiest gateway sent", _gateway_duty_max),
+    Metric("airtime.gateway_max", Unit.SHARE, "of its time that the busiest gateway sent", _gateway_duty_max,
+           by_device=False),
     Metric("airtime.uplink_s", Unit.SECONDS, "time on air of all data frames",
            lambda s: sum(f.airtime_us for f in s.frames) / 1e6),
     Metric("sf.mean", Unit.SPREADING_FACTOR, "mean spreading factor of data frames",
@@ -190,13 +197,13 @@ _ALL = [
     Metric("energy.per_uplink_mj", Unit.MILLIJOULE, "mean energy of a data frame with its repetitions and windows",
            lambda s: _mean([f.energy_mj for f in s.frames])),
     Metric("energy.device_max_mj", Unit.MILLIJOULE, "energy of the hungriest device since it was switched on",
-           lambda s: max((d.energy_mj for d in s.devices.values()), default=None), whole_run=False),
+           lambda s: max((d.energy_mj for d in s.devices.values()), default=None), by_time=False),
     Metric("lost_acknowledged", Unit.COUNT, "data frames with a PUSH_ACK that the application was never given",
            lambda s: sum(f.payload and not f.fell and f.promised_us is not None and not f.events for f in s.frames),
            needs_events=True),
     Metric("duplicates", Unit.COUNT, "events too many: a frame that the application was given again",
            lambda s: sum(max(0, f.events - 1) for f in s.frames), needs_events=True),
     Metric("foreign_events", Unit.COUNT, "uplink events of frames that no device sent",
-           lambda s: s.course.foreign_events, needs_events=True, whole_run=True),
+           lambda s: s.course.foreign_events, needs_events=True, by_device=False, by_time=False),
 ]  # fmt: skip
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}

@@ -40,6 +40,7 @@ class Clock:
     lead_in_s: float = 0.0
     """Real seconds, for joining, before the meters' clock starts."""
     zone: str = "UTC"
+    """Of the meters' local time."""
     start: str = ""
     """Virtual time begins at local midnight of this day; empty: 2026-01-12."""
     duration_s: float = 0.0
@@ -80,8 +81,11 @@ class Radio:
     surroundings: list[str] = field(default_factory=lambda: ["static"])
     """With a map: what is around the devices, each kind as often: ``static``, ``fading``, ``moving``, ``basement``."""
     path_loss_at_1_km_db: float = 128.95
+    """With a map: path loss at a kilometre."""
     path_loss_exponent: float = 2.32
+    """With a map: of the distance."""
     noise_figure_db: float = 6.0
+    """With a map: of the receivers, above -123 dBm in 125 kHz."""
     coverage_snr_db: float = -15.0
     """With a map: no device is placed where its best gateway would have it below this at full power, on average."""
     foreign_per_h: float = 0.0
@@ -96,17 +100,25 @@ class Radio:
 @dataclass(slots=True)
 class GatewayEntry:
     eui: str
+    """16 lower-case hex digits."""
     name: str = ""
+    """For people."""
     kind: str = "udp"
     """``udp``: a packet forwarder; ``station``: LoRa Basics Station."""
     forwarder: str = "1302"
     """``1301`` or ``1302``: the program whose queue margins it has."""
     tmst_offset_us: int | None = None
+    """Counter at the start; not given: drawn. Near 4294967296 it wraps soon."""
     tx_ack: bool = True
+    """False: its forwarder never sends TX_ACK."""
     keepalive_s: float = 10.0
+    """Between two PULL_DATA."""
     stat_s: float = 30.0
+    """Between two ``stat`` reports."""
     latitude: float | None = None
+    """Told in ``stat`` and given to the registry."""
     longitude: float | None = None
+    """The same."""
     x_m: float | None = None
     """Place on the map, metres east of its middle."""
     y_m: float | None = None
@@ -137,18 +149,29 @@ class DeviceGroup:
     name: str = ""
     """What assertions and reports call them."""
     count: int = 1
+    """So many devices."""
     dev_eui: str = "70b3d5fffe000001"
     """Of the first; the others count up."""
     join_eui: str = "70b3d5fffe0000ff"
+    """The same for all."""
     profile: str = ""
+    """Of the registry's table; of no effect in the lab."""
     mac_version: str = "1.0.3"
+    """``1.0.2``, ``1.0.3``, ``1.0.4`` or ``1.1``."""
     interval_s: float = 10.0
+    """Between two payloads."""
     f_port: int = 10
+    """Of the payload."""
     payload_bytes: int = 8
+    """Length of the running number."""
     confirmed: bool = False
+    """They send confirmed frames and repeat them until the ACK."""
     adr: bool = True
+    """They let the network steer data rate and power."""
     dr: int = 5
+    """Data rate at the start and of the first joins."""
     join_spread_s: float = 1.0
+    """Each is switched on at a moment within so long after the start."""
     link_check: int = 0
     """Ask LinkCheckReq with every n-th uplink; 0 never."""
     device_time: int = 0
@@ -170,6 +193,7 @@ class DeviceGroup:
     battery_mah: float = 0.0
     """A battery that runs down, instead; the device stops when it is empty."""
     join_backoff_max_s: float = 600.0
+    """Longest pause between two requests to join."""
     first_dev_nonce: int = 0
     """1.0.4 and 1.1 count DevNonce from here."""
     duty_cycle: bool = False
@@ -185,24 +209,39 @@ class House:
     """A block of flats, each with a cold and a hot meter, and a common meter for each water."""
 
     organisation: str
+    """Who runs it."""
     address: str
+    """Where it stands."""
     flats: int = 60
+    """So many flats."""
     entrances: int = 2
+    """So many entrances."""
     fias_guid: str = ""
+    """Of the address register."""
     inn: str = ""
+    """Tax number of the organisation."""
     account_prefix: str = ""
+    """First digits of the accounts."""
     flat_profile: str = "karat-926lw"
+    """Device profile of the flats' modules."""
     common_profile: str = "vega-si-11"
+    """Device profile of the common meters' modules."""
     v18_every: int = 3
     """Each n-th radio module speaks KARAT's older protocol; 0 none."""
     mac_version: str = "1.0.2"
+    """Of the flats' modules."""
     common_mac_version: str = "1.0.2"
+    """Of the common meters' modules."""
     dev_eui: str = "70b3d5e75f000001"
+    """Of the first module; the others count up."""
     join_eui: str = "70b3d5e75f0000ff"
+    """The same for all."""
     serial: int = 18270001
+    """Of the first meter; the others count up."""
     loss_percent: dict[str, float] = field(default_factory=lambda: {"cold_water": 3.0, "hot_water": 2.0})
     """What the common meter sees beyond the flats, in percent of their use."""
     leak_l_per_h: dict[str, float] = field(default_factory=dict)
+    """Beyond the flats, day and night, by resource."""
     pulse_litres: int = 10
     """Weight of one pulse of a common meter."""
     report_spread_h: float = 16.0
@@ -214,11 +253,15 @@ class House:
     deaf_devices: int = 1
     """So many of those miss half of all downlinks."""
     dr: int = 5
+    """Data rate at the start."""
     join_spread_s: float = 45.0
+    """Each module is switched on within so long after the start."""
     join_backoff_max_s: float = 24.0
     """Longest pause between two joins; real modules wait for hours."""
     battery: int = 230
+    """What DevStatusAns tells."""
     resources: list[str] = field(default_factory=lambda: ["cold_water", "hot_water"])
+    """Which meters each flat has."""
     hours: list[int] = field(default_factory=lambda: [0])
     """Local hours whose values flats' modules send; 0 is midnight, the others are records of the hour's archive."""
     current_every_d: int = 0
@@ -239,11 +282,15 @@ class House:
 @dataclass(slots=True)
 class Scenario:
     name: str
+    """Short, as it is called on the command line."""
     title: str = ""
+    """What it is, for people."""
     region: str = "RU864"
+    """A plan of ``regional``."""
     preset: str = "864"
     """Extra channels of the gateways: a preset of the region's plan."""
     seed: int = 1
+    """Everything that is drawn follows from it; ``--seed`` takes another."""
     clock: Clock = field(default_factory=Clock)
     radio: Radio = field(default_factory=Radio)
     backhaul: Backhaul = field(default_factory=Backhaul)

@@ -39,9 +39,11 @@ class StationEntry:
     certificate: str = ""
     """PEM file with the client certificate, its key in ``private_key``."""
     private_key: str = ""
+    """File with the client's key, PEM."""
     reconnect_s: float = 10.0
     """Pause after the first failed connection; it doubles up to twelve times this."""
     features: str = "rmtsh gps"
+    """What it tells in ``version``."""
     duty_cycle: bool = True
     """False: the station keeps no duty cycle of its own where its region has one."""
     dev_build: bool = False

@@ -51,8 +51,11 @@ class Event:
     loss: float = 0.0
     """``radio``, ``backhaul``: share of lost frames or datagrams."""
     downlink_loss: float = 0.0
+    """``radio``: share of lost downlinks."""
     delay_ms: float = 15.0
+    """``backhaul``: one way."""
     jitter_ms: float = 10.0
+    """``backhaul``: up to so much more."""
     error: str = "TOO_LATE"
     """``refuse``: what TX_ACK says."""
     f_port: int = 5
@@ -60,6 +63,7 @@ class Event:
     data: str = ""
     """``downlink``: payload in hex."""
     confirmed: bool = False
+    """``downlink``: it is a confirmed one."""
 
 
 class Timeline:

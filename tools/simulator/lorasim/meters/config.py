@@ -40,6 +40,7 @@ class MeterGroup:
     name: str = ""
     """What assertions and reports call them."""
     count: int = 1
+    """So many meters."""
     resource: str = "cold_water"
     """``cold_water``, ``hot_water``, ``heat`` or ``electricity``."""
     payload: str = ""
@@ -53,17 +54,25 @@ class MeterGroup:
     dev_eui: str = "70b3d5e790000001"
     """Of the first; the others count up."""
     join_eui: str = "70b3d5e7900000ff"
+    """The same for all."""
     serial: int = 40_000_001
+    """Of the first meter; the others count up."""
     mac_version: str = "1.0.3"
+    """Of the radio modules."""
     activation: str = "OTAA"
     """``OTAA`` or ``ABP``."""
     dev_addr: str = "01000000"
     """ABP: of the first; the others count up."""
     confirmed: bool = False
+    """They send confirmed frames."""
     adr: bool = True
+    """They let the network steer data rate and power."""
     dr: int = 3
+    """Data rate at the start and of the first joins."""
     join_spread_s: float = 3600.0
+    """Each is switched on at a moment within so long after the start."""
     join_backoff_max_s: float = 3600.0
+    """Longest pause between two requests to join."""
     duty_cycle: bool = True
     """They keep to the duty cycle of the sub-bands and to the airtime that joins may take."""
     battery_mah: float = 0.0

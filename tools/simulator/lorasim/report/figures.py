@@ -201,7 +201,7 @@ def _latency(course: Course, words: Words) -> Figure | None:
     told = [f for f in course.frames if f.event_us is not None and f.pushed_us is not None]
     kinds = {
         words("PUSH_ACK"): [delay / 1000 for _, delay in course.ack_us],
-        words("PULL_RESP"): [delay / 1000 for _, delay in course.answer_us],
+        words("PULL_RESP"): [delay / 1000 for _, delay, _ in course.answer_us],
         words("application"): [((f.event_us or 0) - (f.pushed_us or 0)) / 1000 for f in told],
     }
     found = {name: values for name, values in kinds.items() if values}
