@@ -253,6 +253,18 @@ PAGE_ACCESS: dict[str, Access] = {
     "/admin/users/{id}": {"GET": Role.admin, "POST": Role.admin},
     "/admin/tokens": {"GET": Role.admin, "POST": Role.admin},
     "/admin/tokens/{id}/revoke": {"POST": Role.admin},
+    "/sources": _READ,
+    "/sources/refused": {"POST": Role.dispatcher},
+    "/admin/sources/new": {"GET": Role.admin, "POST": Role.admin},
+    "/admin/sources/{id}": {"GET": Role.admin, "POST": Role.admin},
+    "/admin/sources/{id}/delete": {"POST": Role.admin},
+    "/admin/integrations": {"GET": Role.admin},
+    "/admin/integrations/new": {"GET": Role.admin, "POST": Role.admin},
+    "/admin/integrations/{id}": {"GET": Role.admin, "POST": Role.admin},
+    "/admin/integrations/{id}/delete": {"POST": Role.admin},
+    "/admin/integrations/{id}/retry": {"POST": Role.admin},
+    "/admin/integrations/{id}/replay": {"POST": Role.admin},
+    "/devices/{dev_eui}/clock": {"POST": Role.engineer},
     "/admin/audit": {"GET": Role.admin},
 }
 

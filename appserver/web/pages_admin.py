@@ -85,6 +85,7 @@ async def save_user(request: web.Request) -> web.Response:
         else:
             wanted = {
                 "name": fields.get("name", ""),
+                "email": fields.get("email", ""),
                 "role": fields.get("role"),
                 "disabled": bool(fields.get("disabled")),
             }

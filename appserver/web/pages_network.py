@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import Field, StringConstraints
 
+from appserver.api.clocks import clock_of, correct_clock
 from appserver.api.devices import NewDevice, create_device, find_device, remove_device
 from appserver.api.fields import Eui, Input, PageQuery
 from appserver.api.frames import FrameFilter, wanted
@@ -21,10 +22,11 @@ from appserver.api.gateways import (
     remove_gateway,
     write_gateway,
 )
-from appserver.api.problems import Problem, invalid
+from appserver.api.problems import Problem, from_registry, invalid
 from appserver.api.profiles import all_profiles
 from appserver.api.router import Call
 from appserver.api.sessions import NewQueueItem, enqueue
+from appserver.errors import RegistryError
 from appserver.live import stream
 from appserver.web.forms import call_of, check, link, read_form, seen_query
 from appserver.web.gateway_charts import HOUR_US, SHOWN_HOURS, charts, online_share, outcomes
@@ -277,6 +279,7 @@ async def _device(
         queue=list(reversed(queue.items)),
         frames=frames.items,
         meters=await call.services.database.run(_meters_of, call, dev_eui),
+        clock=await clock_of(call, dev_eui),
         problem=problem,
         fields=fields or dict.fromkeys(_QUEUE_FIELDS, ""),
     )
@@ -298,6 +301,17 @@ async def _session(call: Call, dev_eui: str) -> m.SessionRecord | None:
             return None
         raise
     return session
+
+
+async def correct_device_clock(request: web.Request) -> web.Response:
+    """Send a correction of the device's clock."""
+    call, dev_eui = call_of(request), _eui(request, "dev_eui")
+    await find_device(call, dev_eui)
+    try:
+        await correct_clock(call, dev_eui)
+    except RegistryError as error:
+        return await _device(request, dev_eui, from_registry(error))
+    raise web.HTTPSeeOther(f"/devices/{dev_eui}#clock")
 
 
 async def queue_downlink(request: web.Request) -> web.Response:

@@ -20,7 +20,7 @@ from appserver.web.forms import call_of, check, read_form
 from appserver.web.i18n import LANGUAGES, N_
 from appserver.web.render import page
 
-TEXTS = ("channel", "role", "building_id", "severity", "target", "chat", "language")
+TEXTS = ("channel", "role", "building_id", "severity", "target", "chat", "language", "digest_minutes")
 
 
 async def subscriptions(request: web.Request) -> web.Response:

@@ -217,7 +217,16 @@ BASES = {
     "unknown": N_("nothing known"),
 }
 
+CLOCK_STATES = {
+    "planned": N_("planned"),
+    "queued": N_("queued"),
+    "corrected": N_("corrected"),
+    "unchanged": N_("without effect"),
+    "failed": N_("failed"),
+    "expired": N_("expired"),
+}
 TABLES = {
+    "clock_state": CLOCK_STATES,
     "rule_kind": RULE_KINDS,
     "rule_origin": RULE_ORIGINS,
     "codec_kind": CODEC_KINDS,
