@@ -59,6 +59,13 @@ def _prepare(connection: sqlite3.Connection) -> None:
         connection.execute(pragma)
 
 
+def stream(connection: Connection, sql: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of a query over a whole table, without all of them in memory; within a transaction."""
+    if isinstance(connection, PostgresConnection):
+        return connection.stream(sql)
+    return connection.execute(sql)
+
+
 def fold(text: object) -> str:
     """Text without case, for searches: SQLite's own knows ASCII only."""
     return "" if text is None else str(text).casefold()

@@ -23,7 +23,7 @@ from appserver.auth.throttle import Throttle
 from appserver.backfill import runner as backfill
 from appserver.clocks import runner as clocks
 from appserver.codecs.library import Library, watch
-from appserver.db import Database, open_database
+from appserver.db import TEMPORARY_ERRORS, Database, open_database
 from appserver.incidents import notices
 from appserver.incidents import runner as incidents
 from appserver.integrations import commands
@@ -46,6 +46,7 @@ log = structlog.get_logger("application")
 FIRST_LOGIN = "admin"
 RESTART_S = 5.0
 STOP_S = 8.0
+DATABASE_WAIT_S, DATABASE_RETRY_S = 30.0, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ async def application(
     """The running application: its services and its address. ``background`` also runs ingest and integrations."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     book_of(settings.data_dir)  # a rule file that cannot be used is refused now, not at the first statement
-    database = await asyncio.to_thread(open_database, settings.data_dir / "application.db")
+    database = await open_patiently(settings)
     services = make_services(settings, network, database, clock)
     await asyncio.to_thread(services.codecs.load)
     password = await make_first_administrator(services)
@@ -109,6 +110,18 @@ async def application(
         await _stop(services, runner, tasks, stop)
         services.codecs.close()
         database.close()
+
+
+async def open_patiently(settings: ApplicationSettings) -> Database:
+    """The database; a PostgreSQL server that starts together with us may take its time."""
+    path, url = settings.data_dir / "application.db", settings.database_url
+    for _ in range(round(DATABASE_WAIT_S / DATABASE_RETRY_S) if url else 0):
+        try:
+            return await asyncio.to_thread(open_database, path, url)
+        except TEMPORARY_ERRORS as error:
+            log.warning("the database does not answer; trying again", error=str(error))
+            await asyncio.sleep(DATABASE_RETRY_S)
+    return await asyncio.to_thread(open_database, path, url)
 
 
 def make_services(

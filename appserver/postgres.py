@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
-from itertools import chain, zip_longest
+from itertools import chain, count, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import BigInteger, Integer, MetaData
@@ -259,11 +259,19 @@ class _Number(Loader):
         return float(text) if "." in text else int(text)
 
 
+class _Flag(Loader):
+    """True and false are 1 and 0."""
+
+    def load(self, data: Any) -> int:
+        return 1 if bytes(data) == b"t" else 0
+
+
 def adapted(target: Any) -> Any:
     """Let a connection or a cursor give the values that SQLite would."""
     for name in ("json", "jsonb", "date"):
         target.adapters.register_loader(name, _Text)
     target.adapters.register_loader("numeric", _Number)
+    target.adapters.register_loader("bool", _Flag)
     return target
 
 
@@ -271,6 +279,9 @@ def adapted(target: Any) -> Any:
 _OWN_IDS = re.compile(r"\s*INSERT\s+INTO\s+(\w+)\s*\(\s*id\s*,", re.I)
 
 _INSERT_VALUES = re.compile(r"^(\s*INSERT\s+INTO\s.*?\sVALUES\s*)(\([^()]*\))(\s*(?:ON\s+CONFLICT\s.*)?)$", re.S | re.I)
+
+
+_STREAMS = count()
 
 
 class PostgresConnection:
@@ -307,6 +318,13 @@ class PostgresConnection:
     def execute(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Any:
         """Run one statement; the cursor has ``fetchone``, ``fetchall``, ``rowcount`` and iterates over its rows."""
         return self.cursor().execute(translated(sql).filled(parameters))
+
+    def stream(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        """The rows of a long query, block by block, while others run; within a transaction."""
+        cursor = adapted(self.raw.cursor(f"stream_{next(_STREAMS)}"))
+        with cursor:
+            cursor.itersize = 10_000
+            yield from cursor.execute(translated(sql).filled(()))
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> _Many:
         """Run a statement for each row. Inserts that do not touch one another go as one statement for a thousand rows."""

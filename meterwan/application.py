@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from meterwan.datadir import DataDir, write_secret
 from meterwan.errors import Failure
@@ -28,18 +29,30 @@ def now_us() -> int:
 
 @contextmanager
 def opened(loaded: Loaded) -> Iterator[Database]:
-    """application.db of the settings' data folder, brought up to date. Raises Failure when there is none."""
-    from appserver.db import open_database
+    """The application's database of the settings, brought up to date. Raises Failure when there is none."""
+    from sqlalchemy.exc import DatabaseError
+
+    from appserver.db import ERRORS, open_database
 
     data = DataDir(loaded.settings.data_dir)
     file = data.path / "application.db"
-    if not file.exists():
+    url = loaded.settings.database.url
+    if not url and not file.exists():
         raise Failure(f"there is no application database in {data.path}; start the server once: meterwan serve")
-    database = open_database(file)
+    try:
+        database = open_database(file, url)
+    except (DatabaseError, RuntimeError, *ERRORS) as error:
+        raise Failure(f"{url_without_password(url) or file} cannot be used: {error}") from None
     try:
         yield database
     finally:
         database.close()
+
+
+def url_without_password(url: str) -> str:
+    """A database's URL as it may be shown."""
+    password = urlsplit(url).password
+    return url.replace(f":{password}@", ":********@", 1) if password else url
 
 
 def auth_store(database: Database) -> AuthStore:

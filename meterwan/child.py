@@ -43,9 +43,10 @@ async def _application(loaded: Loaded, data: DataDir) -> None:
     from alembic.util import CommandError
     from sqlalchemy.exc import DatabaseError
 
+    from appserver.db import ERRORS
     from appserver.main import Started, run
     from internalapi.client import NetworkClient, socket_path
-    from meterwan.application import keep_first_password
+    from meterwan.application import keep_first_password, url_without_password
 
     def ready(started: Started) -> None:
         if started.one_time_password:
@@ -54,9 +55,10 @@ async def _application(loaded: Loaded, data: DataDir) -> None:
     async with NetworkClient(socket_path(data.path), data.read_token()) as network:
         try:
             await run(loaded.settings.for_application(), network, ready)
-        except (DatabaseError, CommandError) as error:
+        except (DatabaseError, CommandError, *ERRORS) as error:
             why = getattr(error, "orig", None) or error
-            raise Failure(f"{data.path / 'application.db'} cannot be used: {why}") from None
+            place = url_without_password(loaded.settings.database.url) or data.path / "application.db"
+            raise Failure(f"{place} cannot be used: {why}") from None
 
 
 Entry = Callable[[Loaded, DataDir], Coroutine[Any, Any, None]]

@@ -88,13 +88,13 @@ def child_command(words: Sequence[str], loaded: Loaded, data_dir: Path, addresse
     return line
 
 
-def migrate_all(data: DataDir) -> list[str]:
+def migrate_all(data: DataDir, database_url: str = "") -> list[str]:
     """Bring every database of a stopped server up to date; returns their names."""
     from appserver.db import migrate
     from meterwan.network import migrate_network
 
-    migrate(data.path / "application.db")
-    return [*migrate_network(data), "application.db"]
+    migrate(data.path / "application.db", url=database_url)
+    return [*migrate_network(data), "the application's PostgreSQL" if database_url else "application.db"]
 
 
 def console_url(listen: str) -> str:

@@ -51,8 +51,23 @@ NetworkSection = part_of("NetworkSection", NetworkSettings, ("data_dir", "region
 ApplicationSection = part_of("ApplicationSection", ApplicationSettings, ("data_dir", "database_url", "http"))
 
 
+class DatabaseSection(Section):
+    """The application's database. The network's journal is embedded whatever stands here."""
+
+    url: str = ""
+    """``postgresql://user@host/database``; empty: ``application.db`` in the data folder."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_postgresql(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/")):
+            raise ValueError("write it as postgresql://user:password@host:5432/database, or leave it empty")
+        return value
+
+
 class EmbeddedOnly(Section):
-    """Where another database would be named."""
+    """Where another server would be named."""
 
     url: str = ""
 
@@ -89,7 +104,7 @@ class Settings(Section):
     network: NetworkSection = NetworkSection()  # type: ignore[valid-type]
     application: ApplicationSection = ApplicationSection()  # type: ignore[valid-type]
     joinserver: JoinServerSettings = JoinServerSettings()
-    database: EmbeddedOnly = EmbeddedOnly()
+    database: DatabaseSection = DatabaseSection()
     redis: EmbeddedOnly = EmbeddedOnly()
     log: LogSection = LogSection()
     supervision: SupervisionSection = SupervisionSection()
@@ -107,6 +122,7 @@ class Settings(Section):
         """What the application process is told."""
         return ApplicationSettings(
             data_dir=self.data_dir,
+            database_url=self.database.url,
             http=self.http,
             **{name: getattr(self.application, name) for name in ApplicationSection.model_fields},
         )

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from appserver.db import ERRORS, Database
+from appserver.db import ERRORS, Database, stream
 from appserver.metering.timebase import HOUR_US, date_of, moment
 
 log = structlog.get_logger("seals")
@@ -214,7 +214,7 @@ def _check_group(connection: sqlite3.Connection, group: set[int], faults: list[F
             of_day[one] = of_day.get(one, 0) + 1
     rows = 0
     strangers: dict[int, list[str]] = {}
-    for row in connection.execute(f"SELECT {_READING} FROM reading"):
+    for row in stream(connection, f"SELECT {_READING} FROM reading"):
         day = row[_RECORDED] // DAY_US
         of_day = expected.get(day)  # type: ignore[assignment]
         if of_day is None:

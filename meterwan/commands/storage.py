@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from meterwan.backup import Progress
+    from meterwan.settings import Loaded
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The backup, a folder.")]
 
@@ -33,7 +34,10 @@ def backup(
     from meterwan.backup import back_up
     from meterwan.datadir import DataDir
 
-    data = DataDir(settings(config, set_).settings.data_dir)
+    its = settings(config, set_).settings
+    data = DataDir(its.data_dir)
+    if its.database.url:
+        print("the application's data are in PostgreSQL and not part of this backup: use pg_dump", file=sys.stderr)
     target = target or data.path / "backups" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     with _progress() as progress:
         manifest = back_up(data, target, with_kek, progress)
@@ -66,9 +70,7 @@ def verify(
     from meterwan.backup import verify
 
     if folder is None:
-        from meterwan.datadir import DataDir
-
-        _verify_readings(DataDir(settings(config, set_).settings.data_dir).path / "application.db", json)
+        _verify_readings(settings(config, set_), json)
         return
     findings = verify(folder)
     rows = [{**asdict(finding), "problem": finding.problem or "none"} for finding in findings]
@@ -77,14 +79,25 @@ def verify(
         raise Failure(f"{folder} is damaged")
 
 
-def _verify_readings(file: Path, json: bool) -> None:
+def _verify_readings(loaded: Loaded, json: bool) -> None:
+    from appserver.metering.seals import verify as verify_seals
     from appserver.metering.seals import verify_file
+    from meterwan.application import opened, url_without_password
+    from meterwan.datadir import DataDir
 
-    if not file.exists():
-        raise Failure(f"there is no {file}")
-    verdict = verify_file(file)
-    if verdict is None:
-        raise Failure(f"{file} is of a version without seals; start the server once")
+    place = url_without_password(loaded.settings.database.url)
+    if place:
+        with opened(loaded) as database, database.snapshot() as connection:
+            verdict = verify_seals(connection)
+    else:
+        file = DataDir(loaded.settings.data_dir).path / "application.db"
+        place = str(file)
+        if not file.exists():
+            raise Failure(f"there is no {file}")
+        found = verify_file(file)
+        if found is None:
+            raise Failure(f"{file} is of a version without seals; start the server once")
+        verdict = found
     faults = [str(fault) for fault in verdict.faults]
     row = {
         "seals": verdict.seals,
@@ -95,7 +108,7 @@ def _verify_readings(file: Path, json: bool) -> None:
     }
     print_rows([row], tuple(row), json)
     if faults:
-        raise Failure(f"{file}: {len(faults)} rows or days do not fit their seals")
+        raise Failure(f"{place}: {len(faults)} rows or days do not fit their seals")
 
 
 def restore(

@@ -72,10 +72,11 @@ def migrate(config: Config = None, set_: Set = None) -> None:
     from meterwan.datadir import DataDir
     from meterwan.serve import migrate_all
 
-    data = DataDir(settings(config, set_).settings.data_dir)
+    its = settings(config, set_).settings
+    data = DataDir(its.data_dir)
     with data.lock():
         data.create()
-        for name in migrate_all(data):
+        for name in migrate_all(data, its.database.url):
             say(f"{name}: up to date")
 
 
