@@ -253,7 +253,9 @@ class VirtualNetwork:
 
     def _profile(self, device: Device, region: str) -> str:
         config = device.config
-        name = f"lab-{config.mac_version}-{config.device_class.lower()}"
+        # whose data rate nobody steers and whose channels are its own, as a maker has set them
+        fixed = device.session is not None and not config.adr
+        name = f"lab-{config.mac_version}-{config.device_class.lower()}{'-fixed' if fixed else ''}"
         if name not in self._profiles:
             periodicity = {} if config.ping_periodicity is None else {"ping_slot_periodicity": config.ping_periodicity}
             self.call(
@@ -263,6 +265,7 @@ class VirtualNetwork:
                 region=region,
                 device_class=config.device_class,
                 **periodicity,
+                **({"channels": [], "adr": "off"} if fixed else {}),
             )
             self._profiles.add(name)
         return name

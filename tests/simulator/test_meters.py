@@ -53,7 +53,9 @@ def total(resource: str, month: int, residents: int = 2, flats: int = 20) -> flo
     """Of a day, over flats and the days of a month."""
     first = date(2026, month, 1).toordinal()
     profile = PROFILES[resource]
-    days = [sum(profile(f"flat/{n}", resource, first + day, residents, "town")) for n in range(flats) for day in range(28)]
+    days = [
+        sum(profile(f"flat/{n}", resource, first + day, residents, "town")) for n in range(flats) for day in range(28)
+    ]
     return mean(days) / UNITS[resource]
 
 
