@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -92,3 +95,16 @@ def test_an_assertion_that_cannot_be_meant(
 ) -> None:
     assert main([asserted(tmp_path, *tables), "--server", "127.0.0.1:9", "--duration", "0.1"]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_the_run_and_it_is_judged(tmp_path: Path) -> None:
+    path = asserted(tmp_path, 'that = "joins.requests >= 1"', 'that = "joins == 1"')
+    command = [sys.executable, "-m", "lorasim", path, "--server", "127.0.0.1:9", "--duration", "600"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while not process.stderr.readline().lstrip().startswith("2 s"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 1, err
+    assert "holds   joins.requests >= 1" in out and "BROKEN  joins == 1" in out

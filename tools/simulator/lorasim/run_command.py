@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -96,10 +97,18 @@ def _recording(given: argparse.Namespace, plan: Scenario) -> Iterator[Path | Non
         yield None
 
 
+def _end(stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
+    stop.set()
+    loop.remove_signal_handler(signal.SIGINT)  # whoever presses again means it
+
+
 async def _run(
     given: argparse.Namespace, plan: Scenario, server: tuple[str, int], recording: Path | None
 ) -> tuple[Summary, Tally]:
-    """The run, with the sink around it."""
+    """The run, with the sink around it. The first Ctrl-C ends the run, and what there is is judged."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    with contextlib.suppress(ValueError, NotImplementedError, RuntimeError):  # not in the main thread, not on Windows
+        loop.add_signal_handler(signal.SIGINT, _end, stop, loop)
     async with contextlib.AsyncExitStack() as stack:
         if given.sink:
             listening = await stack.enter_async_context(sink.listening(given.sink, given.events))
@@ -107,7 +116,7 @@ async def _run(
         live = stack.enter_context(progress.live())
         observers: list[Observer] = [live.observe]
         summary = await runner.run(
-            plan, server, given.seed, given.speed, given.duration, live.show, recording, observers
+            plan, server, given.seed, given.speed, given.duration, live.show, recording, observers, stop
         )
         if given.sink:
             await asyncio.sleep(given.settle)

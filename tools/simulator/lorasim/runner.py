@@ -150,21 +150,27 @@ async def run(
     progress: Progress | None = None,
     recording: str | Path | None = None,
     observers: Sequence[Observer] = (),
+    stop: asyncio.Event | None = None,
 ) -> Summary:
     """Run a scenario over UDP and say what happened.
 
     ``duration_s``: real seconds; None runs until the meters have caught up with the present (for ever when the scenario
     has no meters). ``progress`` is called once a second. ``recording``: path of a JSONL file; ``observers`` see its lines
-    as they are written. Raises
+    as they are written. ``stop`` ends the run when it is set. Raises
     :class:`~lorasim.scenario.ScenarioError`; OSError when the server's name cannot be resolved.
     """
     with Recorder(recording) as recorder:
         recorder.observers += observers
         world = World(scenario, now_us(), seed, speed, recorder)
         async with Simulation(world, server) as simulation:
+            stop = stop or asyncio.Event()
             while not (world.finished() if duration_s is None else world.snapshot().elapsed_s >= duration_s):
                 left_s = 1.0 if duration_s is None else duration_s - world.snapshot().elapsed_s
-                await asyncio.sleep(max(0.01, min(1.0, left_s)))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.01, min(1.0, left_s))):
+                        await stop.wait()
+                if stop.is_set():
+                    break
                 recorder.flush()
                 simulation.wake()
                 if progress is not None:
