@@ -17,7 +17,7 @@ from lorasim.__main__ import main
 from tests.support.program import Program, free_port, make_program
 from tests.support.server import Server
 
-SECONDS = 28
+SECONDS = 20
 SCENARIO = """
 name = "verdict"
 title = "A house under a server that dies twice"
@@ -26,9 +26,9 @@ preset = "default"
 seed = 11
 
 [clock]
-days = 14
+days = 8
 speed = 60000
-lead_in_s = 9
+lead_in_s = 7
 zone = "Asia/Yekaterinburg"
 
 [radio]
@@ -63,11 +63,11 @@ report_spread_h = 20
 that = "joins.share == 1"
 
 [[assert]]
-that = "uplinks >= 100"
+that = "uplinks >= 60"
 of = "house"
 
 [[assert]]
-that = "delivery >= 70 %"
+that = "delivery >= 60 %"
 note = "two kills, each of which costs a second or two of frames that are not acknowledged"
 
 [[assert]]
@@ -77,7 +77,7 @@ that = "lost_acknowledged == 0"
 that = "duplicates == 0"
 
 [[assert]]
-that = "downlinks.heard >= 30"
+that = "downlinks.heard >= 15"
 
 [[assert]]
 that = "downlinks.refused == 0"
@@ -98,7 +98,7 @@ class Open(Program):
 def kill_both(server: Server) -> list[bool]:
     killed = []
     for part in ("network", "application"):
-        time.sleep(8)
+        time.sleep(6)
         killed.append(server.kill(part))
     return killed
 
@@ -120,7 +120,7 @@ def test_all_holds_though_the_server_is_killed(tmp_path: Path, capsys: pytest.Ca
         killer = threading.Thread(target=lambda: killed.extend(kill_both(server)))
         killer.start()
         where = ["--server", server.program.udp, "--recording", str(tmp_path / "run.jsonl"), "--duration", str(SECONDS)]
-        what = ["--sink", url, "--events", str(events), "--settle", "8", "--check"]
+        what = ["--sink", url, "--events", str(events), "--settle", "6", "--check"]
         files = ["--report", str(tmp_path / "report.html"), "--junit", str(tmp_path / "junit.xml")]
         code = main([str(path), *where, *what, *files])
         killer.join()
@@ -135,7 +135,7 @@ def test_all_holds_though_the_server_is_killed(tmp_path: Path, capsys: pytest.Ca
 
     told = course.follow(course.lines_of(tmp_path / "run.jsonl"), sink.read(events))
     promised = [frame for frame in told.frames if frame.payload and frame.promised_us is not None]
-    assert len(promised) > 100 and all(frame.events == 1 for frame in promised)
+    assert len(promised) > 50 and all(frame.events == 1 for frame in promised)
 
     # the same run, judged again, with one event that somebody took away
     lines = events.read_text("utf-8").splitlines(keepends=True)
