@@ -47,7 +47,8 @@ _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
-    "PRAGMA cache_size = -8192",
+    "PRAGMA cache_size = -32768",
+    "PRAGMA wal_autocheckpoint = 16384",  # pages: a batch of a town writes thousands, all over the file
     "PRAGMA temp_store = MEMORY",
 )
 

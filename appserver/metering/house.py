@@ -40,6 +40,8 @@ class HouseView:
     points: list[PointInfo]
     origins: dict[int, Mark]
     """First installation of each point: nothing was counted before it."""
+    all_points: int
+    """Also those that no balance counts (nodes of networks)."""
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -85,23 +87,35 @@ def read_house(connection: sqlite3.Connection, building_id: int, resource: str) 
         )
         if from_us is not None:
             origins[id_] = Mark(from_us, first, from_micro(start), ZERO, event="origin", clock_us=0, spread=ZERO)
-    return HouseView(connection, building_id, resource, row[0], zone_of(row[1]), points, origins)
+    all_points = connection.execute(
+        "SELECT count(*) FROM point WHERE building_id = ? AND resource = ?", (building_id, resource)
+    ).fetchone()[0]
+    return HouseView(connection, building_id, resource, row[0], zone_of(row[1]), points, origins, all_points)
 
 
 def outermost(house: HouseView, first: int, last: int) -> EndsOf:
     """First and last mark of each point between two days, both included."""
-    marks = []
-    for end in ("min", "max"):
-        query = (
-            f"SELECT {MARK} FROM point p CROSS JOIN boundary b ON b.point_id = p.id AND b.day ="
-            f" (SELECT {end}(day) FROM boundary WHERE point_id = p.id AND day BETWEEN :first AND :last)"
-            " WHERE p.building_id = :building AND p.resource = :resource"
-        )
-        rows = house.connection.execute(query, {**house.parameters, "first": first, "last": last})
-        marks.append({row[0]: mark_of(row, house.zone) for row in rows})
-    firsts, lasts = marks
+    firsts, lasts = _marks_on(house, first), _marks_on(house, last)
+    for marks, end in ((firsts, "min"), (lasts, "max")):
+        if len(marks) < house.all_points:  # the others have their first or last one on another day, or none
+            query = (
+                f"SELECT {MARK} FROM point p CROSS JOIN boundary b ON b.point_id = p.id AND b.day ="
+                f" (SELECT {end}(day) FROM boundary WHERE point_id = p.id AND day BETWEEN :first AND :last)"
+                " WHERE p.building_id = :building AND p.resource = :resource"
+            )
+            rows = house.connection.execute(query, {**house.parameters, "first": first, "last": last})
+            marks.update((row[0], mark_of(row, house.zone)) for row in rows)
     start_us = midnight_us(first, house.zone)
     return {point: Ends(origin_of(house, point, mark, start_us), lasts[point]) for point, mark in firsts.items()}
+
+
+def _marks_on(house: HouseView, day: int) -> dict[int, Mark]:
+    rows = house.connection.execute(
+        f"SELECT {MARK} FROM point p CROSS JOIN boundary b ON b.point_id = p.id AND b.day = :day"
+        " WHERE p.building_id = :building AND p.resource = :resource",
+        {**house.parameters, "day": day},
+    )
+    return {row[0]: mark_of(row, house.zone) for row in rows}
 
 
 def mark_of(row: tuple[Any, ...], zone: ZoneInfo) -> Mark:

@@ -46,9 +46,12 @@ def house_balance(
     to_date: date,
     step: BalanceStep = "day",
     connection: sqlite3.Connection | None = None,
+    whole_period: bool = False,
 ) -> Balance:
     """The balance of a building from ``from_date`` to ``to_date`` (excluded), by hour, day or month of its zone.
 
+    Its total reaches as far as nine tenths of the points have told; with ``whole_period`` (what charges go by) it is the
+    period from end to end, and who has not told all of it is known in part.
     ``connection`` is one with a transaction of its own. Raises RegistryError ``not_found`` for a building, ``invalid``
     for a resource, a step or dates that make no sense.
     """
@@ -64,8 +67,9 @@ def house_balance(
         raise RegistryError("invalid", "to", f"By {step} a balance goes over {MAX_DAYS[step]} days at most.")
     with db.snapshot() if connection is None else nullcontext(connection) as connection:
         house = read_house(connection, building_id, resource)
-        read = _hourly if step == "hour" else partial(_daily, step=step)
+        read = _hourly if step == "hour" else partial(_daily, step=step, whole_period=whole_period)
         periods, rows, whole = read(house, from_date, to_date)
+        span = (periods[0].start_us, periods[-1].end_us) if whole_period else _covered(whole, periods)
         events = _events(house, from_date, to_date)
         flats = {p.premises_id or -p.point_id for p in house.points if p.role == "individual"}
         return Balance(
@@ -79,9 +83,9 @@ def house_balance(
             to_date=to_date,
             flats=len(flats),
             unmetered=_unmetered(house, flats),
-            total=_total(house, whole, periods),
+            total=_total(house, whole, span),
             periods=rows,
-            points=_point_rows(house, whole, periods, events),
+            points=_point_rows(house, whole, span, events),
         )
 
 
@@ -117,10 +121,10 @@ def _periods(house: HouseView, from_date: date, to_date: date, step: str) -> lis
     return [(day_number(a), day_number(b)) for a, b in itertools.pairwise(edges)]
 
 
-def _daily(house: HouseView, from_date: date, to_date: date, step: str) -> _Read:
+def _daily(house: HouseView, from_date: date, to_date: date, step: str, whole_period: bool = False) -> _Read:
     pairs = _periods(house, from_date, to_date, step)
     first, last = pairs[0][0], pairs[-1][1]
-    settled = _settled(house, first, last)
+    settled = last if whole_period else _settled(house, first, last)
     whole = outermost(house, first, settled)
     periods = [_Period(midnight_us(first, house.zone), midnight_us(last, house.zone)) for first, last in pairs]
     if step == "day":
@@ -132,8 +136,16 @@ def _daily(house: HouseView, from_date: date, to_date: date, step: str) -> _Read
 
 def _settled(house: HouseView, first: int, last: int) -> int:
     """The last midnight that nine tenths of the points have told: after a midnight, meters take hours to report it."""
+    told_last = house.connection.execute(
+        "SELECT count(*) FROM point p CROSS JOIN boundary b ON b.point_id = p.id AND b.day = :last"
+        " WHERE p.building_id = :building AND p.resource = :resource",
+        {**house.parameters, "last": last},
+    ).fetchone()[0]
+    if told_last and told_last * 10 >= 9 * house.all_points:
+        return last  # no day is told of more points than there are
     counts = house.connection.execute(
-        f"SELECT day, count(*) FROM boundary WHERE point_id IN {OF_BUILDING} AND day BETWEEN :first AND :last GROUP BY day",
+        "SELECT b.day, count(*) FROM point p CROSS JOIN boundary b ON b.point_id = p.id AND b.day BETWEEN :first AND :last"
+        " WHERE p.building_id = :building AND p.resource = :resource GROUP BY b.day",
         {**house.parameters, "first": first, "last": last},
     ).fetchall()
     most = max((count for _, count in counts), default=0)
@@ -179,8 +191,8 @@ def _covered(whole: EndsOf, periods: list[_Period]) -> tuple[int, int]:
     return max(start_us, min(firsts)), min(end_us, max(lasts))
 
 
-def _total(house: HouseView, whole: EndsOf, periods: list[_Period]) -> PeriodRow:
-    start_us, end_us = _covered(whole, periods)
+def _total(house: HouseView, whole: EndsOf, span: tuple[int, int]) -> PeriodRow:
+    start_us, end_us = span
     return period_row(
         house.points,
         [whole.get(point.point_id, NOTHING) for point in house.points],
@@ -191,10 +203,8 @@ def _total(house: HouseView, whole: EndsOf, periods: list[_Period]) -> PeriodRow
     )
 
 
-def _point_rows(
-    house: HouseView, whole: EndsOf, periods: list[_Period], events: dict[int, list[str]]
-) -> list[PointRow]:
-    start_us, end_us = _covered(whole, periods)
+def _point_rows(house: HouseView, whole: EndsOf, span: tuple[int, int], events: dict[int, list[str]]) -> list[PointRow]:
+    start_us, end_us = span
     rows = []
     for point in house.points:
         ends = whole.get(point.point_id, NOTHING)
@@ -211,8 +221,9 @@ def _events(house: HouseView, from_date: date, to_date: date) -> dict[int, list[
     """What happened at each point, as far as its daily marks tell."""
     events: dict[int, list[str]] = {}
     query = (
-        "SELECT b.point_id, b.event FROM boundary b"
-        f" WHERE b.point_id IN {OF_BUILDING} AND b.day > :first AND b.day <= :last AND b.event <> ''"
+        "SELECT b.point_id, b.event FROM point p CROSS JOIN boundary b ON b.point_id = p.id AND b.event <> ''"
+        " AND b.day > :first AND b.day <= :last WHERE p.building_id = :building AND p.resource = :resource"
+        " ORDER BY b.point_id, b.day"
     )
     parameters = {**house.parameters, "first": day_number(from_date), "last": day_number(to_date)}
     for point, words in house.connection.execute(query, parameters):
@@ -238,3 +249,9 @@ def last_day(db: Database, building_id: int, resource: str) -> date | None:
         {"building": building_id, "resource": resource},
     )
     return None if rows[0][0] is None else date_of(rows[0][0])
+
+
+def is_over(db: Database, building_id: int, resource: str, to_date: date) -> bool:
+    """Whether any point of a building's resource has told the midnight that ends a period."""
+    last = last_day(db, building_id, resource)
+    return last is not None and last >= to_date

@@ -133,6 +133,13 @@ class Boundary(SQLModel, table=True):
 
     __table_args__ = (
         Index("ix_boundary_day", "day"),
+        Index(
+            "ix_boundary_event",
+            "point_id",
+            "day",
+            sqlite_where=text("event <> ''"),
+            postgresql_where=text("event <> ''"),
+        ),
         {"sqlite_with_rowid": False},
     )
 

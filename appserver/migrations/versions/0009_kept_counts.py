@@ -52,6 +52,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_installation_removed", "installation", ["removed_at_us"], **only_where("removed_at_us IS NOT NULL")
     )
+    op.create_index("ix_boundary_event", "boundary", ["point_id", "day"], **only_where("event <> ''"))
     op.create_table(
         "house_hours",
         sa.Column("building_id", sa.Integer(), nullable=False),
@@ -66,6 +67,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("house_hours")
+    op.drop_index("ix_boundary_event", "boundary")
     op.drop_index("ix_installation_removed", "installation")
     op.drop_index("ix_installation_now", "installation")
     drop_trigger("other_module_has_a_state", "module_channel")
