@@ -212,10 +212,25 @@ def test_from_the_command_line(make_lab: MakeLab, tmp_path: Path, capsys: pytest
     out = capsys.readouterr().out
     assert "lost acknowledged (INV-21) seed 1, 3 lines are enough:" in out
     assert [line["type"] for line in read(history)] == ["run", "uplink", "push_data", "push_ack"]
-    assert "lost acknowledged" in report.read_text("utf-8") and "lost acknowledged" in junit.read_text("utf-8")
+    assert "shortest history, seed 1" in " ".join(report.read_text("utf-8").split())
+    assert "lost acknowledged (INV-21)" in report.read_text("utf-8") and "lost acknowledged" in junit.read_text("utf-8")
     empty = tmp_path / "empty.jsonl"
     empty.write_text("", encoding="utf-8")
     assert main(["check", str(history), "--events", str(empty)]) == 1  # the history is a recording of the same fault
     assert main(["check", str(tmp_path / "nothing")]) == 2
     assert main(["check", str(lab.path), "--events", str(lab.path)]) == 2
     assert "not an event; write such a file with: lorasim sink" in capsys.readouterr().err
+
+
+def test_histories_of_what_names_no_device(make_lab: MakeLab) -> None:
+    lab = make_lab("count = 4\nconfirmed = true", interval_s=5)
+    lab.run(60)
+    lines = lab.lines()
+    data = [line for line in lines if line["type"] == "on_air" and line["phy"][:2] in ("60", "a0")]
+    lines.append(data[3] | {"t": data[3]["t"] + 1_000_000, "gateway": "0016c001ff1e5a02"})
+    lines.append(data[5] | {"phy": data[5]["phy"][:-8] + "00000000"})
+    found = {violation.rule: shortest(lines, None, violation) for violation in checking.check(lines)}
+    assert {rule: [line["type"] for line in history] for rule, history in found.items()} == {
+        "radiated twice": ["on_air", "on_air"],
+        "MIC": ["on_air"],
+    }

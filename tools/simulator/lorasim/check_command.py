@@ -8,14 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from lorasim import checker, checking, course, outcome, sink
-from lorasim.checker import Line, Violation
-from lorasim.checking.history import shortest
+from lorasim import course, outcome, sink
+from lorasim.checker import Line
 from lorasim.run_command import add_outputs
-
-SHOWN = 5
-"""Histories are sought for so many violations."""
-_LONG = frozenset({"t", "type", "way", "form", "at_us", "plan"})
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,34 +23,16 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         events = sink.read(given.events) if given.events else None
-        lines = checker.read(given.recording)
-        run = next((line for line in lines if line["type"] == "run"), {})
+        run = next((line for line in course.lines_of(given.recording) if line["type"] == "run"), {})
         judged = outcome.judge(given.recording, outcome.asserted_in(run), True, events)
         code = outcome.finish(judged, given.junit, given.report, given.lang)
-        for number, violation in enumerate((judged.violations or [])[:SHOWN]):
-            history = shortest(lines, events, violation)
-            _show(violation, history, judged.course)
-            if given.history and number == 0:
-                _write(given.history, run, history)
+        if given.history and judged.histories:
+            _write(given.history, run, next(iter(judged.histories.values())))
     except (OSError, ValueError, KeyError) as error:
         reason = f"a line has no {error}" if isinstance(error, KeyError) else str(error)
         print(f"lorasim: {reason}", file=sys.stderr)
         return 2
     return code
-
-
-def _show(violation: Violation, history: Sequence[Line], told: course.Course) -> None:
-    invariant = checking.INVARIANTS.get(violation.rule, "")
-    print(
-        f"\n{violation.rule} {f'({invariant}) ' if invariant else ''}seed {told.seed}, {len(history)} lines are enough:"
-    )
-    for line in history:
-        fields = " ".join(f"{key}={_value(value)}" for key, value in line.items() if key not in _LONG)
-        print(f"  {(line['t'] - told.start_us) / 1e6:12.6f} s  {line['type']:<14} {fields}")
-
-
-def _value(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _write(path: str, run: Line, history: Sequence[Line]) -> None:

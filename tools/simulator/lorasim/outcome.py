@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +14,13 @@ from rich.text import Text
 
 from lorasim import assertions, checker, checking, course, junit
 from lorasim.assertions import Assertion, Verdict
-from lorasim.checker import Violation
+from lorasim.checker import Line, Violation
+from lorasim.checking.history import shortest
 from lorasim.course import Course
 
+TRACED = 5
+"""Histories are sought for so many violations."""
+_LONG = frozenset({"t", "type", "way", "form", "at_us", "plan"})
 SHOWN = 20
 """So many violations are printed; a report has all."""
 
@@ -28,6 +33,8 @@ class Outcome:
     verdicts: list[Verdict] = field(default_factory=list)
     violations: list[Violation] | None = None
     """None: the checker was not asked."""
+    histories: dict[Violation, list[Line]] = field(default_factory=dict)
+    """The shortest history of each of the first violations."""
 
     @property
     def good(self) -> bool:
@@ -48,8 +55,12 @@ def judge(
     """Judge a recording; ``events``: what the application was given, None when nobody listened. Raises OSError, ValueError."""
     told = course.follow(course.lines_of(recording), events)
     verdicts = assertions.judge(asserted, told)
-    violations = checking.check(checker.read(recording), events) if check else None
-    return Outcome(told, verdicts, violations)
+    if not check:
+        return Outcome(told, verdicts)
+    lines = checker.read(recording)
+    violations = checking.check(lines, events)
+    histories = {violation: shortest(lines, events, violation) for violation in violations[:TRACED]}
+    return Outcome(told, verdicts, violations, histories)
 
 
 def asserted_in(run: dict[str, Any]) -> list[Assertion]:
@@ -97,3 +108,19 @@ def show(outcome: Outcome) -> None:
         complaints.print(Text(f"{one.rule}: {one.dev_eui} {one.text}"), soft_wrap=True)
     if len(outcome.violations) > SHOWN:
         complaints.print(f"… and {len(outcome.violations) - SHOWN} more")
+    for violation, history in outcome.histories.items():
+        invariant = checking.INVARIANTS.get(violation.rule, "")
+        name = f"{violation.rule} ({invariant})" if invariant else violation.rule
+        print(f"\n{name} seed {outcome.course.seed}, {len(history)} lines are enough:")
+        for line in history:
+            print(f"  {in_words(line, outcome.course.start_us)}")
+
+
+def in_words(line: Line, start_us: int) -> str:
+    """A line of a history for people: when, what, and all that it says."""
+    fields = " ".join(f"{key}={_value(value)}" for key, value in line.items() if key not in _LONG)
+    return f"{(line['t'] - start_us) / 1e6:12.6f} s  {line['type']:<14} {fields}"
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from lorasim.checker import Line, Violation
 from lorasim.checking import rule_of
 
-MOST_TRIES = 3000
-"""The search ends after so many; what is left then is short enough, if not the shortest."""
+MOST_LINES = 5_000_000
+"""The search ends when it has judged so many lines; what is left then is short enough, if not the shortest."""
+_PHY = re.compile(r"[0-9a-f]{24,}")
 
 
 def shortest(lines: Sequence[Line], events: Sequence[Line] | None, violation: Violation) -> list[Line]:
@@ -36,33 +38,35 @@ def _until(lines: Sequence[Line], violation: Violation) -> list[Line]:
 
 
 def _about(lines: Sequence[Line], violation: Violation) -> list[Line]:
-    """What names the device, its frames, or a datagram that carried them."""
-    eui = violation.dev_eui
-    if not eui:
-        return []
-    phys = {line["phy"] for line in lines if line.get("dev_eui") == eui and line.get("phy")}
+    """What names the device, its frames or those of the violation, or a datagram that carried them."""
+    named = set(_PHY.findall(violation.text))
+    addresses = {phy[8:10] + phy[6:8] + phy[4:6] + phy[2:4] for phy in named}
+    euis = {line["dev_eui"] for line in lines if line.get("dev_addr") in addresses and line.get("dev_eui")}
+    if violation.dev_eui:
+        euis = {violation.dev_eui}
+    phys = named | {line["phy"] for line in lines if line.get("dev_eui") in euis and line.get("phy")}
     tokens: set[tuple[str, int]] = set()
     kept = []
     for line in lines:
         datagram = (line.get("gateway", ""), line.get("token", -1))
-        if line.get("dev_eui") == eui or line.get("phy") in phys:
+        if line.get("dev_eui") in euis or line.get("phy") in phys:
             kept.append(line)
         elif line["type"] == "push_data" and not phys.isdisjoint(line["phys"]):
             tokens.add(datagram)
             kept.append(line)
-        elif line["type"] in ("push_ack", "on_air", "run") and (datagram in tokens or line["type"] != "push_ack"):
-            kept.append(line)
+        elif (line["type"] == "push_ack" and datagram in tokens) or (line["type"] == "on_air" and violation.dev_eui):
+            kept.append(line)  # a join-accept does not say whose it is
     return kept
 
 
 def _reduce(lines: Sequence[Line], broken: Callable[[Sequence[Line]], bool]) -> list[Line]:
     """Delta debugging (Zeller's ddmin, complements only)."""
-    left, pieces, tries = list(lines), 2, 0
-    while len(left) > 1 and tries < MOST_TRIES:
+    left, pieces, judged = list(lines), 2, 0
+    while len(left) > 1 and judged < MOST_LINES:
         size = -(-len(left) // pieces)
         for start in range(0, len(left), size):
-            tries += 1
             without = left[:start] + left[start + size :]
+            judged += len(without)
             if without and broken(without):
                 left, pieces = without, max(2, pieces - 1)
                 break

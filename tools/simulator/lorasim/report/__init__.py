@@ -13,8 +13,9 @@ from markupsafe import Markup
 
 from lorasim.assertions import words as value_in_words
 from lorasim.checker import Violation
+from lorasim.checking import INVARIANTS
 from lorasim.metrics import METRICS, Scope
-from lorasim.outcome import Outcome
+from lorasim.outcome import Outcome, in_words
 from lorasim.report.figures import figures
 from lorasim.report.words import LANGUAGES, Words
 
@@ -46,7 +47,7 @@ def page(outcome: Outcome, language: str = "en") -> str:
         tiles=_tiles(outcome, words),
         figures=figures(course, words),
         metrics=_metrics(outcome, words),
-        violations=[_violation(one, course.start_us, words) for one in (outcome.violations or [])[:MOST_VIOLATIONS]],
+        violations=[_violation(one, outcome, words) for one in (outcome.violations or [])[:MOST_VIOLATIONS]],
         more=max(0, len(outcome.violations or ()) - MOST_VIOLATIONS),
         plan="\n".join(_toml(course.run.get("plan", {}))),
     )
@@ -92,10 +93,12 @@ def _metrics(outcome: Outcome, words: Words) -> list[tuple[str, str, str]]:
     return found
 
 
-def _violation(one: Violation, start_us: int, words: Words) -> dict[str, Any]:
-    history = [json.dumps(line, ensure_ascii=False) for line in getattr(one, "history", ())]
+def _violation(one: Violation, outcome: Outcome, words: Words) -> dict[str, Any]:
+    start_us = outcome.course.start_us
+    history = [in_words(line, start_us) for line in outcome.histories.get(one, ())]
     at = words.duration(max(0.0, (one.t - start_us) / 1e6))
-    return {"rule": one.rule, "dev_eui": one.dev_eui, "at": at, "text": one.text, "history": history}
+    rule = f"{one.rule} ({INVARIANTS[one.rule]})" if one.rule in INVARIANTS else one.rule
+    return {"rule": rule, "dev_eui": one.dev_eui, "at": at, "text": one.text, "history": history}
 
 
 def _toml(table: dict[str, Any], name: str = "") -> list[str]:
