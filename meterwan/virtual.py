@@ -40,7 +40,7 @@ from lorawan.identifiers import EUI64
 T = TypeVar("T")
 BOOT_US = 1_000_000_000
 """The monotonic clock's value when the run begins."""
-TEND_EVERY_US = 600_000_000
+TEND_EVERY_US = 21_600_000_000
 CHUNK = 1000
 COMMIT_EVERY = 500
 """Batches in one transaction of the journal."""
