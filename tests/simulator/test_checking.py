@@ -229,6 +229,7 @@ def test_histories_of_what_names_no_device(make_lab: MakeLab) -> None:
     data = [line for line in lines if line["type"] == "on_air" and line["phy"][:2] in ("60", "a0")]
     lines.append(data[3] | {"t": data[3]["t"] + 1_000_000, "gateway": "0016c001ff1e5a02"})
     lines.append(data[5] | {"phy": data[5]["phy"][:-8] + "00000000"})
+    lines.sort(key=lambda line: line["t"])
     found = {violation.rule: shortest(lines, None, violation) for violation in checking.check(lines)}
     assert {rule: [line["type"] for line in history] for rule, history in found.items()} == {
         "radiated twice": ["on_air", "on_air"],
