@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appserver.api import (
+    billing,
     clocks,
     codec_trials,
     codecs,
@@ -61,6 +62,7 @@ MODULES = (
     networks,
     rules,
     statements,
+    billing,
     incidents,
     integrations,
     jobs,

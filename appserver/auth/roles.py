@@ -144,6 +144,7 @@ API_ACCESS: dict[str, Access] = {
     "/rules": _LIST,
     "/rules/entered": _READ,
     "/rules/{id}/withdrawal": {"POST": Role.engineer},
+    "/billing/registry": {"GET": Role.dispatcher},
     "/seals": _READ,
     "/collection": _READ,
     "/statements/{name}": _READ,

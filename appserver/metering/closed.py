@@ -67,16 +67,22 @@ def exact_closing(db: Database, building_id: int, resource: str, first: date, la
 
 
 def counted_balance(
-    db: Database, building_id: int, resource: str, from_date: date, to_date: date, step: BalanceStep = "day"
+    db: Database,
+    building_id: int,
+    resource: str,
+    from_date: date,
+    to_date: date,
+    step: BalanceStep = "day",
+    whole_period: bool = False,
 ) -> Counted:
-    """The balance as it counts. Raises RegistryError as :func:`~appserver.metering.queries.house_balance` does."""
+    """The balance as it counts; ``whole_period`` is for what is not closed. Raises RegistryError as :func:`~appserver.metering.queries.house_balance` does."""
     within = tuple(closings_within(db, building_id, resource, from_date, to_date))
     for closing in within:
         if (closing.first_day, closing.last_day) == (from_date, to_date):
             frozen = balance_of(db, closing.id, step)
             if frozen is not None:
                 return Counted(frozen, closing, within)
-    live = house_balance(db, building_id, resource, from_date, to_date, step)
+    live = house_balance(db, building_id, resource, from_date, to_date, step, whole_period=whole_period)
     for closing in within:
         frozen = balance_of(db, closing.id, step)
         if frozen is not None:

@@ -158,7 +158,9 @@ def _keep_results(db: Database, connection: Any, closed: ClosedPeriod, preview: 
     parts: dict[str, Any] = {"summary": preview.summary}
     for step, most in MAX_DAYS.items():
         if (closed.last_day - closed.first_day).days <= most:
-            parts[f"balance/{step}"] = preview.balance if step == "month" else house_balance(db, *span, step)  # type: ignore[arg-type]
+            parts[f"balance/{step}"] = (
+                preview.balance if step == "month" else house_balance(db, *span, step, whole_period=True)
+            )  # type: ignore[arg-type]
     hashes = {part: packed(value) for part, value in parts.items()}
     hashes |= {
         part: packed(value)
@@ -186,7 +188,7 @@ class Preview:
 def preview_close(db: Database, building_id: int, resource: str, first_day: date, last_day: date) -> Preview:
     """What a closing would freeze now, without closing. Raises RegistryError ``not_found`` or ``invalid``."""
     book = rule_book(db)
-    balance = house_balance(db, building_id, resource, first_day, last_day, "month")
+    balance = house_balance(db, building_id, resource, first_day, last_day, "month", whole_period=True)
     rules, charged = [], []
     if is_month(first_day, last_day):
         made = charges(db, building_id, resource, first_day, balance.points, book)
@@ -253,7 +255,7 @@ def closed_values(db: Database, close_id: int) -> list[ClosedValue]:
     now = {
         point.point_id: point
         for point in house_balance(
-            db, period.building_id, period.resource, period.first_day, period.last_day, "month"
+            db, period.building_id, period.resource, period.first_day, period.last_day, "month", whole_period=True
         ).points
     }
     values = []

@@ -52,7 +52,7 @@ def _of_closing(
     frozen = balance_of(db, close_id, "month")
     if frozen is None:
         return []
-    now = house_balance(db, building_id, resource, first, last, "month")
+    now = house_balance(db, building_id, resource, first, last, "month", whole_period=True)
     settled = dict(
         db.rows(
             "SELECT r.point_id, sum(r.volume_micro) FROM period_recalculation r JOIN period_close c ON c.id = r.close_id"

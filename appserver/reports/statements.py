@@ -15,7 +15,7 @@ from appserver.metering.balance import Balance, PeriodRow, PointRow
 from appserver.metering.charges import charges, is_month
 from appserver.metering.closed import counted_balance
 from appserver.metering.frozen import Recalculation
-from appserver.metering.queries import BalanceStep, house_balance
+from appserver.metering.queries import BalanceStep, house_balance, is_over
 from appserver.metering.recalculations import pending
 from appserver.metering.substitution import Charge
 from appserver.metering.timebase import day_number
@@ -90,7 +90,15 @@ def individual_statement(
     """Ведомость ИПУ: a row for each individual meter, totals by resource."""
     say: Words = partial(word, language=language)
     balances = [
-        house_balance(db, building_id, each, from_date, to_date, "month")
+        house_balance(
+            db,
+            building_id,
+            each,
+            from_date,
+            to_date,
+            "month",
+            whole_period=is_month(from_date, to_date) and is_over(db, building_id, each, to_date),
+        )
         for each in ([resource] if resource else _resources(db, building_id))
     ]
     verified = dict(

@@ -198,3 +198,18 @@ def test_met_04_a_changed_result_is_found(db: Database, house: House) -> None:
     assert verdict is not None and [fault.what for fault in verdict.faults] == [
         f"part 'summary' of closing {id_} was changed"
     ]
+
+
+def test_fr_03_a_month_whose_end_only_few_have_told_charges_nobody_for_a_part_of_it(db: Database, house: House) -> None:
+    """Two of three points have no value at its end: known in part is not measured, whatever nine tenths have told."""
+    for name in ("2", "house"):
+        correct(db, house.meters[name], at(31), None, author="t", reason="none came", now_us=NOW_US)
+        correct(db, house.meters[name], at(61), None, author="t", reason="none came", now_us=NOW_US)
+    rows = statement(db, house, "individual", OCTOBER, NOVEMBER)
+    assert (rows["1"]["quality"], rows["1"]["charge"]) == ("изм.", Decimal("3.1"))
+    assert (rows["2"]["quality"], rows["2"]["charge"], rows["2"]["basis"]) == (
+        "частично",
+        None,
+        "нет оснований (п. 60)",
+    )
+    assert preview_close(db, house.building_id, WATER, OCTOBER, NOVEMBER).balance.total.imbalance is None

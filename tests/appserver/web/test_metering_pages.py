@@ -12,6 +12,7 @@ import pytest
 from appserver.metering.corrections import corrections, open_conflicts
 from appserver.metering.incoming import Item, take
 from appserver.metering.periods import closed_periods
+from appserver.metering.readings import NewReading, store
 from appserver.rules import KINDS
 from appserver.rules.entered import rule_book
 from appserver.web import i18n
@@ -94,6 +95,11 @@ async def test_fr_20_of_two_values_a_person_chooses_with_a_reason(console: Conso
 async def test_fr_16_a_month_is_closed_reopened_and_its_changes_shown(console: Console, house: House) -> None:
     console.clock.forward(10 * 86400)
     await console.sign_in()
+    end = int((FIRST_DAY + timedelta(days=31)).timestamp()) * 1_000_000
+    with console.services.database.transaction() as connection:
+        for name, value in (("1", 100_750_000), ("2", 101_250_000), ("house", 102_500_000)):
+            reading = NewReading(house.meters[name], "volume", end, value, "archive", "lorawan", end)
+            store(connection, [reading], console.clock())
     choice = {"building_id": str(house.building_id), "resource": "cold_water", "month": "2026-10"}
     query = "&".join(f"{key}={value}" for key, value in choice.items())
     preview = (await console.ask("GET", f"/periods?{query}")).text
@@ -110,7 +116,7 @@ async def test_fr_16_a_month_is_closed_reopened_and_its_changes_shown(console: C
     edit = f"/meters/{house.meters['1']}/corrections"
     touched = (await console.ask("GET", f"{edit}?at={AT_US}")).text
     assert f'href="{path}"' in touched, "the form says that the period is closed"
-    await console.post(edit, **FORM)
+    await console.post(edit, **FORM | {"measured_at": "2026-11-01T00:00"})
     page = (await console.ask("GET", path)).text
     assert "differs at 1 points" in page and "misread" in page and "1.000" in page
     november = (await console.ask("GET", f"/periods?{query.replace('2026-10', '2026-11')}")).text
