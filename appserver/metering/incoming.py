@@ -195,7 +195,10 @@ def read_moment(text: str) -> datetime:
             return datetime.strptime(text, pattern)  # noqa: DTZ007 (the building's clock)
         except ValueError:
             continue
-    return datetime.fromisoformat(text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a date; write it as 01.11.2026 00:00 or 2026-11-01T00:00:00+03:00") from None
 
 
 def read_value(text: str) -> Decimal:

@@ -118,7 +118,6 @@ _ROWS = (
     (r"Several meters have the (?:number )?(.*); give .*", N_("Several meters have the %s; give the resource or the meter's id")),
     (r"It names no meter; .*|the number of the meter is missing", N_("the number of the meter is missing")),
     (r"The reading is from the future; check its date and zone", N_("The reading is from the future; check its date and zone")),
-    (r"Invalid isoformat string: (.*)", N_("%s is not a date; write it as 01.11.2026")),
     (r"(?:.*: )?there is no (.*): '(.*)' is missing", N_("the message has no %s: %s is missing")),
     (r"The offset of this clock is not known; .*", N_("The offset of this clock is not known; wait for a frame with a time")),
     (r"A correction of this clock is under way", N_("A correction of this clock is under way")),

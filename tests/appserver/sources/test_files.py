@@ -121,7 +121,7 @@ def test_fr_20_files_go_to_done_or_refused_with_the_lines_named(db: Database, ho
         "new readings: 1",
         "known already: 0",
         "refused: 2",
-        "line 3: Invalid isoformat string: 'yesterday'",
+        "line 3: 'yesterday' is not a date; write it as 01.11.2026 00:00 or 2026-11-01T00:00:00+03:00",
         "line 4: There is no meter 'x'.",
     ]
     assert "no row of headings" in (folder / "refused" / "c.csv.report.txt").read_text()
