@@ -11,9 +11,10 @@ from lorasim import assertions, report
 from lorasim.__main__ import main
 from lorasim.assertions import Assertion
 from lorasim.checker import Violation
+from lorasim.checking import INVARIANTS
 from lorasim.course import follow
 from lorasim.metrics import METRICS
-from lorasim.outcome import Outcome
+from lorasim.outcome import Outcome, judge
 from lorasim.report.charts import ticks
 from lorasim.report.figures import figures
 from lorasim.report.words import Words
@@ -103,6 +104,8 @@ def test_russian_is_whole(make_lab: MakeLab) -> None:
     names = {*METRICS, "lab", "joins == 7", "meters"}
     left = {one for one in both if one not in names and not re.search(r"= |[0-9a-f]{16}|stroke|^SF|MHz", one)}
     assert left == set()
+    assert [rule for rule in INVARIANTS if Words("ru")(rule) == rule] == []
+    assert [one.meaning for one in METRICS.values() if Words("ru")(one.meaning.partition(": ")[0]).isascii()] == []
     with pytest.raises(ValueError, match="no report in 'tt': there are en, ru"):
         report.page(outcome_of(lively(make_lab)), "tt")
 
@@ -149,3 +152,16 @@ def test_from_the_command_line(make_lab: MakeLab, tmp_path: Path, capsys: pytest
 def test_an_empty_run_has_a_report(make_lab: MakeLab) -> None:
     page = Page(report.page(outcome_of(make_lab(), "delivery >= 0.5")))
     assert page.open == [] and "nothing to measure" in page.text
+
+
+def test_no_key_stands_in_it(make_lab: MakeLab) -> None:
+    lab = make_lab("confirmed = true", interval_s=5)
+    lab.run(20)
+    lab.network.delay_shift_us = 30_000
+    lab.run(30)
+    lab.lines()
+    judged = judge(lab.path, [], True)
+    [device] = lab.lines("device")
+    kinds = {line["type"] for history in judged.histories.values() for line in history}
+    assert judged.violations and "device" in kinds
+    assert device["app_key"] not in report.page(judged) and "shortest history" in report.page(judged)

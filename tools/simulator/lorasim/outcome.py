@@ -20,7 +20,8 @@ from lorasim.course import Course
 
 TRACED = 5
 """Histories are sought for so many violations."""
-_LONG = frozenset({"t", "type", "way", "form", "at_us", "plan"})
+_UNSAID = frozenset({"t", "type", "way", "form", "at_us", "plan", "app_key", "nwk_key", "app_s_key", "nwk_s_key"})
+"""Fields that no history shows to people; keys stay in the recording."""
 SHOWN = 20
 """So many violations are printed; a report has all."""
 
@@ -118,7 +119,7 @@ def show(outcome: Outcome) -> None:
 
 def in_words(line: Line, start_us: int) -> str:
     """A line of a history for people: when, what, and all that it says."""
-    fields = " ".join(f"{key}={_value(value)}" for key, value in line.items() if key not in _LONG)
+    fields = " ".join(f"{key}={_value(value)}" for key, value in line.items() if key not in _UNSAID)
     return f"{(line['t'] - start_us) / 1e6:12.6f} s  {line['type']:<14} {fields}"
 
 

@@ -97,8 +97,8 @@ def _violation(one: Violation, outcome: Outcome, words: Words) -> dict[str, Any]
     start_us = outcome.course.start_us
     history = [in_words(line, start_us) for line in outcome.histories.get(one, ())]
     at = words.duration(max(0.0, (one.t - start_us) / 1e6))
-    rule = f"{one.rule} ({INVARIANTS[one.rule]})" if one.rule in INVARIANTS else one.rule
-    return {"rule": rule, "dev_eui": one.dev_eui, "at": at, "text": one.text, "history": history}
+    invariant = f" ({INVARIANTS[one.rule]})" if one.rule in INVARIANTS else ""
+    return {"rule": words(one.rule) + invariant, "dev_eui": one.dev_eui, "at": at, "text": one.text, "history": history}
 
 
 def _toml(table: dict[str, Any], name: str = "") -> list[str]:
