@@ -201,7 +201,7 @@ _ALL = [
     Metric("lost_acknowledged", Unit.COUNT, "data frames with a PUSH_ACK that the application was never given",
            lambda s: sum(f.payload and not f.fell and f.promised_us is not None and not f.events for f in s.frames),
            needs_events=True),
-    Metric("duplicates", Unit.COUNT, "events too many: a frame that the application was given again",
+    Metric("duplicates", Unit.COUNT, "events too many, of frames that the application was given again",
            lambda s: sum(max(0, f.events - 1) for f in s.frames), needs_events=True),
     Metric("foreign_events", Unit.COUNT, "uplink events of frames that no device sent",
            lambda s: s.course.foreign_events, needs_events=True, by_device=False, by_time=False),

@@ -156,7 +156,7 @@ _RU = {
     "data frames with a PUSH_ACK that the application was never given": (
         "подтверждённые сервером кадры, не дошедшие до приложения"
     ),
-    "events too many: a frame that the application was given again": "лишние события: кадр передан приложению повторно",
+    "events too many, of frames that the application was given again": "лишние события: кадр передан приложению повторно",
     "uplink events of frames that no device sent": "события о кадрах, которых никто не посылал",
 }
 
