@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -161,16 +160,14 @@ def test_energy_of_a_transmission() -> None:
     assert transmit_mj(1_000_000, 30.0) == pytest.approx(3.3 * 85)
 
 
-def test_junit(tmp_path: Path, make_lab: MakeLab) -> None:
+def test_junit(make_lab: MakeLab) -> None:
     lab = make_lab(interval_s=5)
     lab.run(30)
     verdicts = assertions.judge(
         [Assertion("delivery == 1"), Assertion("joins == 7", note="seven <were> bought")], course_of(lab)
     )
     violations = [Violation("FCntDown reused", T0, "70b3", "with \x00 & <b>")]
-    path = tmp_path / "junit.xml"
-    junit.write(path, "lab", 7, 30.0, verdicts, violations)
-    root = ElementTree.parse(path).getroot()
+    root = ElementTree.fromstring(junit.text("lab", 7, 30.0, verdicts, violations, {violations[0]: ["how it came"]}))
     [suite] = root
     assert (suite.get("tests"), suite.get("failures"), suite.get("name")) == ("3", "2", "lab")
     cases = {case.get("name"): case.find("failure") for case in suite.iter("testcase")}
@@ -179,11 +176,12 @@ def test_junit(tmp_path: Path, make_lab: MakeLab) -> None:
     assert fault is not None and fault.get("message") == "joins == 7: 1" and "seven <were> bought" in (fault.text or "")
     broken = cases["no invariant is broken"]
     assert broken is not None and "FCntDown reused: 70b3 with \ufffd & <b>" in (broken.text or "")
+    assert "seed 7" in (broken.text or "") and "how it came" in (broken.text or "")
     [seed] = suite.iter("property")
     assert (seed.get("name"), seed.get("value")) == ("seed", "7")
 
 
-def test_a_long_recording_is_followed_quickly(tmp_path: Path) -> None:
+def test_a_long_recording_is_followed_quickly() -> None:
     """Twenty thousand frames of five hundred devices: no step looks through all of them."""
     lines: list[dict[str, Any]] = [{"t": 0, "type": "run", "scenario": "x", "seed": 1}]
     lines += [
@@ -203,3 +201,17 @@ def test_a_long_recording_is_followed_quickly(tmp_path: Path) -> None:
     course = follow(json.loads(json.dumps(lines)))
     assert len(course.frames) == 20_000 and all(frame.acked for frame in course.frames)
     assert time.process_time() - began < 5
+
+
+def test_what_a_basics_station_has_streamed_is_delivered_but_promised_by_nobody(make_lab: MakeLab) -> None:
+    lab = make_lab(interval_s=5)
+    lab.run(30)
+    lines = [
+        line | ({"front": "basicstation"} if line["type"] == "gateway" else {})
+        for line in lab.lines()
+        if line["type"] != "push_ack"
+    ]
+    course = follow(lines, [])
+    assert value(course, "delivery == 1") == 1.0 and value(course, "delivery.application == 0") == 0.0
+    assert value(course, "lost_acknowledged == 0") == 0
+    assert value(follow([line for line in lab.lines() if line["type"] != "push_ack"]), "delivery == 0") == 0.0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from xml.etree import ElementTree
 
 from lorasim.assertions import Verdict
@@ -13,9 +12,17 @@ _CONTROL = {code: "\ufffd" for code in range(32) if chr(code) not in "\t\n\r"}
 
 
 def text(
-    scenario: str, seed: int | None, seconds: float, verdicts: Sequence[Verdict], violations: Sequence[Violation] | None
+    scenario: str,
+    seed: int | None,
+    seconds: float,
+    verdicts: Sequence[Verdict],
+    violations: Sequence[Violation] | None,
+    histories: Mapping[Violation, Sequence[str]] | None = None,
 ) -> str:
-    """One suite, a case an assertion and one for the checker. ``violations``: None when it was not asked."""
+    """One suite, a case an assertion and one for the checker. ``violations``: None when it was not asked.
+
+    ``histories``: lines that show how a violation came about.
+    """
     checked = violations is not None
     failures = sum(not verdict.holds for verdict in verdicts) + bool(violations)
     counts = {"tests": str(len(verdicts) + checked), "failures": str(failures), "errors": "0", "time": f"{seconds:.3f}"}
@@ -37,21 +44,12 @@ def text(
         if violations:
             message = _clean(f"{len(violations)} broken, the first: {violations[0].rule}")
             fault = ElementTree.SubElement(case, "failure", {"type": "invariant", "message": message})
-            fault.text = _clean("\n".join(f"{one.rule}: {one.dev_eui} {one.text}" for one in violations))
+            lines = [f"seed {seed}"]
+            for one in violations:
+                lines += [f"{one.rule}: {one.dev_eui} {one.text}", *(histories or {}).get(one, ())]
+            fault.text = _clean("\n".join(lines))
     ElementTree.indent(suites)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
-
-
-def write(
-    path: str | Path,
-    scenario: str,
-    seed: int | None,
-    seconds: float,
-    verdicts: Sequence[Verdict],
-    violations: Sequence[Violation] | None,
-) -> None:
-    """The same into a file. Raises OSError."""
-    Path(path).write_text(text(scenario, seed, seconds, verdicts, violations), encoding="utf-8")
 
 
 def _clean(value: str) -> str:

@@ -47,7 +47,10 @@ class Outcome:
 
     def write_junit(self, path: str | Path) -> None:
         """Raises OSError."""
-        junit.write(path, self.name, self.course.seed, self.course.duration_s, self.verdicts, self.violations)
+        start_us = self.course.start_us
+        histories = {one: [in_words(line, start_us) for line in lines] for one, lines in self.histories.items()}
+        told = self.name, self.course.seed, self.course.duration_s
+        Path(path).write_text(junit.text(*told, self.verdicts, self.violations, histories), encoding="utf-8")
 
 
 def judge(
