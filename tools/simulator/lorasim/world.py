@@ -20,6 +20,7 @@ from lorasim.device import Device, DeviceConfig
 from lorasim.dice import Dice
 from lorasim.gateway import Gateway
 from lorasim.house import SimulatedHouse
+from lorasim.ledger import Ledger
 from lorasim.link import OnAir
 from lorasim.outbox import Message
 from lorasim.population import Population
@@ -77,6 +78,7 @@ class World:
     air: Air = field(init=False)
     population: Population = field(init=False)
     timeline: Timeline = field(init=False)
+    ledger: Ledger = field(init=False)
     rng: random.Random = field(init=False)
     _now: int = 0
     _backhaul: dict[int, Backhaul] = field(default_factory=dict)
@@ -94,9 +96,6 @@ class World:
     """DevEUIs of the devices that may have a window open."""
     _channels_hz: list[int] = field(default_factory=list)
     _foreign_rng: Dice = field(init=False)
-    _unacknowledged: dict[str, object] = field(default_factory=dict)
-    """Frames with a reading for which no PUSH_ACK has come, by their bytes."""
-    _pushed: dict[tuple[int, int], list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         scenario = self.scenario
@@ -118,6 +117,7 @@ class World:
         self.population = Population(self)
         self.timeline = Timeline(self)
         self.summary = Summary(scenario.name, self.seed, days=scenario.clock.days, devices=len(self.devices))
+        self.ledger = Ledger(self.summary)
 
     # ------------------------------------------------------------------------------------------------- building
 
@@ -461,50 +461,14 @@ class World:
     def _noted(self, actor: Actor, note: Note) -> None:
         listens = self.recorder.listens
         if isinstance(actor, Device):
-            self._device_noted(actor, note)
+            self.ledger.device(note)
+            if note.kind == "joined":
+                self._address.setdefault(note.fields["dev_addr"], set()).add(actor.config.dev_eui)
+            elif note.kind == "downlink":
+                self.population.told(actor, note.fields, self._now)
             if listens:
                 self._record(note.kind, {"dev_eui": f"{actor.config.dev_eui:016x}", **note.fields})
         else:
-            self._gateway_noted(actor, note)
+            self.ledger.gateway(actor, note)
             if listens:
                 self._record(note.kind, {"gateway": f"{actor.config.eui:016x}", **note.fields})
-
-    def _gateway_noted(self, gateway: Gateway | Station, note: Note) -> None:
-        summary, fields = self.summary, note.fields
-        if note.kind == "push_data":
-            summary.push_data += 1
-            self._pushed[gateway.config.eui, fields["token"]] = fields["phys"]
-        elif note.kind == "push_ack":
-            summary.push_ack += 1
-            for phy in self._pushed.pop((gateway.config.eui, fields["token"]), ()):
-                summary.readings_acknowledged += self._unacknowledged.pop(phy, None) is not None
-        elif note.kind == "pull_resp":
-            summary.pull_resp += 1
-            if "fault" in fields:
-                summary.faults[f"PULL_RESP: {fields['fault']}"] += 1
-        elif note.kind == "tx_ack":
-            outcome = fields["outcome"]
-            summary.tx_ack[outcome.get("error") or f"warn {outcome['warn']}"] += 1
-        elif note.kind == "bad_datagram":
-            summary.faults[f"datagram: {fields['why']}"] += 1
-
-    def _device_noted(self, device: Device, note: Note) -> None:
-        summary, fields = self.summary, note.fields
-        if note.kind == "uplink":
-            summary.uplinks += 1
-            summary.repeated += fields["transmission"] > 1
-            if fields["tag"] is not None:
-                summary.readings += fields["transmission"] == 1
-                if fields["transmission"] == 1:
-                    self._unacknowledged[fields["phy"]] = fields["tag"]
-        elif note.kind == "join_request":
-            summary.join_requests += 1
-        elif note.kind == "joined":
-            summary.downlinks_heard += 1
-            self._address.setdefault(fields["dev_addr"], set()).add(device.config.dev_eui)
-        elif note.kind == "downlink":
-            summary.downlinks_heard += 1
-            self.population.told(device, fields, self._now)
-        elif note.kind == "downlink_refused":
-            summary.downlinks_refused += 1
-            summary.faults[fields["why"]] += 1
