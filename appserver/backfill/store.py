@@ -25,6 +25,8 @@ _DEVICES = (
     " JOIN device_state d ON d.dev_eui = c.dev_eui WHERE c.valid_until_us IS NULL"
     " AND d.last_uplink_at_us >= ? ORDER BY c.dev_eui, c.channel"
 )
+LOOKED_AT = 200
+"""Frames of a device that are searched for what it told."""
 SILENT_US = 3 * 24 * HOUR_US
 """A class A device that says nothing hears nothing."""
 
@@ -127,13 +129,15 @@ def _radios(connection: sqlite3.Connection, dev_euis: set[str]) -> dict[str, tup
     """Codec, protocol and port of those devices that can be asked, by the last frame with a protocol."""
     found: dict[str, tuple[str, str, int]] = {}
     for dev_eui in dev_euis:
-        row = connection.execute(
-            "SELECT codec, json_extract(object, '$.protocol'), f_port FROM uplink WHERE dev_eui = ? AND codec LIKE 'karat%'"
-            " AND json_extract(object, '$.protocol') IS NOT NULL ORDER BY received_at_us DESC LIMIT 1",
-            (dev_eui,),
-        ).fetchone()
-        if row is not None and row[1] in ("1.8", "2.0"):
-            found[dev_eui] = (row[0].partition("@")[0], row[1], row[2])
+        for codec, words, f_port in connection.execute(
+            "SELECT codec, object, f_port FROM uplink WHERE dev_eui = ? AND codec LIKE 'karat%' AND object IS NOT NULL"
+            " ORDER BY received_at_us DESC LIMIT ?",
+            (dev_eui, LOOKED_AT),
+        ).fetchall():
+            protocol = msgspec.json.decode(words).get("protocol")
+            if protocol in ("1.8", "2.0"):
+                found[dev_eui] = (codec.partition("@")[0], protocol, f_port)
+                break
     return found
 
 
@@ -162,12 +166,15 @@ def settle(db: Database, now_us: int) -> int:
 
 
 def _refusal(connection: sqlite3.Connection, dev_eui: str, since_us: int) -> tuple[str, str] | None:
-    row = connection.execute(
-        "SELECT object FROM uplink WHERE dev_eui = ? AND received_at_us > ? AND json_extract(object, '$.error') IS NOT NULL"
-        " ORDER BY received_at_us LIMIT 1",
-        (dev_eui, since_us),
-    ).fetchone()
-    return None if row is None else answer_state(msgspec.json.decode(row[0]))
+    for (words,) in connection.execute(
+        "SELECT object FROM uplink WHERE dev_eui = ? AND received_at_us > ? AND object IS NOT NULL"
+        " ORDER BY received_at_us LIMIT ?",
+        (dev_eui, since_us, LOOKED_AT),
+    ).fetchall():
+        outcome = answer_state(msgspec.json.decode(words))
+        if outcome is not None:
+            return outcome
+    return None
 
 
 def planned(db: Database) -> list[Query]:

@@ -49,14 +49,17 @@ def test_fr_20_one_key_is_one_delivery(db: Database, house: House) -> None:
     assert db.rows("SELECT count(*) FROM reading WHERE value_micro = 100900000") == [(1,)]
 
 
-def test_fr_20_all_or_nothing_when_the_database_fails(db: Database, house: House) -> None:
-    """A crash before the commit leaves neither readings nor a note; the sender was told nothing and sends again."""
-    db.connection.execute("CREATE TRIGGER broken BEFORE INSERT ON intake BEGIN SELECT RAISE(ABORT, 'disk'); END")
+def test_fr_20_all_or_nothing_when_we_die_before_the_commit(
+    db: Database, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither readings nor a note are left; the sender was told nothing and sends again."""
     item = Item(DAY, Decimal("100.9"), meter_id=house.meters["1"])
-    with pytest.raises(Exception, match="disk"):
-        deliver(db, delivery(item), NOW_US)
+    with monkeypatch.context() as broken:
+        broken.setattr(intake, "_note", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            deliver(db, delivery(item), NOW_US)
     assert db.rows("SELECT count(*) FROM reading WHERE value_micro = 100900000") == [(0,)]
-    db.connection.execute("DROP TRIGGER broken")
+    assert intake.intakes(db) == []
     assert deliver(db, delivery(item), NOW_US).new == 1
 
 
