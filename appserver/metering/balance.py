@@ -173,6 +173,15 @@ def errors_of(ends: Ends) -> tuple[Decimal, Decimal]:
     return clock, clock + (first.spread or ZERO) + (last.spread or ZERO)
 
 
+Measured = tuple[Decimal | None, str, Decimal, Decimal]
+"""Volume and quality of a point, how much of it may be clock, the bound of its whole error."""
+
+
+def measured(ends: Sequence[Ends], start_us: int, end_us: int) -> list[Measured]:
+    """What each point counted in a period."""
+    return [(*volume_of(its, start_us, end_us), *errors_of(its)) for its in ends]
+
+
 def imbalance(house: Decimal, individual: Decimal, unmetered: Decimal = ZERO) -> tuple[Decimal, Decimal | None]:
     """``house - individual - unmetered`` and its share of ``house`` in per cent, one decimal."""
     difference = house - individual - unmetered
@@ -183,13 +192,16 @@ def period_row(
     points: Sequence[PointInfo], ends: Sequence[Ends], start_us: int, end_us: int, start: datetime, end: datetime
 ) -> PeriodRow:
     """One period of a building: ``ends`` runs parallel to ``points``."""
+    return sum_of(points, measured(ends, start_us, end_us), start, end)
+
+
+def sum_of(points: Sequence[PointInfo], counted: Sequence[Measured], start: datetime, end: datetime) -> PeriodRow:
+    """One period of a building: ``counted`` runs parallel to ``points``."""
     house: Decimal | None = None
     house_quality = "measured"
     individual = clock = error = ZERO
     flats: dict[object, int] = {}
-    for point, its in zip(points, ends, strict=True):
-        volume, quality = volume_of(its, start_us, end_us)
-        of_clock, of_all = errors_of(its)
+    for point, (volume, quality, of_clock, of_all) in zip(points, counted, strict=True):
         clock, error = clock + of_clock, error + of_all
         if point.role == "house":
             house_quality = worse(house_quality, quality)
@@ -247,14 +259,12 @@ def summed_row(
 def point_row(
     point: PointInfo,
     ends: Ends,
-    start_us: int,
-    end_us: int,
+    counted: Measured,
     moments: tuple[datetime | None, datetime | None],
     events: Iterable[str] = (),
 ) -> PointRow:
     """One point over a period; ``moments`` are those of its ends."""
-    volume, quality = volume_of(ends, start_us, end_us)
-    clock, error = errors_of(ends)
+    volume, quality, clock, error = counted
     return PointRow(
         point_id=point.point_id,
         premises_id=point.premises_id,

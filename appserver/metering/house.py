@@ -95,7 +95,19 @@ def read_house(connection: sqlite3.Connection, building_id: int, resource: str) 
 
 def outermost(house: HouseView, first: int, last: int) -> EndsOf:
     """First and last mark of each point between two days, both included."""
-    firsts, lasts = _marks_on(house, first), _marks_on(house, last)
+    firsts: dict[int, Mark] = {}
+    lasts: dict[int, Mark] = {}
+    rows = house.connection.execute(
+        f"SELECT {MARK} FROM point p CROSS JOIN boundary b ON b.point_id = p.id AND b.day IN (:first, :last)"
+        " WHERE p.building_id = :building AND p.resource = :resource",
+        {**house.parameters, "first": first, "last": last},
+    )
+    for row in rows:
+        mark = mark_of(row, house.zone)
+        if row[1] == first:
+            firsts[row[0]] = mark
+        if row[1] == last:
+            lasts[row[0]] = mark
     for marks, end in ((firsts, "min"), (lasts, "max")):
         if len(marks) < house.all_points:  # the others have their first or last one on another day, or none
             query = (
@@ -107,15 +119,6 @@ def outermost(house: HouseView, first: int, last: int) -> EndsOf:
             marks.update((row[0], mark_of(row, house.zone)) for row in rows)
     start_us = midnight_us(first, house.zone)
     return {point: Ends(origin_of(house, point, mark, start_us), lasts[point]) for point, mark in firsts.items()}
-
-
-def _marks_on(house: HouseView, day: int) -> dict[int, Mark]:
-    rows = house.connection.execute(
-        f"SELECT {MARK} FROM point p CROSS JOIN boundary b ON b.point_id = p.id AND b.day = :day"
-        " WHERE p.building_id = :building AND p.resource = :resource",
-        {**house.parameters, "day": day},
-    )
-    return {row[0]: mark_of(row, house.zone) for row in rows}
 
 
 def mark_of(row: tuple[Any, ...], zone: ZoneInfo) -> Mark:

@@ -9,11 +9,20 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 from appserver.db import Database
 from appserver.errors import RegistryError
-from appserver.metering.balance import NOTHING, Balance, Ends, PeriodRow, PointRow, period_row, point_row
+from appserver.metering.balance import (
+    NOTHING,
+    Balance,
+    Ends,
+    PeriodRow,
+    PointRow,
+    measured,
+    period_row,
+    point_row,
+    sum_of,
+)
 from appserver.metering.chart import day_rows
 from appserver.metering.consumption import Mark
 from appserver.metering.house import (
@@ -70,7 +79,7 @@ def house_balance(
         read = _hourly if step == "hour" else partial(_daily, step=step, whole_period=whole_period)
         periods, rows, whole = read(house, from_date, to_date)
         span = (periods[0].start_us, periods[-1].end_us) if whole_period else _covered(whole, periods)
-        events = _events(house, from_date, to_date)
+        total, points = _whole(house, whole, span, _events(house, from_date, to_date))
         flats = {p.premises_id or -p.point_id for p in house.points if p.role == "individual"}
         return Balance(
             building_id=building_id,
@@ -83,13 +92,14 @@ def house_balance(
             to_date=to_date,
             flats=len(flats),
             unmetered=_unmetered(house, flats),
-            total=_total(house, whole, span),
-            periods=rows,
-            points=_point_rows(house, whole, span, events),
+            total=total,
+            periods=rows or [total],
+            points=points,
         )
 
 
 _Read = tuple[list[_Period], list[PeriodRow], EndsOf]
+"""Periods, their rows (none: the only period is what the total says), ends of the whole."""
 
 
 def _rows(house: HouseView, periods: list[_Period], ends_of: list[EndsOf]) -> list[PeriodRow]:
@@ -124,23 +134,24 @@ def _periods(house: HouseView, from_date: date, to_date: date, step: str) -> lis
 def _daily(house: HouseView, from_date: date, to_date: date, step: str, whole_period: bool = False) -> _Read:
     pairs = _periods(house, from_date, to_date, step)
     first, last = pairs[0][0], pairs[-1][1]
-    settled = last if whole_period else _settled(house, first, last)
-    whole = outermost(house, first, settled)
+    whole = outermost(house, first, last)
+    settled = last if whole_period else _settled(house, whole, first, last)
+    if settled != last:
+        whole = outermost(house, first, settled)
     periods = [_Period(midnight_us(first, house.zone), midnight_us(last, house.zone)) for first, last in pairs]
     if step == "day":
         return periods, day_rows(house, first, last), whole
     if len(pairs) == 1 and settled == last:
-        return periods, _rows(house, periods, [whole]), whole
+        is_total = whole_period or _covered(whole, periods) == (periods[0].start_us, periods[0].end_us)
+        return periods, [] if is_total else _rows(house, periods, [whole]), whole
     return periods, _rows(house, periods, [outermost(house, first, last) for first, last in pairs]), whole
 
 
-def _settled(house: HouseView, first: int, last: int) -> int:
+def _settled(house: HouseView, whole: EndsOf, first: int, last: int) -> int:
     """The last midnight that nine tenths of the points have told: after a midnight, meters take hours to report it."""
-    told_last = house.connection.execute(
-        "SELECT count(*) FROM point p CROSS JOIN boundary b ON b.point_id = p.id AND b.day = :last"
-        " WHERE p.building_id = :building AND p.resource = :resource",
-        {**house.parameters, "last": last},
-    ).fetchone()[0]
+    told_last = sum(
+        ends.last is not None and ends.last.at_us == midnight_us(last, house.zone) for ends in whole.values()
+    )
     if told_last and told_last * 10 >= 9 * house.all_points:
         return last  # no day is told of more points than there are
     counts = house.connection.execute(
@@ -191,30 +202,28 @@ def _covered(whole: EndsOf, periods: list[_Period]) -> tuple[int, int]:
     return max(start_us, min(firsts)), min(end_us, max(lasts))
 
 
-def _total(house: HouseView, whole: EndsOf, span: tuple[int, int]) -> PeriodRow:
+def _whole(
+    house: HouseView, whole: EndsOf, span: tuple[int, int], events: dict[int, list[str]]
+) -> tuple[PeriodRow, list[PointRow]]:
+    """The building and each of its points between two moments."""
     start_us, end_us = span
-    return period_row(
-        house.points,
-        [whole.get(point.point_id, NOTHING) for point in house.points],
-        start_us,
-        end_us,
-        moment(start_us, house.zone),
-        moment(end_us, house.zone),
-    )
+    ends = [whole.get(point.point_id, NOTHING) for point in house.points]
+    counted = measured(ends, start_us, end_us)
+    moments: dict[int, datetime] = {}
 
+    def moment_of(mark: Mark | None) -> datetime | None:
+        if mark is None:
+            return None
+        found = moments.get(mark.at_us)
+        if found is None:
+            found = moments[mark.at_us] = moment(mark.at_us, house.zone)
+        return found
 
-def _point_rows(house: HouseView, whole: EndsOf, span: tuple[int, int], events: dict[int, list[str]]) -> list[PointRow]:
-    start_us, end_us = span
-    rows = []
-    for point in house.points:
-        ends = whole.get(point.point_id, NOTHING)
-        moments = (_moment_of(ends.first, house.zone), _moment_of(ends.last, house.zone))
-        rows.append(point_row(point, ends, start_us, end_us, moments, events.get(point.point_id, ())))
-    return rows
-
-
-def _moment_of(mark: Mark | None, zone: ZoneInfo) -> datetime | None:
-    return None if mark is None else moment(mark.at_us, zone)
+    rows = [
+        point_row(point, its, of, (moment_of(its.first), moment_of(its.last)), events.get(point.point_id, ()))
+        for point, its, of in zip(house.points, ends, counted, strict=True)
+    ]
+    return sum_of(house.points, counted, moment(start_us, house.zone), moment(end_us, house.zone)), rows
 
 
 def _events(house: HouseView, from_date: date, to_date: date) -> dict[int, list[str]]:

@@ -6,6 +6,7 @@ Memory does not grow with the town: points are taken in blocks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +24,8 @@ from appserver.models.registry import REGISTERS, UNITS
 
 BLOCK = 5000
 """Points that are read together."""
+SPREAD = 4
+"""Ids of a block's points are near each other when there are so many times more of them at most."""
 
 
 @dataclass(slots=True)
@@ -57,21 +60,29 @@ def volumes(
     resource: str = "",
     organisation_id: int | None = None,
     individual: bool = True,
+    whole_period: bool = False,
 ) -> Iterator[PointVolume]:
     """Every point of the town (of an organisation) from ``from_date`` to ``to_date`` (excluded), by building and premises.
 
-    ``individual``: without the common meters of houses. Raises RegistryError ``invalid`` for a resource or dates that make
-    no sense. Blocks are read one after another: what comes in between may show in later ones.
+    ``individual``: without the common meters of houses; ``whole_period`` as for a house's balance. Raises RegistryError
+    ``invalid`` for a resource or dates that make no sense. Blocks are read one after another: what comes in between may
+    show in later ones.
     """
     if resource and resource not in REGISTERS:
         raise RegistryError("invalid", "resource", f"There is no resource {resource!r}; use {', '.join(REGISTERS)}.")
     if not from_date < to_date:
         raise RegistryError("invalid", "to", "The period is empty: `to` is excluded and must be after `from`.")
-    return _blocks(db, day_number(from_date), day_number(to_date), resource, organisation_id, individual)
+    return _blocks(db, day_number(from_date), day_number(to_date), resource, organisation_id, individual, whole_period)
 
 
 def _blocks(
-    db: Database, first: int, last: int, resource: str, organisation_id: int | None, individual: bool
+    db: Database,
+    first: int,
+    last: int,
+    resource: str,
+    organisation_id: int | None,
+    individual: bool,
+    whole_period: bool,
 ) -> Iterator[PointVolume]:
     parameters = {
         "first": first,
@@ -86,13 +97,14 @@ def _blocks(
             if not buildings:
                 return
             given = parameters | {"low": buildings[0], "high": buildings[-1]}
-            rows = connection.execute(_POINTS, given).fetchall()
+            rows = sorted(connection.execute(_POINTS, given).fetchall(), key=_place)
             marks = _marks(connection, rows, given)
+            origins = _origins(connection, marks)
             found: list[PointVolume] = []
             for (building, of), group in groupby(rows, key=lambda row: (row[1], row[6])):
                 house = list(group)
-                if _is_told(house, marks, first, last):
-                    found += [_volume(row, *marks[row[0]], first, last) for row in house]
+                if whole_period or _is_told(house, marks, first, last):
+                    found += [_volume(row, *marks[row[0]], origins.get(row[0]), first, last) for row in house]
                 else:
                     found += _as_balanced(db, connection, building, of, house, first, last)
         after = buildings[-1]
@@ -150,21 +162,31 @@ def _next_buildings(connection: Connection, after: int, parameters: dict[str, An
     return found
 
 
-_WANTED = (
-    " WHERE p.building_id BETWEEN :low AND :high AND (:organisation IS NULL OR b.organisation_id = :organisation)"
-    " AND (:resource = '' OR p.resource = :resource)"
-    " AND p.role <> 'node'"
-)
 _POINTS = (
-    "SELECT p.id, p.building_id, b.address, b.timezone, r.number, r.account_number, p.resource, p.role, p.name, m.serial,"
-    " f.installed_at_us, f.start_value FROM building b"
-    " CROSS JOIN point p ON p.building_id = b.id LEFT JOIN premises r ON r.id = p.premises_id"
+    "SELECT p.id, p.building_id, b.address, b.timezone, r.number, r.account_number, p.resource, p.role, p.name, m.serial"
+    " FROM building b CROSS JOIN point p ON p.building_id = b.id LEFT JOIN premises r ON r.id = p.premises_id"
     " LEFT JOIN installation i ON i.point_id = p.id AND i.removed_at_us IS NULL LEFT JOIN meter m ON m.id = i.meter_id"
-    " LEFT JOIN installation f ON f.point_id = p.id AND f.installed_at_us ="
-    "  (SELECT min(installed_at_us) FROM installation WHERE point_id = p.id)"
-    f"{_WANTED} AND b.id BETWEEN :low AND :high"
-    " ORDER BY p.building_id, p.resource, p.role = 'individual', CAST(r.number AS INTEGER), r.number, p.name, p.id"
+    " WHERE b.id BETWEEN :low AND :high AND (:organisation IS NULL OR b.organisation_id = :organisation)"
+    " AND (:resource = '' OR p.resource = :resource) AND p.role <> 'node'"
 )
+_DIGITS = re.compile(r"\s*([+-]?\d+)")
+
+
+def _place(row: Any) -> tuple[object, ...]:
+    """The order of statements: by house, resource, common meters first, then as the doors are numbered."""
+    number, digits = row[4], _DIGITS.match(row[4] or "")
+    return (
+        row[1],
+        row[6],
+        row[7] == "individual",
+        number is not None,
+        int(digits[1]) if digits else 0,
+        number or "",
+        row[8],
+        row[0],
+    )
+
+
 _MARK = "day, value_micro, total_micro, breaks, quality, event"
 _Mark = tuple[int, int, int, int, str, str]
 _Ends = tuple[_Mark | None, _Mark | None]
@@ -173,14 +195,23 @@ _Ends = tuple[_Mark | None, _Mark | None]
 def _marks(connection: Connection, rows: list[Any], parameters: dict[str, Any]) -> dict[int, _Ends]:
     """First and last mark of each point: nearly all have one at both ends, the others are looked for one by one."""
     found: dict[int, list[_Mark | None]] = {row[0]: [None, None] for row in rows}
-    for end, day in enumerate((parameters["first"], parameters["last"])):
-        for point, *mark in connection.execute(
-            f"SELECT b.point_id, {', '.join('b.' + c for c in _MARK.split(', '))} FROM point p"
-            " CROSS JOIN boundary b ON b.point_id = p.id AND b.day = :at WHERE p.building_id BETWEEN :low AND :high",
-            {**parameters, "at": day},
-        ):
+    if not found:
+        return {}
+    low, high = min(found), max(found)
+    if high - low < SPREAD * len(found):
+        asked = f"SELECT point_id, {_MARK} FROM boundary WHERE day = ? AND point_id BETWEEN ? AND ?"
+        queries = [(asked, (parameters[name], low, high)) for name in ("first", "last")]
+    else:
+        names = ", ".join(f"b.{name}" for name in _MARK.split(", "))
+        asked = (
+            f"SELECT b.point_id, {names} FROM point p CROSS JOIN boundary b ON b.point_id = p.id"
+            " AND b.day IN (?, ?) WHERE p.building_id BETWEEN ? AND ?"
+        )
+        queries = [(asked, tuple(parameters[name] for name in ("first", "last", "low", "high")))]
+    for query, given in queries:
+        for point, *mark in connection.execute(query, given):
             if point in found:
-                found[point][end] = tuple(mark)
+                found[point][0 if mark[0] == parameters["first"] else 1] = tuple(mark)
     for point, ends in found.items():
         for end, order in enumerate(("", " DESC")):
             if ends[end] is None:
@@ -191,17 +222,36 @@ def _marks(connection: Connection, rows: list[Any], parameters: dict[str, Any]) 
     return {point: (ends[0], ends[1]) for point, ends in found.items()}
 
 
-def _volume(row: Any, start: _Mark | None, end: _Mark | None, first: int, last: int) -> PointVolume:
-    point, building, address, timezone, premises, account, resource, role, name, serial, from_us, start_value = row
+_Origin = tuple[int, int]
+"""When the first meter of a point was installed, and what it showed."""
+
+
+def _origins(connection: Connection, marks: dict[int, _Ends]) -> dict[int, _Origin]:
+    """Of those points whose first mark follows their installation."""
+    new = [point for point, (start, _) in marks.items() if start is not None and "installed" in start[5]]
+    origins: dict[int, _Origin] = {}
+    for point, from_us, value in connection.execute(
+        "SELECT point_id, installed_at_us, start_value FROM installation"
+        " WHERE point_id IN (SELECT value FROM json_each(?)) ORDER BY point_id, installed_at_us",
+        (str(new),),
+    ):
+        origins.setdefault(point, (from_us, value))
+    return origins
+
+
+def _volume(
+    row: Any, start: _Mark | None, end: _Mark | None, installed: _Origin | None, first: int, last: int
+) -> PointVolume:
+    point, building, address, timezone, premises, account, resource, role, name, serial = row
     zone = zone_of(timezone)
     start_us = end_us = volume = value = None
     quality = "missing"
     if start is not None and end is not None:
         start_us, end_us, value = midnight_us(start[0], zone), midnight_us(end[0], zone), start[1]
         volume, breaks, begins, origin = start[2], start[3], start[4], False
-        if from_us is not None and "installed" in start[5] and from_us >= midnight_us(first, zone):
+        if installed is not None and installed[0] >= midnight_us(first, zone):
             # Its very first mark stands for the installation: nothing was counted earlier.
-            start_us, value, volume, breaks, begins, origin = from_us, start_value, 0, 0, "measured", True
+            (start_us, value), volume, breaks, begins, origin = installed, 0, 0, "measured", True
         if end_us > start_us:
             quality = worse(begins, end[4])
             if breaks != end[3]:

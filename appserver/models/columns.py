@@ -23,8 +23,8 @@ def exact(value: int) -> Decimal:
 
 def neat(value: Decimal) -> Decimal:
     """The same value without trailing zeros beyond the third decimal."""
-    shorter = value.normalize()
-    return shorter if shorter.as_tuple().exponent < -3 else shorter.quantize(_SHOWN)  # type: ignore[operator]
+    shorter = value.quantize(_SHOWN)
+    return shorter if shorter == value else value.normalize()
 
 
 def from_micro(value: int) -> Decimal:

@@ -132,7 +132,12 @@ class Boundary(SQLModel, table=True):
     """
 
     __table_args__ = (
-        Index("ix_boundary_day", "day"),
+        Index(
+            "ix_boundary_day",
+            "day",
+            "point_id",
+            postgresql_include=["value_micro", "total_micro", "breaks", "quality", "event"],
+        ),
         Index(
             "ix_boundary_event",
             "point_id",

@@ -8,6 +8,7 @@ from appserver.ddl import after_change, after_insert, after_update, drop_trigger
 revision = "0009"
 down_revision = "0008"
 
+SHOWN = ["value_micro", "total_micro", "breaks", "quality", "event"]
 BOUND = (
     "INSERT INTO device_state (dev_eui, clock_zone, commissioned_at_us, flags) VALUES (new.dev_eui, '', 0, '')"
     " ON CONFLICT DO NOTHING"
@@ -52,6 +53,8 @@ def upgrade() -> None:
     op.create_index(
         "ix_installation_removed", "installation", ["removed_at_us"], **only_where("removed_at_us IS NOT NULL")
     )
+    op.drop_index("ix_boundary_day", "boundary")
+    op.create_index("ix_boundary_day", "boundary", ["day", "point_id"], postgresql_include=SHOWN)
     op.create_index("ix_boundary_event", "boundary", ["point_id", "day"], **only_where("event <> ''"))
     op.create_table(
         "house_hours",
@@ -68,6 +71,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("house_hours")
     op.drop_index("ix_boundary_event", "boundary")
+    op.drop_index("ix_boundary_day", "boundary")
+    op.create_index("ix_boundary_day", "boundary", ["day"])
     op.drop_index("ix_installation_removed", "installation")
     op.drop_index("ix_installation_now", "installation")
     drop_trigger("other_module_has_a_state", "module_channel")

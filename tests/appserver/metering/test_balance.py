@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from appserver.metering.balance import NOTHING, Ends, PointInfo, imbalance, period_row, point_row, volume_of
+from appserver.metering.balance import NOTHING, Ends, PointInfo, imbalance, measured, period_row, point_row, volume_of
 from appserver.metering.consumption import Mark
 
 START, END = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
@@ -86,7 +86,7 @@ def test_zero_is_not_missing() -> None:
     """No data is never shown as zero, and zero never as no data."""
     made = row([house(), flat(1)], [whole("0"), whole("0")])
     assert (made.house, made.individual, made.imbalance, made.imbalance_pct) == (0, 0, 0, None)
-    shown = point_row(flat(1), NOTHING, A_US, B_US, (None, None))
+    shown = point_row(flat(1), NOTHING, measured([NOTHING], A_US, B_US)[0], (None, None))
     assert (shown.volume, shown.start, shown.end, shown.quality) == (None, None, None, "missing")
 
 

@@ -31,15 +31,18 @@ def satka(tmp_path_factory: pytest.TempPathFactory, database_kind: str) -> Satka
 
 @pytest.mark.parametrize(("first", "last"), PERIODS)
 @pytest.mark.parametrize("resource", ["cold_water", "hot_water"])
-def test_the_same_as_in_the_balance_of_the_house(satka: Satka, first: date, last: date, resource: str) -> None:
-    balance = house_balance(satka.db, satka.building_id, resource, first, last, "month")
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_same_as_in_the_balance_of_the_house(
+    satka: Satka, first: date, last: date, resource: str, whole: bool
+) -> None:
+    balance = house_balance(satka.db, satka.building_id, resource, first, last, "month", whole_period=whole)
     expected = [
         (p.point_id, p.premises, p.account_number, p.serial, p.start, p.end, p.start_at, p.end_at, p.volume, p.quality)
         for p in balance.points
     ]
     found = [
         (v.point_id, v.premises, v.account_number, v.serial, v.start, v.end, v.start_us, v.end_us, v.volume, v.quality)
-        for v in volumes(satka.db, first, last, resource, individual=False)
+        for v in volumes(satka.db, first, last, resource, individual=False, whole_period=whole)
     ]
     assert found == [
         (*row[:6], *(None if at is None else microseconds(at) for at in row[6:8]), *row[8:]) for row in expected
