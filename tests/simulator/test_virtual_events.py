@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from lorasim import checker, checking, outcome, scenario, virtual
+import pytest
+from lorasim import checker, checking, gwmp, outcome, scenario, virtual
 from lorasim.assertions import Assertion
+from lorasim.captures.replay import Timing
+from lorasim.captures.replay import plan as replay_plan
+from lorasim.captures.semtech import messages
+from lorasim.captures.udp import Captured
 from lorasim.checking.history import shortest
 from lorasim.recording import Recorder
 from lorasim.world import World
@@ -95,3 +101,61 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert "delivery.application" in report.read_text("utf-8")
     result = program.run("simulate", str(path), "--virtual", "--seed", "9")
     assert result.code == 0, result.out + result.err
+
+
+PERSONALISED = """
+name = "captured"
+seed = 5
+[[gateways]]
+eui = "0016c001ff1e6401"
+tmst_offset_us = 4284967296
+[[devices]]
+count = 3
+interval_s = 30
+confirmed = true
+activation = "ABP"
+"""
+
+
+@pytest.mark.parametrize("timing", [Timing(), Timing(speed=20), Timing(per_second=5)], ids=str)
+def test_a_replayed_capture_is_taken_by_a_server_that_does_not_know_its_frames(timing: Timing) -> None:
+    """Gateways whose clocks go right: every frame becomes an event, every answer is planned a second behind its frame."""
+    plan = scenario.parse(PERSONALISED)
+    captured: list[Captured] = []
+    world = virtual.world_of(plan)
+    with VirtualNetwork(world) as network:
+        original = network.receive
+
+        def seen(eui: int, pull: bool, datagram: bytes, now_us: int) -> None:
+            captured.append(Captured(now_us, ("10.0.0.2", 1 + pull), ("10.0.0.1", 1700), datagram))
+            original(eui, pull, datagram, now_us)
+
+        network.receive = seen  # type: ignore[method-assign]
+        virtual.VirtualRun(world, network).until(world.start_us + 300_000_000)
+        virtual_events.settle(network)
+        wanted = [line["f_cnt"] for line in virtual_events.lines(network) if line["event"] == "up"]
+    fresh = virtual.world_of(plan)
+    answers: list[int] = []
+    planned, left_out = replay_plan(messages(captured), timing, fresh.start_us)
+    pushed: set[int] = set()
+    with VirtualNetwork(fresh) as network:
+        for one in planned:
+            now_us = fresh.start_us + one.at_us
+            _run_until(network, now_us, answers)
+            network.receive(one.gateway, one.pull, one.data, now_us)
+            pushed |= {packet["tmst"] for packet in json.loads(one.data[12:] or b"{}").get("rxpk", ())}
+        virtual_events.settle(network)
+        _run_until(network, network._wall_us, answers)
+        told = [line["f_cnt"] for line in virtual_events.lines(network) if line["event"] == "up"]
+    assert left_out == 0 and len(wanted) > 25 and sorted(told) == sorted(wanted)
+    assert len(answers) > (20 if timing == Timing() else 5)  # faster, and the sub-band has no room for all answers
+    assert all(any((answer - tmst) % 2**32 in (1_000_000, 2_000_000) for tmst in pushed) for answer in answers)
+
+
+def _run_until(network: VirtualNetwork, now_us: int, answers: list[int]) -> None:
+    """Timers and what the server sends up to a moment; ``answers`` takes the tmst of each PULL_RESP."""
+    while (timer := network.timer()) is not None and timer <= now_us:
+        network.handle_timer(timer)
+    while (sent := network.next_datagram()) is not None:
+        if sent[1][3] == gwmp.PULL_RESP:
+            answers.append(json.loads(sent[1][4:])["txpk"]["tmst"])
