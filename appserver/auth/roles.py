@@ -85,6 +85,8 @@ API_ACCESS: dict[str, Access] = {
     "/buildings/{id}": _ITEM,
     "/buildings/{id}/balance": _READ,
     "/buildings/{id}/common-needs": _READ,
+    "/buildings/{id}/weather-control": _READ,
+    "/premises/{id}/summary": _READ,
     "/buildings/{id}/gar": {"PUT": Role.engineer},
     "/gar": _READ,
     "/gar/search": _READ,

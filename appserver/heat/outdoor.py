@@ -51,27 +51,34 @@ def _day(text: str) -> date:
 
 def from_sensor(db: Database, sensor: OutdoorSensor, first: date, last: date, timezone: str) -> dict[date, Decimal]:
     """Daily means of what a sensor told on days of a zone, ``last`` excluded."""
+    return daily_means(db, sensor.dev_eui, sensor.field, first, last, timezone, Decimal(-90), Decimal(60))
+
+
+def daily_means(
+    db: Database, dev_eui: str, field: str, first: date, last: date, timezone: str, low: Decimal, high: Decimal
+) -> dict[date, Decimal]:
+    """Daily means of a field that a device's codec gives, on days of a zone, ``last`` excluded; from low to high counts."""
     zone = zone_of(timezone)
     found = {}
     for day in range(day_number(first), day_number(last)):
         rows = db.rows(
             "SELECT json_extract(object, '$.' || ?) FROM uplink WHERE dev_eui = ? AND received_at_us >= ?"
             " AND received_at_us < ?",
-            (sensor.field, sensor.dev_eui, midnight_us(day, zone), midnight_us(day + 1, zone)),
+            (field, dev_eui, midnight_us(day, zone), midnight_us(day + 1, zone)),
         )
-        told = [Decimal(str(value)) for (value,) in rows if _is_temperature(value)]
+        told = [number for (value,) in rows if (number := _number(value)) is not None and low <= number <= high]
         if told:
-            found[date.fromordinal(first.toordinal() + day - day_number(first))] = (sum(told) / len(told)).quantize(
-                _STEP
-            )
+            mean = (sum(told) / len(told)).quantize(_STEP)
+            found[date.fromordinal(first.toordinal() + day - day_number(first))] = mean
     return found
 
 
-def _is_temperature(value: object) -> bool:
+def _number(value: object) -> Decimal | None:
     try:
-        return value is not None and -90 <= Decimal(str(value)) <= 60
+        found = None if value is None else Decimal(str(value))
     except InvalidOperation:
-        return False
+        return None
+    return found if found is not None and found.is_finite() else None
 
 
 def outdoor(

@@ -22,6 +22,7 @@ from appserver.rules.kinds import (
     TariffZones,
     TemperatureGraph,
     Verification,
+    WeatherControl,
 )
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "TariffZones",
     "TemperatureGraph",
     "Verification",
+    "WeatherControl",
     "book_of",
     "load",
 ]

@@ -208,6 +208,16 @@ class OutdoorSensor(Values):
     """Which of the values that its codec gives."""
 
 
+class WeatherControl(Values):
+    """The controller of a heat point that follows the weather: it is watched, never set."""
+
+    dev_eui: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    setpoint: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,60}$")] = "setpoint_c"
+    """Which of the values that its codec gives; empty fields are not told."""
+    supply: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{0,60}$")] = "supply_c"
+    valve: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{0,60}$")] = "valve_pct"
+
+
 class Backfill(Values):
     """How much may be asked of devices for the sake of boundary values that are missing."""
 
@@ -252,6 +262,7 @@ KINDS: dict[str, type[Values]] = {
     "heat_substitution": HeatSubstitution,
     "heat_contract": HeatContract,
     "outdoor_sensor": OutdoorSensor,
+    "weather_control": WeatherControl,
     "incident_limits": IncidentLimits,
     "backfill": Backfill,
     "clock_correction": ClockCorrection,

@@ -181,6 +181,7 @@ RULE_KINDS = {
     "heat_substitution": N_("Heat while the meter does not work"),
     "heat_contract": N_("Contract of heat supply"),
     "outdoor_sensor": N_("Sensor of the outdoor temperature"),
+    "weather_control": N_("Controller that follows the weather"),
     "incident_limits": N_("Limits of incidents"),
     "backfill": N_("Queries for missing values"),
     "clock_correction": N_("Correction of device clocks"),
