@@ -25,6 +25,7 @@ ON_BOTH = frozenset(
         "test_intake",
         "test_merging",
         "test_clocks",
+        "test_delivery",
         "test_notices",
         "test_subsystems",
         "test_statements",
