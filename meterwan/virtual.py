@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lorasim.device import Device
+from lorasim.gateway import Gateway
 from lorasim.world import World
 
 from internalapi import messages as m
@@ -79,7 +80,8 @@ class VirtualNetwork:
         given = {"region": scenario.region, "channels": scenario.preset or "default"} | settings
         self.settings = NetworkSettings(data_dir=self._folder, **given)
         self._offset_us = world.start_us - BOOT_US
-        self._wall_us, self._timer_us = world.start_us, None
+        self._wall_us = world.start_us
+        self._timer_us: int | None = None
         kek = bytes(range(32))
         self.join_server = JoinServer(JoinStore(self._folder / "join.db", kek))
         self.journal = Journal(self._folder / "network.db")
@@ -231,9 +233,8 @@ class VirtualNetwork:
         for eui, gateway in world.gateways.items():
             if eui in rogues:
                 continue
-            self.call(
-                "gateway_put", gateway_eui=f"{eui:016x}", class_b="gateway" if gateway.config.beacon_hz else "off"
-            )
+            beacons = isinstance(gateway, Gateway) and gateway.config.beacon_hz
+            self.call("gateway_put", gateway_eui=f"{eui:016x}", class_b="gateway" if beacons else "off")
         devices = list(world.devices.values())
         for device in devices:
             self._profile(device, world.scenario.region)
