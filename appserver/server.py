@@ -18,7 +18,9 @@ from appserver.api.problems import Problem
 from appserver.auth.gate import find_identity, gate
 from appserver.db import ERRORS, TEMPORARY_ERRORS
 from appserver.errors import RegistryError
+from appserver.integrations import pending_count
 from appserver.services import SERVICES, Services
+from appserver.sources.intake import refused_count
 from appserver.web import mount as mount_pages
 from appserver.web.errors import problem_page
 from appserver.web.render import speak
@@ -49,6 +51,25 @@ _seconds = Histogram("meterwan_http_request_seconds", "Time to answer, streams e
 _cursor = Gauge(
     "meterwan_application_event_cursor", "Last network event that the application has taken", registry=REGISTRY
 )
+_sink = Gauge("meterwan_integration_events", "Events of an integration", ["integration", "state"], registry=REGISTRY)
+_source = Gauge("meterwan_source_connected", "Whether a source's broker is connected", ["source"], registry=REGISTRY)
+_refused = Gauge("meterwan_refused_readings", "Readings beside the radio that wait for somebody", registry=REGISTRY)
+_notices = Gauge("meterwan_notices_waiting", "Notices that are not sent yet", registry=REGISTRY)
+
+
+def _look_at_queues(services: Services) -> None:
+    """What waits at the ways in and out, as the metrics tell it."""
+    db = services.database
+    _sink.clear()
+    _source.clear()
+    for id_, name in db.rows("SELECT id, name FROM sink WHERE enabled"):
+        dead = db.rows("SELECT count(*) FROM delivery WHERE sink_id = ? AND state = 'dead'", (id_,))[0][0]
+        _sink.labels(name, "dead").set(dead)
+        _sink.labels(name, "waiting").set(pending_count(db, id_))
+    for name, connected in db.rows("SELECT name, connected FROM source WHERE enabled AND kind = 'mqtt'"):
+        _source.labels(name).set(connected)
+    _refused.set(refused_count(db))
+    _notices.set(db.rows("SELECT count(*) FROM notice WHERE state = 'pending'")[0][0])
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -144,6 +165,7 @@ async def _metrics(request: web.Request) -> web.Response:
         raise Problem(403, "Metrics are for this machine; elsewhere send a token or set http.metrics_public.")
     rows = await services.database.run(services.database.rows, "SELECT max(event_id) FROM event_cursor")
     _cursor.set(rows[0][0] or 0)
+    await services.database.run(_look_at_queues, services)
     return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

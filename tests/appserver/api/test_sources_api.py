@@ -111,3 +111,27 @@ async def test_sources_are_managed_by_administrators(console: Console) -> None:
     assert (await console.api("DELETE", f"/sources/{made.json['id']}")).status == 204
     assert (await console.api("GET", f"/sources/{made.json['id']}")).status == 404
     assert (await console.api("GET", "/sources")).json["items"] == []
+
+
+async def test_metrics_tell_what_waits_at_the_ways_in_and_out(console: Console) -> None:
+    db = console.services.database
+    await console.api(
+        "POST", "/integrations", json={"name": "billing", "url": "https://example.org", "events": ["reading"]}
+    )
+    broker = {"kind": "mqtt", "name": "town", "url": "mqtt://broker.example.org", "topics": ["a"], "mapping": MAPPING}
+    await console.api("POST", "/sources", json=broker)
+    house = make_house(db)
+    readings = [
+        {"meter_id": house.meters["1"], "measured_at": AT, "value": "100.9"},
+        {"serial": "nobody", "measured_at": AT, "value": "1"},
+    ]
+    await console.api("POST", "/readings/batch", json={"readings": readings})
+    shown = (await console.ask("GET", "/metrics")).text
+    for line in (
+        'meterwan_integration_events{integration="billing",state="waiting"} 1.0',
+        'meterwan_integration_events{integration="billing",state="dead"} 0.0',
+        'meterwan_source_connected{source="town"} 0.0',
+        "meterwan_refused_readings 1.0",
+        "meterwan_notices_waiting 0.0",
+    ):
+        assert line in shown, line
