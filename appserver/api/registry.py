@@ -265,6 +265,8 @@ class Shelf(Generic[OutT]):
     new: type[Input]
     changed: type[Input]
     query: type[PageQuery]
+    noun: str = ""
+    """What its operations are called by in the description, where that is not the kind."""
 
     def view(self, row: Any) -> OutT:
         """The API's form of a row."""
@@ -332,7 +334,7 @@ def enter(api: Api, resource: Shelf[Any]) -> None:
     )
     for method, address, handler, takes, answers, status, summary in rows:
         handler.__annotations__ = {"call": Call, **takes}
-        handler.__name__ = f"{handler.__name__}_{kind}"
+        handler.__name__ = f"{handler.__name__}_{resource.noun or kind}"
         api.add(method, address, answers=answers, status=status, summary=summary)(handler)
 
 

@@ -169,4 +169,7 @@ class RecordQuery(PageQuery):
     result: Literal["fit", "unfit"] | None = None
 
 
-enter(api, Shelf("verification-records", "verification", Record, NewRecord, ChangedRecord, RecordQuery))
+_RECORDS = Shelf(
+    "verification-records", "verification", Record, NewRecord, ChangedRecord, RecordQuery, "verification_record"
+)
+enter(api, _RECORDS)
