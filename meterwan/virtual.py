@@ -243,13 +243,22 @@ class VirtualNetwork:
         for device in devices:
             if device.session is not None:
                 keys = device.session.keys
+                network = (
+                    {
+                        "f_nwk_s_int_key": keys.f_nwk_s_int_key.hex(),
+                        "s_nwk_s_int_key": keys.s_nwk_s_int_key.hex(),
+                        "nwk_s_enc_key": keys.nwk_s_enc_key.hex(),
+                    }
+                    if keys.lorawan_1_1
+                    else {"nwk_s_key": keys.nwk_s_enc_key.hex()}
+                )
                 self.call(
                     "session_put",
                     dev_eui=f"{device.config.dev_eui:016x}",
                     dev_addr=f"{device.session.dev_addr:08x}",
-                    nwk_s_key=keys.nwk_s_enc_key.hex(),
                     app_s_key=keys.app_s_key.hex(),
                     f_cnt_up=device.session.f_cnt_up,
+                    **network,
                 )
 
     def _profile(self, device: Device, region: str) -> str:

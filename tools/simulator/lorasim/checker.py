@@ -151,8 +151,7 @@ class _AirCheck:
             if kind == "device":
                 self._devices[line["dev_eui"]] = line
                 if line.get("dev_addr"):
-                    keys = SessionKeys.of_1_0(bytes.fromhex(line["nwk_s_key"]), bytes.fromhex(line["app_s_key"]))
-                    self._add(line["dev_eui"], int(line["dev_addr"], 16), keys)
+                    self._add(line["dev_eui"], int(line["dev_addr"], 16), _given_keys(line))
             elif kind == "join_request":
                 self._asked.appendleft(_Request(line["t"], line["dev_eui"], JOIN_REQUEST_TYPE, line["dev_nonce"]))
             elif kind == "rejoin_request":
@@ -302,3 +301,12 @@ def check_devices(lines: Iterable[Line]) -> list[Violation]:
         elif line["type"] == "pull_resp" and "fault" in line:
             violations.append(Violation("PULL_RESP", line["t"], "", f"{line['fault']}: {line['txpk']}"))
     return violations
+
+
+def _given_keys(line: Line) -> SessionKeys:
+    """The keys of a session that a device was given (ABP)."""
+    nwk_s_key, app_s_key = bytes.fromhex(line["nwk_s_key"]), bytes.fromhex(line["app_s_key"])
+    if "s_nwk_s_int_key" not in line:
+        return SessionKeys.of_1_0(nwk_s_key, app_s_key)
+    others = bytes.fromhex(line["s_nwk_s_int_key"]), bytes.fromhex(line["nwk_s_enc_key"])
+    return SessionKeys(nwk_s_key, *others, app_s_key, lorawan_1_1=True)

@@ -92,10 +92,23 @@ class Population:
                 self._activate(device, group.activation, group.dev_addr, number)
 
     def _activate(self, device: Device, activation: str, first: str, index: int) -> None:
-        if activation == "ABP":
-            dev_eui = device.config.dev_eui
-            keys = [key_of(self._seed, dev_eui, name) for name in ("nwk_s_key", "app_s_key")]
-            device.activate(int(first, 16) + index, 0, SessionKeys.of_1_0(*keys))
+        """Give an ABP device its session, with the gateways' channels in it as its maker has set them.
+
+        One of 1.1 has lost its radio parameters and says so until the network confirms it (1.1 §5.1).
+        """
+        if activation != "ABP":
+            return
+        dev_eui = device.config.dev_eui
+        nwk, app, s_int, enc = (
+            key_of(self._seed, dev_eui, name) for name in ("nwk_s_key", "app_s_key", "s_nwk_s_int_key", "nwk_s_enc_key")
+        )
+        if device.config.lorawan_1_1:
+            device.activate(int(first, 16) + index, 0, SessionKeys(nwk, s_int, enc, app, lorawan_1_1=True))
+            assert device.session is not None
+            device.session.rekeyed = True
+            device.reset_radio()
+        else:
+            device.activate(int(first, 16) + index, 0, SessionKeys.of_1_0(nwk, app))
             device.state.apply_cflist(self.world.cflist)
 
     def _add_house(self) -> None:

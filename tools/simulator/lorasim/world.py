@@ -175,6 +175,9 @@ class World:
             keys = device.session.keys
             fields |= {"dev_addr": str(device.session.dev_addr), "app_s_key": keys.app_s_key.hex()}
             fields |= {"nwk_s_key": keys.f_nwk_s_int_key.hex()}
+            if keys.lorawan_1_1:
+                others = {"s_nwk_s_int_key": keys.s_nwk_s_int_key.hex(), "nwk_s_enc_key": keys.nwk_s_enc_key.hex()}
+                fields |= others
             self._address.setdefault(str(device.session.dev_addr), set()).add(dev_eui)
         self._record("device", fields)
         device.start(self._now)
