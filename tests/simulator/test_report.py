@@ -165,3 +165,17 @@ def test_no_key_stands_in_it(make_lab: MakeLab) -> None:
     kinds = {line["type"] for history in judged.histories.values() for line in history}
     assert judged.violations and "device" in kinds
     assert device["app_key"] not in report.page(judged) and "shortest history" in report.page(judged)
+
+
+def test_the_timeline_of_a_scenario_is_no_event_of_an_application(make_lab: MakeLab) -> None:
+    lab = make_lab(interval_s=5)
+    lab.run(30)
+    lines = lab.lines()
+    done = {"type": "event", "do": "gateway_off", "gateway": "0016c001ff1e5a01", "group": ""}
+    lines.append(done | {"t": lines[-1]["t"] - 10_000_000})
+    course = follow(lines)
+    assert course.events is None
+    page = Page(report.page(Outcome(course)))
+    assert "given to the application" not in page.text
+    assert page.text.count("gateway_off 0016c001ff1e5a01") > 2 and "What the scenario did" in page.text
+    assert follow(lines, []).events == 0

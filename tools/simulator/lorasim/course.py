@@ -130,6 +130,8 @@ class Course:
     """What gateways could not read."""
     unheard: list[tuple[int, str, str]] = field(default_factory=list)
     """Transmissions that no gateway heard: time, DevEUI, the reason at most gateways."""
+    timeline: list[tuple[int, str]] = field(default_factory=list)
+    """What the scenario did: time, and which event."""
     restarts: list[tuple[int, str]] = field(default_factory=list)
     """(time, DevEUI or gateway)."""
     events: int | None = None
@@ -322,12 +324,17 @@ class Course:
         if downlink is not None and not downlink.heard:
             downlink.dev_eui, downlink.why = line["dev_eui"], f"refused: {line['why']}"
 
+    def _event(self, t: int, line: Line) -> None:
+        about = " ".join(str(line[key]) for key in ("gateway", "group") if line.get(key))
+        self.timeline.append((t, f"{line.get('do', '')} {about}".strip()))
+
     def _bad_datagram(self, t: int, line: Line) -> None:
         self.faults.append((t, f"datagram: {line['why']}"))
 
     # ------------------------------------------------------------------------------------------------- application
 
-    def _event(self, t: int, line: Line) -> None:
+    def told(self, line: Line) -> None:
+        """The application was given an event (:mod:`lorasim.sink`)."""
         self.events = (self.events or 0) + 1
         if line.get("event") != "up":
             return
@@ -336,7 +343,7 @@ class Course:
             self.foreign_events += 1
             return
         frame.events += 1
-        frame.event_us = t if frame.event_us is None else frame.event_us
+        frame.event_us = line["t"] if frame.event_us is None else frame.event_us
 
     def _of_event(self, line: Line) -> Frame | None:
         eui, address, f_cnt = line["dev_eui"], line.get("dev_addr") or "", line.get("f_cnt", 0)
@@ -391,10 +398,8 @@ def follow(lines: Iterable[Line], events: Iterable[Line] | None = None) -> Cours
         course.observe(line["t"], line["type"], line)
     if events is not None:
         course.events = 0
-        end_us = course.end_us
         for event in events:
-            course.observe(event["t"], "event", event)
-        course.end_us = max(end_us, course.start_us)
+            course.told(event)
     return course
 
 

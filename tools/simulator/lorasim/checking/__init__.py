@@ -64,5 +64,6 @@ def _apart(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:
     recording: list[Line] = []
     events: list[Line] = []
     for line in lines:
-        (events if line["type"] == "event" else recording).append(line)
+        # the recording has lines of this type, too: what the scenario's timeline did
+        (events if line["type"] == "event" and "event" in line else recording).append(line)
     return recording, events

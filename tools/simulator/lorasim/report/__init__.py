@@ -22,6 +22,7 @@ from lorasim.report.words import LANGUAGES, Words
 __all__ = ["LANGUAGES", "page", "write"]
 
 MOST_VIOLATIONS = 200
+MOST_EVENTS = 500
 
 
 def write(path: str | Path, outcome: Outcome, language: str = "en") -> None:
@@ -46,6 +47,7 @@ def page(outcome: Outcome, language: str = "en") -> str:
         lasted=words.duration(course.duration_s),
         tiles=_tiles(outcome, words),
         figures=figures(course, words),
+        timeline=[(words.duration((t - course.start_us) / 1e6), what) for t, what in course.timeline[:MOST_EVENTS]],
         metrics=_metrics(outcome, words),
         violations=[_violation(one, outcome, words) for one in (outcome.violations or [])[:MOST_VIOLATIONS]],
         more=max(0, len(outcome.violations or ()) - MOST_VIOLATIONS),

@@ -38,6 +38,8 @@ class Axis:
     log: bool = False
     whole: bool = False
     """Only whole numbers have a tick."""
+    marks: Sequence[tuple[float, str]] = ()
+    """Upright dashes: where something was done, and what."""
     time: bool = False
     """Seconds: ticks stand at whole minutes, hours, days."""
 
@@ -141,6 +143,10 @@ def _grid(x_scale: _Scale, y_scale: _Scale, x: Axis, y: Axis) -> str:
     marks = x_scale.marks(x)
     shown = marks[:: max(1, math.ceil(len(marks) / 7))]
     parts += [_text(x_scale.at(value), bottom + 15, x.text(value), "middle", "dim") for value in shown]
+    parts += [
+        f'<path d="M{x_scale.at(value):g} {TOP}V{bottom}" class="mark"><title>{escape(what)}</title></path>'
+        for value, what in x.marks
+    ]
     parts.append(f'<path d="M{LEFT} {bottom}H{WIDTH - RIGHT}" class="axis"/>')
     if x.label:
         parts.append(_text(WIDTH - RIGHT, HEIGHT - 4, x.label, "end", "dim"))

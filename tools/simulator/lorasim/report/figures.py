@@ -16,6 +16,7 @@ from regional import Plan, PlanError, plan
 BINS = 30
 HOUR_US = 3_600_000_000
 MOST_BARS = 12
+MOST_MARKS = 60
 CURVE = 40
 """A distribution is drawn with so many points."""
 
@@ -87,7 +88,9 @@ def _binned(course: Course) -> tuple[float, list[list[Frame]]]:
 
 
 def _time_axis(course: Course, words: Words) -> Axis:
-    return Axis("", 0.0, max(course.duration_s, 1.0), text=words.duration, time=True)
+    """Time since the start, with dashes where the scenario did something (as far as they can be told apart)."""
+    marks = [((t - course.start_us) / 1e6, what) for t, what in course.timeline[:MOST_MARKS]]
+    return Axis("", 0.0, max(course.duration_s, 1.0), text=words.duration, time=True, marks=marks)
 
 
 def _delivery_over_time(course: Course, words: Words) -> Figure | None:

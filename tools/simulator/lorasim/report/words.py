@@ -37,6 +37,8 @@ _RU = {
     "what happened": "что произошло",
     "shortest history": "кратчайшая история",
     "numbers": "числа",
+    "What the scenario did": "Что делал сценарий",
+    "dashes in the charts": "пунктир на графиках",
     "All metrics": "Все показатели",
     "metric": "показатель",
     "value": "значение",

@@ -103,7 +103,7 @@ def read(path: str | Path) -> list[Line]:
             if not text.endswith("\n"):
                 break
             line: Any = json.loads(text) if text.strip().startswith("{") else {}
-            if line.get("type") != "event":
+            if line.get("type") != "event" or "event" not in line:
                 raise ValueError(f"{path}, line {number}: not an event; write such a file with: lorasim sink")
             lines.append(line)
     return lines
