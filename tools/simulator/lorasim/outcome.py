@@ -22,21 +22,6 @@ TRACED = 5
 """Histories are sought for so many violations."""
 _KEYS = frozenset({"app_key", "nwk_key", "app_s_key", "nwk_s_key", "s_nwk_s_int_key", "nwk_s_enc_key"})
 _UNSAID = _KEYS | {"t", "type", "way", "form", "at_us", "plan"}
-    {
-        "t",
-        "type",
-        "way",
-        "form",
-        "at_us",
-        "plan",
-        "app_key",
-        "nwk_key",
-        "app_s_key",
-        "nwk_s_key",
-        "s_nwk_s_int_key",
-        "nwk_s_enc_key",
-    }
-)
 """Fields that no history shows to people; keys stay in the recording."""
 SHOWN = 20
 """So many violations are printed; a report has all."""
