@@ -58,6 +58,8 @@ class Subscriber:
         self._db, self._source, self._clock = db, source, clock
         self._loop = asyncio.get_running_loop()
         self._messages: asyncio.Queue[tuple[int, MQTTMessage]] = asyncio.Queue()
+        self._standing = (False, "")
+        """Whether it is connected, and what is wrong when not."""
         self._connection = 0
         """Counts connections: what came over an earlier one is given again, and must not be acknowledged on this."""
         broker = Broker(source.url, source.username, source.password, source.ca)
@@ -126,11 +128,13 @@ class Subscriber:
         self._state(False, why or "the connection is closed")
 
     def _state(self, connected: bool, error: str) -> None:
-        self._loop.run_in_executor(None, self._note, connected, error)
+        self._standing = (connected, error)
+        self._loop.run_in_executor(None, self._note)
 
-    def _note(self, connected: bool, error: str) -> None:
+    def _note(self) -> None:
+        """Write down how it stands by now: notes of two changes may pass each other on their way."""
         with contextlib.suppress(*ERRORS):
-            store.note_state(self._db, self._source.id or 0, connected, error)
+            store.note_state(self._db, self._source.id or 0, *self._standing)
 
 
 def client_id_of(db: Database, source: Source) -> str:
@@ -158,6 +162,8 @@ async def watch(
     running: dict[int, tuple[tuple[object, ...], asyncio.Task[None]]] = {}
     next_try_us = 0
     try:
+        with contextlib.suppress(*ERRORS):
+            await db.run(store.nobody_is_connected, db)  # whoever was when we were killed
         while not stop.is_set():
             with contextlib.suppress(*ERRORS):
                 await _keep(db, running, allowed, clock)

@@ -140,3 +140,9 @@ def note_state(db: Database, source_id: int, connected: bool, error: str) -> Non
             "UPDATE source SET connected = ?, error = ? WHERE id = ? AND (connected <> ? OR error <> ?)",
             (connected, error[:500], source_id, connected, error[:500]),
         )
+
+
+def nobody_is_connected(db: Database) -> None:
+    """What holds when a process starts."""
+    with db.transaction() as connection:
+        connection.execute("UPDATE source SET connected = ? WHERE connected", (False,))
