@@ -198,15 +198,17 @@ def test_what_to_do_without_scapy(
 # ------------------------------------------------------------------------------------------------------------- showing
 
 
-def test_a_capture_of_the_lab_is_told_as_the_lab_lived_it(make_lab: MakeLab, tmp_path: Path) -> None:
-    lab = make_lab("confirmed = true", interval_s=10)
+@pytest.mark.parametrize("version", ["1.0.2", "1.0.4", "1.1"])
+def test_a_capture_of_the_lab_is_told_as_the_lab_lived_it(make_lab: MakeLab, tmp_path: Path, version: str) -> None:
+    lab = make_lab(f'mac_version = "{version}"\nconfirmed = true', interval_s=10)
     packets = captured_lab(lab, 25)
     lab.queue(f_port=7, data=b"hello")
     lab.queue(f_opts=bytes([0x06]))
     packets += captured_lab(lab, 30)
     lines, path = lab.lines(), written(tmp_path, packets)
     [device] = lab.lines("device")
-    ring = KeyRing.of([f"{device['dev_eui']}:{device['app_key']}  # the device"])
+    nwk_key = f":{device['nwk_key']}" if version == "1.1" else ""
+    ring = KeyRing.of([f"{device['dev_eui']}:{device['app_key']}{nwk_key}  # the device"])
     text = list(show(messages(read(path)), ring))
     joined = next(line for line in lines if line["type"] == "joined")
     asked = next(line for line in lines if line["type"] == "join_request")
@@ -223,7 +225,7 @@ def test_a_capture_of_the_lab_is_told_as_the_lab_lived_it(make_lab: MakeLab, tmp
     assert " TX_ACK " in said and " PULL_DATA " in said and "stat rxnb=" in said
     blind = "\n".join(show(messages(read(path)), KeyRing()))
     assert "join-accept, encrypted" in blind and "bytes, encrypted: " in blind and b"hello".hex() not in blind
-    assert "DevStatusReq" in blind  # FOpts of 1.0.x are in the clear
+    assert ("DevStatusReq" in blind) == (version != "1.1")  # FOpts of 1.0.x are in the clear
     wrong = "\n".join(show(messages(read(path)), KeyRing.of([f"{joined['dev_addr']}:{'00' * 16}:{'00' * 16}"])))
     assert "wrong MIC" in wrong
 

@@ -36,7 +36,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="show|replay")
     shown = commands.add_parser("show", help="as LoRaWAN, in words")
     shown.add_argument(
-        "--key", action="append", default=[], metavar="KEY", help="DevAddr:NwkSKey:AppSKey or DevEUI:AppKey"
+        "--key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="DevAddr:NwkSKey:AppSKey or DevEUI:AppKey; for 1.1 with all keys",
     )
     shown.add_argument("--keys", type=Path, metavar="FILE", help="a file with one such key a line")
     shown.set_defaults(do=_show)

@@ -102,13 +102,14 @@ def _data(phy: bytes, frame: frames.DataFrame, ring: KeyRing) -> Iterator[str]:
     mic = ", wrong MIC" if known and opened is None else ""
     yield f"{kind} of {frame.dev_addr}, FCnt {f_cnt}{port}{flags}{mic}"
     f_opts = opened.f_opts if opened is not None else frame.f_opts
-    for command in commands.parse_commands(f_opts, uplink=frame.uplink):
+    lorawan_1_1 = opened is not None and opened.lorawan_1_1
+    for command in commands.parse_commands(f_opts, uplink=frame.uplink, lorawan_1_1=lorawan_1_1):
         yield f"  {commands.describe(command)}"
     if opened is None:
         if frame.frm_payload:
             yield f"  {len(frame.frm_payload)} bytes, encrypted: {frame.frm_payload.hex()}"
     elif frame.f_port == 0:
-        for command in commands.parse_commands(opened.payload, uplink=frame.uplink):
+        for command in commands.parse_commands(opened.payload, uplink=frame.uplink, lorawan_1_1=lorawan_1_1):
             yield f"  {commands.describe(command)}"
     elif opened.payload:
         yield f"  {len(opened.payload)} bytes: {opened.payload.hex()}"
