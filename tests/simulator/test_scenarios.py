@@ -13,13 +13,14 @@ from statistics import mean
 from typing import Any
 
 import pytest
-from lorasim import checker, scenario, virtual
+from lorasim import checker, outcome, scenario, virtual
 from lorasim.recording import Recorder
 from lorasim.scenario import Scenario
 from lorasim.summary import Summary
 from lorasim.world import World
 
 from internalapi import messages as m
+from meterwan.commands.simulate import run_virtual
 from meterwan.virtual import VirtualNetwork
 
 HOUR_S = 3600.0
@@ -215,6 +216,22 @@ def test_power_returns_and_joins_keep_to_their_airtime(tmp_path: Path) -> None:
             if line["phy"].startswith("00") and line["t"] < done.world.start_us + 3_600_000_000:
                 airtime[line["dev_eui"]] += line["airtime_us"]
         assert len(airtime) == 50 and max(airtime.values()) <= 36_000_000
+
+
+# ------------------------------------------------------------------------------------------- their own verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [("aloha", 300.0), ("replay", 3600.0), ("rogue_gateway", 3600.0), ("roaming", 7200.0), ("firmware_reset", 7200.0)],
+)
+def test_what_a_scenario_asserts_holds(name: str, seconds: float, tmp_path: Path) -> None:
+    plan = scenario.load(name)
+    events: list[dict[str, Any]] = []
+    run_virtual(plan, None, None, seconds, tmp_path / "r.jsonl", events)
+    judged = outcome.judge(tmp_path / "r.jsonl", plan.assertions, False, events)
+    assert [f"{one.assertion}: {one.text}" for one in judged.verdicts if not one.holds] == []
+    assert len(judged.verdicts) >= 2
 
 
 # ------------------------------------------------------------------------------------------- the command line
