@@ -15,7 +15,7 @@ from appserver.codecs import CODECS, CodecError, Decoded, decode
 from appserver.db import Connection
 from appserver.metering.consumption import from_pulses
 from appserver.metering.readings import NewReading
-from appserver.metering.timebase import from_device, trusted_moment, zone_of
+from appserver.metering.timebase import SECOND_US, from_device, trusted_moment, zone_of
 from appserver.models.columns import MICRO, from_micro, to_micro
 
 log = structlog.get_logger("decoding")
@@ -167,7 +167,9 @@ def clock_offset_us(device: Device, decoded: Decoded, clock: str, received_at_us
     """
     if decoded.clock is None:
         return None
-    return from_device(decoded.clock, clock_zone(device, clock, None, received_at_us)) - received_at_us
+    least = from_device(decoded.clock, clock_zone(device, clock, None, received_at_us)) - received_at_us
+    # Where the stamp leaves out minutes, the clock shows some moment of that hour: it is off by this much at least.
+    return max(least, min(0, least + decoded.clock_step_s * SECOND_US))
 
 
 def readings_of(
@@ -200,7 +202,7 @@ def readings_of(
             error_us = offset_us
             if not trusted:
                 error_us = None if measurement.archive else 0
-            elif not measurement.archive and device_us is not None and decoded.clock is None:
+            elif not measurement.archive and device_us is not None and (decoded.clock is None or decoded.clock_step_s):
                 # The stamp of a value read while sending is the clock at the sending.
                 error_us = device_us - received_at_us
             name = f"{binding.register_name}_{measurement.variant}" if measurement.variant else binding.register_name

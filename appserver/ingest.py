@@ -268,7 +268,7 @@ class _Batch:
             if getattr(decoded, name) is not None:
                 state[name] = getattr(decoded, name)
         if decoded.clock is not None:
-            state["clock_seen_at_us"] = received_at_us
+            state["clock_seen_at_us"] = None if decoded.clock_step_s else received_at_us
             state["clock_offset_us"] = clock_offset_us(device, decoded, result.clock, received_at_us)
         if decoded.flags is not None:
             self._flags(dev_eui, device, decoded.flags, received_at_us, uplink_id)

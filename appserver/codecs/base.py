@@ -49,6 +49,8 @@ class Decoded:
     """The device's clock at the moment of sending (naive); None when the payload does not say."""
     values: dict[str, Any] = field(default_factory=dict)
     """The payload in words and plain JSON values, for people and integrations."""
+    clock_step_s: int = 0
+    """The clock is told without what is less than this: an hour where a stamp has no minutes."""
 
 
 class CommandError(ValueError):

@@ -50,6 +50,9 @@ ARCHIVES = {
     16: Archive("minute_interval", register=False),
 }
 
+STEP_S = {"1.8": 3600, "2.0": 0}
+"""A stamp of protocol 1.8 has no minutes."""
+
 FLAGS_1_8 = {2: "magnetic_tamper", 5: "corrected", 6: "head_detached"}
 FLAGS_2_0 = {
     0: "mechanical_tamper",
@@ -148,7 +151,8 @@ def _record(
         "flags": list(flags),
         **{f"{variant or 'volume'}_m3": str(value) if value is not None else None for variant, value in registers},
     }
-    return Decoded(measurements, flags, clock=None if archive.stored else stamp, values=values)
+    clock = None if archive.stored else stamp
+    return Decoded(measurements, flags, clock=clock, values=values, clock_step_s=STEP_S[protocol])
 
 
 def _packet_0x0284(data: bytes) -> Decoded:

@@ -16,6 +16,7 @@ from appserver.codecs.karat import (
     NO_VALUE_U32,
     NO_VALUES_I32,
     PACKET_MASK,
+    STEP_S,
     archive_of,
     boundary,
     error_packet,
@@ -80,7 +81,8 @@ def _packet(code: int, protocol: str, layout: Layout, data: bytes) -> Decoded:
         **({} if flags is None else {"flags": list(flags)}),
         **{name: None if value is None else str(value) for name, value in numbers.items()},
     }
-    return Decoded(measurements, flags, clock=None if archive.stored else stamp, values=values)
+    clock = None if archive.stored else stamp
+    return Decoded(measurements, flags, clock=clock, values=values, clock_step_s=STEP_S[protocol])
 
 
 def _head(data: bytes) -> tuple[int, Decoded | None]:

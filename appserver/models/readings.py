@@ -182,7 +182,7 @@ class DeviceState(SQLModel, table=True):
     clock_offset_us: int | None = None
     """Device clock minus receive time, from the last frame that tells the time of sending."""
     clock_seen_at_us: int | None = None
-    """When that frame came."""
+    """When that frame came; None when it told the time without minutes: no measure to correct a clock by."""
     flags: str = ""
     """Flags of the last frame, separated by spaces."""
 

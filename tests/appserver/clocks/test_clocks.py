@@ -221,6 +221,23 @@ async def test_fr_02_what_the_network_refuses_or_never_sends(world: World) -> No
     assert {store.of_device(world.db, eui)[0].state for eui in (refused, silent)} == {"expired"}
 
 
+@pytest.mark.parametrize(
+    ("offset_s", "least_s"),
+    [(0, 0), (1200, 0), (-1200, 0), (3 * 3600 + 1200, 2 * 3600 + 1800), (-5 * 3600, -4 * 3600 - 1800)],
+)
+async def test_fr_02_a_stamp_without_minutes_is_no_measure(db: Database, offset_s: int, least_s: int) -> None:
+    """KARAT's protocol 1.8 tells the hour alone: a right clock is not called wrong, and none is corrected by it."""
+    now = NOW + 30 * 60 * SECOND
+    at = datetime.fromtimestamp(now / SECOND, UTC) + timedelta(seconds=offset_s)
+    data = struct.pack("<HB4BBi", 0x0284, 5, at.hour, at.day, at.month, at.year - 2000, 0, 1000)
+    Ingest(db, lambda: now).take([Event(1, "up", now, "a" * 16, codec="karat", f_port=5, data=data, f_cnt=1)])
+    told, seen = store.offset_of(db, "a" * 16)
+    assert told is not None and seen is None
+    assert told == pytest.approx(least_s * SECOND, abs=0)
+    assert abs(told) <= abs(offset_s) * SECOND
+    assert store.plan(db, now + SECOND, RULE) == 0
+
+
 async def test_fr_02_an_old_offset_is_no_measure(world: World) -> None:
     eui = world.add("karat", 700)
     world.talk(NOW)
