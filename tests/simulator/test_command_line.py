@@ -108,3 +108,17 @@ def test_ctrl_c_ends_the_run_and_it_is_judged(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=20)
     assert process.returncode == 1, err
     assert "holds   joins.requests >= 1" in out and "BROKEN  joins == 1" in out
+
+
+def test_events_are_those_of_this_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events = tmp_path / "events.jsonl"
+    events.write_text(
+        '{"t": 1, "type": "event", "event": "up", "dev_eui": "01", "f_cnt": 1, "f_port": 1}\n', encoding="utf-8"
+    )
+    path = asserted(tmp_path, 'that = "foreign_events == 0"')
+    nobody = ["--server", "127.0.0.1:9", "--duration", "0.3", "--settle", "0"]
+    assert main([path, *nobody, "--events", str(events)]) == 1  # somebody else's file
+    assert main([path, *nobody, "--events", str(events), "--sink", "http://127.0.0.1:0/"]) == 0
+    assert "events are taken at http://127.0.0.1:" in capsys.readouterr().err
+    assert main([path, *nobody, "--sink", "http://127.0.0.1:0/"]) == 0  # and without a file to keep
+    assert main([path, *nobody, "--sink", "nowhere"]) == 2

@@ -111,6 +111,7 @@ async def _run(
         loop.add_signal_handler(signal.SIGINT, _end, stop, loop)
     async with contextlib.AsyncExitStack() as stack:
         if given.sink:
+            Path(given.events).write_text("", encoding="utf-8")  # as the recording: of this run alone
             listening = await stack.enter_async_context(sink.listening(given.sink, given.events))
             print(f"events are taken at {listening.address}", file=sys.stderr)
         live = stack.enter_context(progress.live())

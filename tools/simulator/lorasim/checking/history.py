@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from lorasim.checker import Line, Violation
 from lorasim.checking import rule_of
 
-MOST_LINES = 5_000_000
+MOST_LINES = 1_000_000
 """The search ends when it has judged so many lines; what is left then is short enough, if not the shortest."""
 _PHY = re.compile(r"[0-9a-f]{24,}")
 
