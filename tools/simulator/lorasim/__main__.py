@@ -14,6 +14,7 @@ COMMANDS = {
     "sink": "lorasim.sink.command",
     "pcap": "lorasim.captures.command",
     "keys": "lorasim.keys",
+    "registry": "lorasim.registry",
 }
 """The module whose ``main(arguments)`` does it; ``run`` may be left out."""
 
