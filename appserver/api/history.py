@@ -114,9 +114,7 @@ async def post_correction(call: Call, body: NewCorrection) -> NewCorrectionKept:
     touched = await services.database.run(
         closings_of_meter, services.database, row.meter_id, row.register_name, row.measured_at_us
     )
-    return NewCorrectionKept.model_construct(
-        **dict(_correction(row)), closed_periods=[each.id for each in touched]
-    )
+    return NewCorrectionKept.model_construct(**dict(_correction(row)), closed_periods=[each.id for each in touched])
 
 
 class Conflict(Output):

@@ -19,7 +19,7 @@ from sqlmodel import select
 
 from appserver.db import Database
 from appserver.errors import RegistryError
-from appserver.models import OwnRule
+from appserver.models import Organisation, OwnRule
 from appserver.rules.book import Rule, RuleBook, book_of, first_fault
 from appserver.rules.kinds import KINDS
 
@@ -99,12 +99,7 @@ def enter_rule(
         raise RegistryError("invalid", place, f"{place}: {said}") from error
     resource = getattr(checked, "resource", "")
     with db.writing() as session:
-        if (
-            organisation_id is not None
-            and not session.connection()
-            .exec_driver_sql("SELECT 1 FROM organisation WHERE id = ?", (organisation_id,))
-            .first()
-        ):
+        if organisation_id is not None and session.get(Organisation, organisation_id) is None:
             raise RegistryError("not_found", "organisation_id", f"There is no organisation {organisation_id}.")
         for other in session.exec(select(OwnRule).where(OwnRule.kind == kind, OwnRule.valid_from == valid_from)).all():
             same = (other.organisation_id, other.name, other.address) == (organisation_id, name, address.strip())

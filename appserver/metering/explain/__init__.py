@@ -10,4 +10,15 @@ from appserver.metering.explain.causes import explain
 from appserver.metering.explain.model import CAUSES, STAGES, CauseRow, Evidence, Explanation, Stage
 from appserver.metering.explain.queries import explain_balance, norm_a_person, norm_rule
 
-__all__ = ["CAUSES", "STAGES", "CauseRow", "Evidence", "Explanation", "Stage", "explain", "explain_balance", "norm_a_person", "norm_rule"]
+__all__ = [
+    "CAUSES",
+    "STAGES",
+    "CauseRow",
+    "Evidence",
+    "Explanation",
+    "Stage",
+    "explain",
+    "explain_balance",
+    "norm_a_person",
+    "norm_rule",
+]
