@@ -235,3 +235,19 @@ def test_histories_of_what_names_no_device(make_lab: MakeLab) -> None:
         "radiated twice": ["on_air", "on_air"],
         "MIC": ["on_air"],
     }
+
+
+def test_a_request_that_the_backhaul_doubled_is_forgiven(make_lab: MakeLab) -> None:
+    """The gateway takes the first copy and refuses the second; a server that hears the refusal first tries once more."""
+    lab = make_lab("confirmed = true", interval_s=10)
+    lab.run(40)
+    lines = lab.lines()
+    radiated = next(line for line in reversed(lines) if line["type"] == "on_air")
+    asked = next(line for line in lines if line["type"] == "pull_resp" and line["phy"] == radiated["phy"])
+    again = {"t": radiated["t"] + 1_000_000, "token": 4711}
+    missed = {"type": "downlink_missed", "dev_eui": f"{lab.dev_eui:016x}", "phy": radiated["phy"], "t": again["t"]}
+    tried = [radiated | again, missed | {"why": "RX1 is -113.2 ms away; RX2 is -1113.2 ms away"}]
+    lines = sorted([*lines, *tried], key=lambda line: line["t"])
+    assert {one.rule for one in checking.check(lines)} == {"radiated twice", "downlink at the wrong time"}
+    doubled = sorted([*lines, asked | {"t": asked["t"] + 300}], key=lambda line: line["t"])
+    assert checking.check(doubled) == []

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from lorasim import checker
 from lorasim.checker import Line, Violation
 from lorasim.checking import events as events_rules
-from lorasim.checking.windows import check_windows
+from lorasim.checking.windows import check_windows, doubled
 
 __all__ = ["INVARIANTS", "Rule", "check", "rule_of"]
 
@@ -39,7 +39,12 @@ INVARIANTS = {
 
 def check(lines: Sequence[Line], events: Sequence[Line] | None = None) -> list[Violation]:
     """All rules, by time; ``events``: what the application was given, None when nobody listened."""
-    found = [*checker.check(lines), *check_windows(lines)]
+    found = [
+        *checker.check_air(lines),
+        *_check_transmitters(lines),
+        *checker.check_devices(lines),
+        *check_windows(lines),
+    ]
     if events is not None:
         found += events_rules.check_events(lines, events)
     return sorted(found, key=lambda violation: violation.t)
@@ -53,10 +58,18 @@ def rule_of(violation: Violation, listened: bool) -> Rule:
     if name.startswith("downlink "):
         return check_windows
     if name == "radiated twice":
-        return checker.check_transmitters
+        return _check_transmitters
     if name in ("refused by the device", "datagram", "PULL_RESP"):
         return checker.check_devices
     return checker.check_air
+
+
+def _check_transmitters(lines: Sequence[Line]) -> list[Violation]:
+    """One gateway at a time, and once; but for what the backhaul made two of."""
+    forgiven = doubled(lines)
+    return checker.check_transmitters(
+        line for line in lines if line["type"] == "on_air" and line["phy"] not in forgiven
+    )
 
 
 def _apart(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:

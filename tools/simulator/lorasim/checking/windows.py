@@ -2,13 +2,14 @@
 
 The device itself is the witness: it says what its windows were. A network may not know them while a command that changes
 them is on its way, while a device is being restarted, or when a gateway has just lost its counter; and it cannot tell a
-confirmed frame that somebody else repeats from one that the device repeats. All that is forgiven.
+confirmed frame that somebody else repeats from one that the device repeats; nor can it know that a gateway refuses only the
+second copy of a PULL_RESP that the backhaul has doubled. All that is forgiven.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lorasim.checker import Line, Violation
 from lorasim.reasons import reason
@@ -29,8 +30,23 @@ CHANGES = ("RXTimingSetupReq", "RXParamSetupReq", "DlChannelReq", "NewChannelReq
 """Commands that change windows: in force for the network when the answer has come."""
 
 
-def check_windows(lines: Iterable[Line]) -> list[Violation]:
+def doubled(lines: Iterable[Line]) -> set[str]:
+    """PHYPayloads of which a gateway got one PULL_RESP twice: it takes the first, refuses the second, and the refusal may be
+    what the server hears first."""
+    seen: set[tuple[str, int, str]] = set()
+    found: set[str] = set()
+    for line in lines:
+        if line["type"] == "pull_resp" and line.get("phy"):
+            request = (line["gateway"], line["token"], line["phy"])
+            if request in seen:
+                found.add(line["phy"])
+            seen.add(request)
+    return found
+
+
+def check_windows(lines: Sequence[Line]) -> list[Violation]:
     """See the module."""
+    forgiven = doubled(lines)
     violations: list[Violation] = []
     class_a: set[str] = set()
     address: dict[str, str] = {}
@@ -78,6 +94,6 @@ def check_windows(lines: Iterable[Line]) -> list[Violation]:
             phy, gateway = line["phy"], by_gateway.get(line["phy"], "")
             present = address.get(eui, "") == phy[8:10] + phy[6:8] + phy[4:6] + phy[2:4]
             excused = eui in changing or t - max(restarted[eui], restarted[gateway], repeated[eui]) < FORGIVEN_US
-            if rule and eui in class_a and present and not excused:
+            if rule and eui in class_a and present and not excused and phy not in forgiven:
                 violations.append(Violation(rule, t, eui, f"{phy} from {gateway}: {why}"))
     return violations
