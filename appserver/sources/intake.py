@@ -18,6 +18,10 @@ from appserver.metering.timebase import HOUR_US
 
 KEEP_US = 90 * 24 * HOUR_US
 """How long the note of a delivery stays whose rows are all settled; also for how long an idempotency key holds."""
+KEEP_MESSAGES_US = 7 * 24 * HOUR_US
+"""The same for messages of brokers, which come all the time and have no keys."""
+MAX_OPEN = 20_000
+"""Refused readings that wait at the same time; of a sender that never says anything right the oldest go."""
 MAX_REASON = 500
 
 
@@ -142,6 +146,12 @@ def _refuse(
         " state = CASE refused_reading.state WHEN 'dropped' THEN 'dropped' ELSE 'open' END",
         rows,
     )
+    if rows:
+        connection.execute(
+            "DELETE FROM refused_reading WHERE state = 'open' AND id <= (SELECT id FROM refused_reading"
+            " WHERE state = 'open' ORDER BY id DESC LIMIT 1 OFFSET ?)",
+            (MAX_OPEN,),
+        )
 
 
 # ------------------------------------------------------------------------------------------------------ items as JSON
@@ -268,11 +278,12 @@ def drop(db: Database, ids: Sequence[int], now_us: int) -> int:
         ).rowcount
 
 
-def prune(db: Database, older_than_us: int) -> int:
-    """Forget settled refusals and the notes of deliveries that nothing hangs on. Returns how many notes."""
+def prune(db: Database, now_us: int) -> int:
+    """Forget old refusals and the notes of deliveries that nothing hangs on. Returns how many notes."""
     with db.transaction() as connection:
-        connection.execute("DELETE FROM refused_reading WHERE state = 'taken' AND seen_at_us < ?", (older_than_us,))
+        connection.execute("DELETE FROM refused_reading WHERE seen_at_us < ?", (now_us - KEEP_US,))
         return connection.execute(
-            "DELETE FROM intake WHERE received_at_us < ? AND id NOT IN (SELECT intake_id FROM refused_reading)",
-            (older_than_us,),
+            "DELETE FROM intake WHERE (received_at_us < ? OR channel = 'mqtt' AND received_at_us < ?)"
+            " AND id NOT IN (SELECT intake_id FROM refused_reading)",
+            (now_us - KEEP_US, now_us - KEEP_MESSAGES_US),
         ).rowcount

@@ -204,5 +204,5 @@ def tidy(db: Database, now_us: int) -> int:
     """Try open refused readings again and forget old notes. Returns how many readings were taken."""
     ids = [entry.id for entry in intake.refused(db, limit=TRIED_AT_ONCE)]
     taken, _ = intake.try_again(db, ids, now_us, readers(db))
-    intake.prune(db, now_us - intake.KEEP_US)
+    intake.prune(db, now_us)
     return taken

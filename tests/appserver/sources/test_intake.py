@@ -87,12 +87,24 @@ def test_fr_20_what_was_put_aside_stays_aside(db: Database, house: House) -> Non
     assert intake.refused(db) == [] and len(intake.refused(db, "dropped")) == 1
 
 
-def test_old_notes_go_and_open_refusals_stay(db: Database, house: House) -> None:
+def test_old_notes_go_and_what_is_refused_stays_for_a_term(db: Database, house: House) -> None:
     deliver(db, delivery(Item(DAY, Decimal("100.9"), meter_id=house.meters["1"])), NOW_US)
+    deliver(db, delivery(Item(DAY, Decimal("101.9"), meter_id=house.meters["2"]), channel="mqtt"), NOW_US)
     deliver(db, delivery(Item(DAY, Decimal(1), serial="nobody")), NOW_US)
-    assert intake.prune(db, NOW_US) == 0
-    assert intake.prune(db, NOW_US + 1) == 1
+    assert intake.prune(db, NOW_US + intake.KEEP_MESSAGES_US) == 0
+    assert intake.prune(db, NOW_US + intake.KEEP_MESSAGES_US + 1) == 1
     assert len(intake.refused(db)) == 1
+    assert intake.prune(db, NOW_US + intake.KEEP_US + 1) == 2
+    assert intake.refused(db) == [] and intake.intakes(db) == []
+
+
+def test_a_sender_that_never_says_anything_right_fills_no_disk(
+    db: Database, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "MAX_OPEN", 10)
+    for number in range(25):
+        deliver(db, delivery(Item(DAY, Decimal(number), serial="nobody")), NOW_US + number)
+    assert [entry.told["value"] for entry in intake.refused(db)] == [str(n) for n in range(24, 14, -1)]
 
 
 def test_fr_20_the_meter_that_hung_at_a_point_or_account_then(db: Database, house: House) -> None:
