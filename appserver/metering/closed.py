@@ -75,7 +75,10 @@ def counted_balance(
     step: BalanceStep = "day",
     whole_period: bool = False,
 ) -> Counted:
-    """The balance as it counts; ``whole_period`` is for what is not closed. Raises RegistryError as :func:`~appserver.metering.queries.house_balance` does."""
+    """The balance as it counts; ``whole_period`` is for what is not closed.
+
+    Raises RegistryError as :func:`~appserver.metering.queries.house_balance` does.
+    """
     within = tuple(closings_within(db, building_id, resource, from_date, to_date))
     for closing in within:
         if (closing.first_day, closing.last_day) == (from_date, to_date):

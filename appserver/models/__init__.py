@@ -7,7 +7,16 @@ and differences are exact. A schema change is a new file in ``appserver/migratio
 
 from appserver.models.archives import ArchiveQuery, CalculatorRecord
 from appserver.models.clocks import ClockCorrection
-from appserver.models.history import Correction, DaySeal, PeriodClose, PeriodRecalculation, PeriodReopen, PeriodResult, PeriodValue, Unsealed
+from appserver.models.history import (
+    Correction,
+    DaySeal,
+    PeriodClose,
+    PeriodRecalculation,
+    PeriodReopen,
+    PeriodResult,
+    PeriodValue,
+    Unsealed,
+)
 from appserver.models.incidents import GatewayLog, Incident, IncidentComment, Notice, Subscription
 from appserver.models.kept import DayTally, HouseHours
 from appserver.models.lifecycle import Account, Entrance, MeterSeal, MeterVerification, RegistryEvent

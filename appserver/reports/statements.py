@@ -22,6 +22,7 @@ from appserver.metering.timebase import day_number
 from appserver.models.columns import from_micro, neat
 from appserver.models.registry import REGISTERS
 from appserver.reports.archive import closed_notes, printed
+from appserver.reports.parts import made_of
 from appserver.reports.statement import Cell, Column, Statement
 from appserver.reports.words import word
 from appserver.rules import Rule
@@ -316,7 +317,8 @@ def balance_statement(
         (say("unmetered"), str(balance.unmetered)),
     ]
     totals = [_balance_row(say("total"), balance.total)]
-    return Statement("balance", language, say("balance.title"), header, columns, rows, totals, [], signatures(say))
+    notes = made_of(db, balance, say)
+    return Statement("balance", language, say("balance.title"), header, columns, rows, totals, notes, signatures(say))
 
 
 def _balance_row(label: str, row: PeriodRow) -> tuple[Cell, ...]:

@@ -152,3 +152,14 @@ def test_refusals(satka: Satka) -> None:
         assert caught.value.field == field
     with pytest.raises(RegistryError):
         render(statement(satka, "house"), "docx")
+
+
+def test_fr_15_a_balance_says_who_drew_it_why_it_does_not_close_and_by_which_rules(satka: Satka) -> None:
+    made = make(satka.db, "balance", satka.building_id, satka.first_day, satka.last_day, "cold_water")
+    lines = dict(note.partition(": ")[::2] for note in made.notes if not note.startswith("Небаланс"))
+    balance = house_balance(satka.db, satka.building_id, "cold_water", satka.first_day, satka.last_day)
+    assert lines["Квартиры по приборам"] == f"{balance.total.individual} м³"
+    assert lines["Нежилые помещения по приборам"] == "0.000 м³"
+    causes = [note for note in made.notes if note.startswith("Небаланс")]
+    told = sum((Decimal(note.rpartition(": ")[2].split()[0]) for note in causes), Decimal(0))
+    assert causes and told == balance.total.imbalance
