@@ -13,26 +13,23 @@ from enum import Enum, auto
 
 from lorasim import hearing, mac
 from lorasim.adr_back_off import AdrBackOff
-from lorasim.battery import Battery
 from lorasim.class_b import ClassB
 from lorasim.class_c import ClassC
 from lorasim.crypto import SessionKeys
 from lorasim.device_config import DeviceConfig
 from lorasim.dice import Random
-from lorasim.duty import DutyCycle, JoinBudget
 from lorasim.joining import Joiner
 from lorasim.mac import MacState
 from lorasim.outbox import Message, Outbox, Sending
-from lorasim.radio import Downlink, Note, Uplink, airtime_us
+from lorasim.radio import Downlink, Note, Uplink
 from lorasim.receiver import Receiver
 from lorasim.session import Session
+from lorasim.transmitter import Transmitter
 from lorawan import commands, frames
 from lorawan.identifiers import DevAddr, NetID
 from regional import Plan
 
 __all__ = ["Device", "DeviceConfig", "Phase"]
-
-JOIN_REQUEST_BYTES = 23
 
 
 class Phase(Enum):
@@ -75,10 +72,7 @@ class Device:
     adr: AdrBackOff = field(default_factory=AdrBackOff)
     class_b: ClassB | None = None
     class_c: ClassC | None = None
-    uplink_end_us: int = 0
-    duty: DutyCycle = field(init=False)
-    battery: Battery | None = None
-    _join_budget: JoinBudget | None = None
+    transmitter: Transmitter = field(init=False)
     _deadline_us: int | None = None
     _effects: list[Uplink | Note] = field(default_factory=list)
 
@@ -88,7 +82,7 @@ class Device:
         if config.ping_periodicity is not None:
             self.class_b = ClassB(self.plan, config.ping_periodicity, config.ppm)
         self.class_c = ClassC() if config.class_c else None
-        self.duty = DutyCycle(config.duty_cycle)
+        self.transmitter = Transmitter(config, self.plan)
         self.joiner = Joiner(
             config.dev_eui,
             config.join_eui,
@@ -110,11 +104,7 @@ class Device:
 
     def start(self, now: int) -> None:
         """Power on: a device with a session sends, another joins."""
-        config = self.config
-        if config.battery_mah and self.battery is None:
-            self.battery = Battery(config.battery_mah, config.sleep_ua, now)
-        if config.duty_cycle:
-            self._join_budget = JoinBudget(now)
+        self.transmitter.power_on(now)
         if self.session is None:
             self._wait(Phase.JOIN_WAIT, now)
         else:
@@ -178,10 +168,6 @@ class Device:
         """Tell the network a new class until it is confirmed (1.1 §18.1); the device works in it from then on."""
         self.insisting.append(commands.DeviceModeInd({"A": 0, "C": 2}[device_class]))
 
-    def battery_level(self, now: int) -> int:
-        """What DevStatusAns tells: 1 to 254; 0 on external power, 255 when it cannot be measured."""
-        return self.config.battery if self.battery is None else self.battery.level(now)
-
     @property
     def joined(self) -> bool:
         return self.session is not None
@@ -230,7 +216,7 @@ class Device:
     def _rest(self, now: int) -> None:
         """Nothing in progress: send what waits, or sleep."""
         self.receiver.close()
-        if self.battery is not None and self.battery.is_empty(now):
+        if self.transmitter.is_exhausted(now):
             self.note("battery_empty")
             self.stop()
         elif self.rejoin_wanted is not None and self.config.lorawan_1_1:
@@ -254,45 +240,25 @@ class Device:
 
     # ------------------------------------------------------------------------------------------------- sending
 
-    def _channel(self, dr: int, now: int) -> tuple[int, int]:
-        """An enabled channel that may be used now, and when one may; the first is only of use when the second is past."""
-        usable = self.state.usable(dr)
-        duty = self.duty
-        if duty.silent_until_us <= now and not duty.by_band:
-            return self.rng.choice(usable), now
-        channels = self.state.channels
-        open_, free_us = duty.open_channels(self.plan, [(i, channels[i].frequency_hz) for i in usable], now)
-        return (self.rng.choice(open_), now) if open_ else (usable[0], free_us)
-
     def _transmit(self, phy: bytes, channel: mac.Channel, dr: int, now: int, delay_us: int, accept: bool) -> None:
         """Put a frame on the air and set the two windows behind it."""
-        plan, state, firmware = self.plan, self.state, self.config.firmware
-        datr = str(plan.datr(dr))
-        long_us = airtime_us(len(phy), datr, crc=True)
-        power_dbm = state.eirp_dbm()
-        uplink = Uplink(self.config.dev_eui, phy, channel.frequency_hz, datr, dr, now, long_us, power_dbm)
-        rx1_hz = plan.join_rx1_frequency_hz(channel.frequency_hz) if accept else channel.rx1_hz
-        rx1 = rx1_hz, str(plan.datr(plan.rx1_dr(dr, state.rx1_dr_offset, state.downlink_dwell), downlink=True))
-        rx2_hz = firmware.rx2_frequency_hz or state.rx2_frequency_hz
-        rx2 = rx2_hz, str(plan.datr(state.rx2_dr if firmware.rx2_dr < 0 else firmware.rx2_dr, downlink=True))
-        self.uplink_end_us = end_us = now + long_us
-        self.duty.sent(plan, channel.frequency_hz, now, long_us, state.max_duty_cycle)
-        if self.battery is not None:
-            self.battery.transmitted(long_us, power_dbm, rx1[1], rx2[1])
         if self.class_c is not None:
             self.class_c.close()
-        # a crystal that runs fast opens the windows early
-        shift_us = firmware.rx_shift_ms * 1000 - delay_us * self.config.ppm * 1e-6
-        self._deadline_us = self.receiver.open(end_us + delay_us + round(shift_us), rx1, rx2)
+        uplink, self._deadline_us = self.transmitter.send(
+            phy, channel, self.state, dr, now, delay_us, self.receiver, accept
+        )
         self.note(
             "transmit",
             phy=phy.hex(),
-            frequency_hz=channel.frequency_hz,
-            datr=datr,
-            airtime_us=long_us,
-            power_dbm=power_dbm,
+            frequency_hz=uplink.frequency_hz,
+            datr=uplink.datr,
+            airtime_us=uplink.airtime_us,
+            power_dbm=uplink.power_dbm,
         )
         self._effects.append(uplink)
+
+    def _channel(self, dr: int, now: int) -> tuple[int, int]:
+        return self.transmitter.channel(self.state, dr, now, self.rng)
 
     def _send_join(self, now: int) -> None:
         state = self.state
@@ -300,11 +266,8 @@ class Device:
         # every third try goes a data rate further down
         state.dr = max(0, self.config.dr - self.join_tries // 3)
         channel, free_us = self._channel(state.dr, now)
-        if self._join_budget is not None:
-            long_us = airtime_us(JOIN_REQUEST_BYTES, str(self.plan.datr(state.dr)), crc=True)
-            free_us = max(free_us, self._join_budget.free_us(now, long_us))
-            if free_us <= now:
-                self._join_budget.spend(now, long_us)
+        if free_us <= now:
+            free_us = self.transmitter.join_free_us(state.dr, now)
         if free_us > now:
             self._wait(Phase.JOIN_WAIT, free_us)
             return

@@ -26,7 +26,7 @@ def detect(device: Device, downlink: Downlink, now: int) -> str | None:
     why = device.receiver.detect(downlink, now)
     if why is not None and device.class_c is not None and device.session is not None and not device.receiver.locked:
         rxc = device.state.rx2_frequency_hz, str(device.plan.datr(device.state.rx2_dr, downlink=True))
-        return device.class_c.detect(downlink, now, device.uplink_end_us, rxc)
+        return device.class_c.detect(downlink, now, device.transmitter.end_us, rxc)
     if why is None or device.class_b is None or device.receiver.pending:
         return why
     return device.class_b.detect(downlink, now, device.session.dev_addr if device.session is not None else None)
@@ -138,7 +138,7 @@ def _take(
     if session is not device.session:
         block = b""  # a group has no MAC layer
     asked = commands.parse_commands(block, uplink=False, lorawan_1_1=session.keys.lorawan_1_1) if block else []
-    answers = mac.handle(device.state, asked, Condition(device.battery_level(now), round(snr_db)))
+    answers = mac.handle(device.state, asked, Condition(device.transmitter.battery_level(now), round(snr_db)))
     device.outbox.add(answers, device.state.manners)
     if answers.reset_confirmed or answers.mode_confirmed:
         done = commands.ResetInd if answers.reset_confirmed else commands.DeviceModeInd
@@ -146,7 +146,7 @@ def _take(
     session.rekeyed = session.rekeyed or answers.rekeyed
     device.rejoin_wanted = answers.rejoin or device.rejoin_wanted
     if device.class_b is not None:
-        _obey_class_b(device.class_b, asked, answers, device.uplink_end_us)
+        _obey_class_b(device.class_b, asked, answers, device.transmitter.end_us)
     # in a ping slot FPending only says that more comes in the next ones (1.0.4 §4.3.1.4)
     if frame.confirmed or (frame.f_pending and window.startswith("RX")):
         device.empty_at_us = now + device.rng.randrange(*EMPTY_UPLINK_US)
