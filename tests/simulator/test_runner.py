@@ -84,3 +84,9 @@ async def test_a_server_that_is_down_stops_nothing() -> None:
     async with Simulation(world, ("127.0.0.1", 9)) as simulation:
         await simulation.until(lambda w: w.snapshot().join_requests >= 4 and w.snapshot().push_data >= 4, 10)
     assert world.snapshot().push_ack == 0
+
+
+async def test_a_scenario_without_a_house_runs_as_long_as_it_says() -> None:
+    text = 'name = "short"\n[clock]\nduration_s = 0.3\n[[gateways]]\neui = "0016c001ff1e5a01"\n[[devices]]\n'
+    summary = await runner.run(scenario.parse(text), ("127.0.0.1", 9))
+    assert 0.3 <= summary.elapsed_s < 5

@@ -29,7 +29,7 @@ class Clock:
     start: str = ""
     """Virtual time begins at local midnight of this day; empty: 2026-01-12."""
     duration_s: float = 0.0
-    """How long a run in virtual time takes; 0: all ``days``."""
+    """How long a run takes that has no house, and any in virtual time; 0: all ``days``, in real time for ever."""
 
 
 @dataclass(slots=True)

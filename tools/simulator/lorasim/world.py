@@ -395,7 +395,7 @@ class World:
         self.summary.receptions += len(heard)
         if not heard:
             self.summary.unheard += 1
-            if self.recorder.listens:
+            if self.recorder.listens and uplink.dev_eui:  # strangers have none
                 why = self.air.why_lost(frame)
                 self._record("unheard", {"dev_eui": f"{uplink.dev_eui:016x}", "phy": uplink.phy.hex(), "why": why})
 
