@@ -164,7 +164,7 @@ def _keep_results(db: Database, connection: Any, closed: ClosedPeriod, preview: 
     hashes = {part: packed(value) for part, value in parts.items()}
     hashes |= {
         part: packed(value)
-        for part, value in prints_of(db, closed, {name: sha for name, (_, sha) in hashes.items()}).items()
+        for part, value in prints_of(db, closed, {name: sha for name, (_, sha) in hashes.items()}, parts).items()
     }
     connection.executemany(
         "INSERT INTO period_result (close_id, part, content, sha256) VALUES (?, ?, ?, ?)",

@@ -23,8 +23,10 @@ from appserver.reports.words import word
 LANGUAGES = ("ru", "en")
 
 
-def prints_of(db: Database, closed: ClosedPeriod, hashes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Every statement of a period that is being closed, by the name of its part; ``hashes`` are of the other parts."""
+def prints_of(
+    db: Database, closed: ClosedPeriod, hashes: Mapping[str, str], parts: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Every statement of a period that is being closed, by the name of its part; ``hashes`` are of the other ``parts``."""
     from appserver.reports.statements import NAMES
 
     days = (closed.last_day - closed.first_day).days
@@ -36,9 +38,13 @@ def prints_of(db: Database, closed: ClosedPeriod, hashes: Mapping[str, str]) -> 
         head = _head(db, closed, closing_hash(hashes), language)
         for name, step in kinds:
             try:
-                statement = NAMES[name](
-                    db, closed.building_id, closed.first_day, closed.last_day, closed.resource, step, language
+                known = (
+                    {"given": parts[f"balance/{step}"], "explanation": parts["summary"].explanation}
+                    if name == "balance"
+                    else {}
                 )
+                span = (closed.building_id, closed.first_day, closed.last_day, closed.resource)
+                statement = NAMES[name](db, *span, step, language, **known)
             except RegistryError:
                 continue  # a period longer than this statement may be: it has no print
             made[_part(name, step, language)] = _packed(replace(statement, header=[*statement.header, *head]))

@@ -7,19 +7,22 @@ from decimal import Decimal
 
 from appserver.db import Database
 from appserver.metering.balance import Balance
-from appserver.metering.explain import explain_balance, norm_a_person, norm_rule
+from appserver.metering.explain import Explanation, explain_balance, norm_a_person, norm_rule
 from appserver.metering.parts import parts_of
 from appserver.rules.entered import rule_book
 
 Words = Callable[[str], str]
 
 
-def made_of(db: Database, balance: Balance, say: Words) -> list[str]:
-    """Volumes by kind of premises, common needs of a whole month, causes of the imbalance, versions of the rules used."""
+def made_of(db: Database, balance: Balance, say: Words, explanation: Explanation | None = None) -> list[str]:
+    """Volumes by kind of premises, common needs of a whole month, causes of the imbalance, versions of the rules used.
+
+    ``explanation`` where it is known already.
+    """
     if balance.total.house is None:
         return []
     book = rule_book(db)
-    explanation = explain_balance(db, balance, norm_a_person(book, balance))
+    explanation = explanation or explain_balance(db, balance, norm_a_person(book, balance))
     parts = parts_of(db, balance, explanation, book)
     unit = say(f"u.{balance.unit}")
 

@@ -14,6 +14,7 @@ from appserver.errors import RegistryError
 from appserver.metering.balance import Balance, PeriodRow, PointRow
 from appserver.metering.charges import charges, is_month
 from appserver.metering.closed import counted_balance
+from appserver.metering.explain import Explanation
 from appserver.metering.frozen import Recalculation
 from appserver.metering.queries import BalanceStep, house_balance, is_over
 from appserver.metering.recalculations import pending
@@ -291,11 +292,13 @@ def balance_statement(
     resource: str = "",
     step: BalanceStep = "day",
     language: str = "ru",
+    given: Balance | None = None,
+    explanation: Explanation | None = None,
 ) -> Statement:
-    """Баланс: a row for each period, the total below."""
+    """Баланс: a row for each period, the total below; ``given`` with its explanation, where they are known already."""
     say: Words = partial(word, language=language)
     resource = resource or _only_resource(db, building_id)
-    balance = counted_balance(db, building_id, resource, from_date, to_date, step).balance
+    balance = given or counted_balance(db, building_id, resource, from_date, to_date, step).balance
     columns = [
         Column("period", say("period"), 17),
         Column("house", say("house"), 13, number=True),
@@ -317,7 +320,7 @@ def balance_statement(
         (say("unmetered"), str(balance.unmetered)),
     ]
     totals = [_balance_row(say("total"), balance.total)]
-    notes = made_of(db, balance, say)
+    notes = made_of(db, balance, say, explanation)
     return Statement("balance", language, say("balance.title"), header, columns, rows, totals, notes, signatures(say))
 
 
