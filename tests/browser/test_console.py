@@ -242,3 +242,36 @@ _CONTRAST = """() => {
   }
   return [...new Set(poor)].slice(0, 10);
 }"""
+
+
+async def test_arrows_go_from_row_to_row_and_tab_leaves_the_table(console: Console, visit: Visit) -> None:
+    await fill(console)
+    await console.sign_in()
+    page = await visit()
+    await page.go("/codecs")
+    names = page.page.locator("#list tbody a.mono[href^='/codecs/']")
+    await names.nth(0).focus()
+    for key, row in (("ArrowDown", 1), ("ArrowDown", 2), ("ArrowUp", 1), ("ArrowUp", 0), ("ArrowUp", 0)):
+        await page.page.keyboard.press(key)
+        wanted = await names.nth(row).get_attribute("href")
+        assert await page.page.evaluate("document.activeElement.getAttribute('href')") == wanted
+    await page.page.keyboard.press("Enter")
+    await page.page.wait_for_url("**/codecs/*")
+    page.assert_quiet()
+
+
+async def test_a_layouts_samples_run_while_it_is_written(console: Console, visit: Visit) -> None:
+    await console.sign_in()
+    page = await visit()
+    await page.go("/codecs/new")
+    verdict = page.page.locator("#verdict")
+    await verdict.locator(".notice.good").wait_for()
+    source = page.page.locator("#f-source")
+    text = await source.input_value()
+    await source.fill(text.replace('"1.234"', '"1.235"'))
+    await verdict.locator("#faults").wait_for()
+    await source.fill(text)
+    await page.page.locator("#f-hex").fill("5f8087ec65d2040000")
+    await verdict.locator("#measurements").wait_for()
+    assert "1.234" in await verdict.inner_text()
+    page.assert_quiet()

@@ -56,3 +56,20 @@ document.addEventListener("change", async (event) => {
   target.value = await event.target.files[0].text();
   target.dispatchEvent(new Event("input", { bubbles: true }));
 });
+
+// Arrows go from row to row of a table, to the same place in it: link, button or field.
+const STOPS = "a[href], button, input:not([type=hidden]), select, summary";
+document.addEventListener("keydown", (event) => {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const row = event.target.closest("tbody tr");
+  if (!step || !row || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  if (event.target.matches("select, textarea, input:not([type=checkbox])")) return; // there the arrows mean something
+  const place = [...row.querySelectorAll(STOPS)].indexOf(event.target);
+  let next = row;
+  do next = step > 0 ? next.nextElementSibling : next.previousElementSibling;
+  while (next && !next.querySelector(STOPS));
+  if (!next) return;
+  event.preventDefault();
+  const stops = next.querySelectorAll(STOPS);
+  stops[Math.min(Math.max(place, 0), stops.length - 1)].focus();
+});
