@@ -191,7 +191,9 @@ def test_the_shortest_history_of_a_reused_counter_tells_it_all(make_lab: MakeLab
     violation = next(one for one in checking.check(lines) if one.rule == "FCntDown reused")
     history = shortest(lines, None, violation)
     kinds = [line["type"] for line in history]
-    assert kinds.count("on_air") == 3 and set(kinds) == {"device", "join_request", "on_air"} and len(kinds) == 5
+    assert (
+        kinds.count("on_air") == 3 and set(kinds) == {"device", "join_request", "joined", "on_air"} and len(kinds) == 6
+    )
     assert violation in checking.check(history)
     without = [history[:n] + history[n + 1 :] for n in range(len(history)) if history[n]["type"] != "device"]
     assert all(violation not in checking.check(some) for some in without)
@@ -232,8 +234,8 @@ def test_histories_of_what_names_no_device(make_lab: MakeLab) -> None:
     lines.sort(key=lambda line: line["t"])
     found = {violation.rule: shortest(lines, None, violation) for violation in checking.check(lines)}
     assert {rule: [line["type"] for line in history] for rule, history in found.items()} == {
-        "radiated twice": ["on_air", "on_air"],
-        "MIC": ["on_air"],
+        "radiated twice": ["joined", "on_air", "on_air"],
+        "MIC": ["joined", "on_air"],
     }
 
 
@@ -251,3 +253,18 @@ def test_a_request_that_the_backhaul_doubled_is_forgiven(make_lab: MakeLab) -> N
     assert {one.rule for one in checking.check(lines)} == {"radiated twice", "downlink at the wrong time"}
     doubled = sorted([*lines, asked | {"t": asked["t"] + 300}], key=lambda line: line["t"])
     assert checking.check(doubled) == []
+
+
+def test_beacons_and_frames_of_groups_are_not_judged(make_lab: MakeLab) -> None:
+    lab = make_lab("confirmed = true", interval_s=10)
+    lab.run(40)
+    lines = lab.lines()
+    radiated = next(line for line in reversed(lines) if line["type"] == "on_air")
+    beacon = radiated | {"token": -1, "phy": "000080ffdb5794f1000000000000000000"}
+    group = radiated | {"phy": "60efcdab00000000050674e12039"}
+    twice = [
+        one | {"gateway": gateway} for one in (beacon, group) for gateway in ("0016c001ff1e5a01", "0016c001ff1e5a02")
+    ]
+    assert checking.check([*lines, *twice]) == []
+    stranger = radiated | {"phy": radiated["phy"][:-2] + "00"}
+    assert [one.rule for one in checking.check([*lines, stranger])] == ["MIC"]

@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from lorasim import checker
 from lorasim.checker import Line, Violation
 from lorasim.checking import events as events_rules
-from lorasim.checking.windows import check_windows, doubled
+from lorasim.checking.windows import address_of, check_windows, doubled
 
 __all__ = ["INVARIANTS", "Rule", "check", "rule_of"]
 
+BEACON = -1
+"""Token of what a gateway sends by itself."""
+DATA_DOWN = (3, 5)
+"""MTypes of data downlinks."""
 Rule = Callable[[Sequence[Line]], list[Violation]]
 
 INVARIANTS = {
@@ -40,7 +44,7 @@ INVARIANTS = {
 def check(lines: Sequence[Line], events: Sequence[Line] | None = None) -> list[Violation]:
     """All rules, by time; ``events``: what the application was given, None when nobody listened."""
     found = [
-        *checker.check_air(lines),
+        *_check_air(lines),
         *_check_transmitters(lines),
         *checker.check_devices(lines),
         *check_windows(lines),
@@ -61,15 +65,33 @@ def rule_of(violation: Violation, listened: bool) -> Rule:
         return _check_transmitters
     if name in ("refused by the device", "datagram", "PULL_RESP"):
         return checker.check_devices
-    return checker.check_air
+    return _check_air
 
 
 def _check_transmitters(lines: Sequence[Line]) -> list[Violation]:
-    """One gateway at a time, and once; but for what the backhaul made two of."""
+    """A frame for one device: one gateway at a time, and once; but for what the backhaul made two of."""
     forgiven = doubled(lines)
-    return checker.check_transmitters(
-        line for line in lines if line["type"] == "on_air" and line["phy"] not in forgiven
-    )
+    return checker.check_transmitters(line for line in _unicast(lines) if line["phy"] not in forgiven)
+
+
+def _check_air(lines: Sequence[Line]) -> list[Violation]:
+    others = {id(line) for line in lines if line["type"] == "on_air"} - {id(line) for line in _unicast(lines)}
+    return checker.check_air(line for line in lines if id(line) not in others)
+
+
+def _unicast(lines: Sequence[Line]) -> list[Line]:
+    """What went over the air for one device: no beacons, and nothing to an address that no device has.
+
+    That is a group's, of which a recording has no keys, and which several gateways may send.
+    """
+    owned = {line["dev_addr"] for line in lines if line["type"] in ("device", "joined") and line.get("dev_addr")}
+    return [
+        line
+        for line in lines
+        if line["type"] == "on_air"
+        and line.get("token") != BEACON
+        and (int(line["phy"][:2] or "ff", 16) >> 5 not in DATA_DOWN or address_of(line["phy"]) in owned)
+    ]
 
 
 def _apart(lines: Iterable[Line]) -> tuple[list[Line], list[Line]]:

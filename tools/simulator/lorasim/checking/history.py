@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from lorasim.checker import Line, Violation
 from lorasim.checking import rule_of
+from lorasim.checking.windows import address_of
 
 MOST_LINES = 1_000_000
 """The search ends when it has judged so many lines; what is left then is short enough, if not the shortest."""
@@ -40,7 +41,7 @@ def _until(lines: Sequence[Line], violation: Violation) -> list[Line]:
 def _about(lines: Sequence[Line], violation: Violation) -> list[Line]:
     """What names the device, its frames or those of the violation, or a datagram that carried them."""
     named = set(_PHY.findall(violation.text))
-    addresses = {phy[8:10] + phy[6:8] + phy[4:6] + phy[2:4] for phy in named}
+    addresses = {address_of(phy) for phy in named}
     euis = {line["dev_eui"] for line in lines if line.get("dev_addr") in addresses and line.get("dev_eui")}
     if violation.dev_eui:
         euis = {violation.dev_eui}

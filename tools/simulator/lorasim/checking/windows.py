@@ -30,6 +30,11 @@ CHANGES = ("RXTimingSetupReq", "RXParamSetupReq", "DlChannelReq", "NewChannelReq
 """Commands that change windows: in force for the network when the answer has come."""
 
 
+def address_of(phy: str) -> str:
+    """DevAddr of a data frame, both in hex."""
+    return phy[8:10] + phy[6:8] + phy[4:6] + phy[2:4]
+
+
 def doubled(lines: Iterable[Line]) -> set[str]:
     """PHYPayloads of which a gateway got one PULL_RESP twice: it takes the first, refuses the second, and the refusal may be
     what the server hears first."""
@@ -92,7 +97,7 @@ def check_windows(lines: Sequence[Line]) -> list[Violation]:
             eui, why = line["dev_eui"], line.get("why") or ""
             rule = RULES.get(reason(why))
             phy, gateway = line["phy"], by_gateway.get(line["phy"], "")
-            present = address.get(eui, "") == phy[8:10] + phy[6:8] + phy[4:6] + phy[2:4]
+            present = address.get(eui, "") == address_of(phy)
             excused = eui in changing or t - max(restarted[eui], restarted[gateway], repeated[eui]) < FORGIVEN_US
             if rule and eui in class_a and present and not excused and phy not in forgiven:
                 violations.append(Violation(rule, t, eui, f"{phy} from {gateway}: {why}"))
