@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import timedelta
 from decimal import Decimal
+from html import unescape
 
 import pytest
 
@@ -79,3 +81,15 @@ async def test_fr_22_over_http(console: Console) -> None:
     assert (await console.api("GET", path.replace("account,", "name,"))).status == 422
     assert (await console.api("GET", path.replace("building_id=1", "building_id=9"))).status == 404
     assert (await console.api("GET", path, role="viewer")).status == 403
+
+
+async def test_fr_22_the_registry_is_taken_from_the_page_of_the_house(console: Console) -> None:
+    made = make_house(console.services.database)
+    await console.sign_in(role="dispatcher")
+    page = (await console.ask("GET", f"/houses/{made.building_id}?period=2026-10")).text
+    links = re.findall(r'href="(/api/v1/billing/registry[^"]+)"', page)
+    assert len(links) == 2
+    for link in links:
+        answer = await console.ask("GET", unescape(link))
+        assert answer.status == 200, answer.text
+        assert answer.headers["Content-Disposition"].endswith('.csv"')
