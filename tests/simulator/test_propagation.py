@@ -7,7 +7,20 @@ import random
 import statistics
 
 import pytest
-from lorasim.propagation import BASEMENT, KINDS, Blockage, Fading, PathLoss, Shadowing, noise_dbm, paths_of
+from lorasim.dice import Dice
+from lorasim.propagation import (
+    BASEMENT,
+    KINDS,
+    Blockage,
+    Fading,
+    Path,
+    PathLoss,
+    Paths,
+    Shadowing,
+    Surroundings,
+    noise_dbm,
+    paths_of,
+)
 
 
 def test_path_loss_by_distance() -> None:
@@ -68,3 +81,18 @@ def test_one_seed_one_air(kind: object) -> None:
 def test_a_ceiling_costs_what_it_costs() -> None:
     gains = [paths_of([1000.0], BASEMENT, random.Random(seed))[0].mean_gain_db for seed in range(200)]
     assert -128.95 - 25 <= min(gains) < max(gains) <= -128.95 - 15
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_many_paths_at_once_vary_as_one_path_does(kind: Surroundings) -> None:
+    """The compact form and the one path by one: the same mean and spread over time, the same memory."""
+    compact = Paths([-120.0, -120.0], kind, Dice("a"))
+    single = Path(-120.0, kind, Dice("b"), Blockage(kind.blockage_db, kind.free_s, kind.blocked_s, Dice("c")))
+    times = [n * 7_200.0 for n in range(1, 6000)]
+    ours = [gain for at_s in times for gain in compact.gains_db(at_s)]
+    theirs = [single.gain_db(at_s) for at_s in times]
+    assert statistics.mean(ours) == pytest.approx(statistics.mean(theirs), abs=0.8)
+    assert statistics.stdev(ours) == pytest.approx(statistics.stdev(theirs), rel=0.12)
+    before = compact.gains_db(times[-1] + 1)
+    after = compact.gains_db(times[-1] + 1)
+    assert before == pytest.approx(after, abs=1e-6)

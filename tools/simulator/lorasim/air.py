@@ -19,7 +19,7 @@ from typing import Protocol
 
 from lorasim.dice import Dice
 from lorasim.link import MAX_SNR_DB, SENSITIVITY_DBM, Band, OnAir
-from lorasim.propagation import SURROUNDINGS, Path, PathLoss, noise_dbm, paths_of
+from lorasim.propagation import SURROUNDINGS, PathLoss, Paths, noise_dbm
 from lorasim.radio import Uplink, parse_datr
 from lorasim.scenario import GatewayEntry, Radio
 
@@ -114,15 +114,15 @@ class Map:
             for one, angle in zip(gateways, angles, strict=True)
         ]
         self._kinds = [SURROUNDINGS[name] for name in radio.surroundings]
-        self._paths: dict[int, list[Path]] = {}
+        self._paths: dict[int, Paths] = {}
 
-    def _of(self, dev_eui: int) -> list[Path]:
+    def _of(self, dev_eui: int) -> Paths:
         paths = self._paths.get(dev_eui)
         if paths is None:
             paths = self._place(dev_eui)
         return paths
 
-    def _place(self, dev_eui: int, near: int | None = None) -> list[Path]:
+    def _place(self, dev_eui: int, near: int | None = None) -> Paths:
         """Anywhere within the radius, or near a gateway; but where the best gateway is to be heard as planned."""
         dice = Dice(f"{self._seed}/place/{dev_eui:x}{'' if near is None else f'/{near}'}")
         kind = self._kinds[dice.randrange(len(self._kinds))]
@@ -136,18 +136,19 @@ class Map:
             angle, far_m = dice.uniform(0, 2 * math.pi), radius_m * math.sqrt(dice.random())
             x, y = centre[0] + far_m * math.cos(angle), centre[1] + far_m * math.sin(angle)
             distances_m = [math.hypot(x - a, y - b) for a, b in self._gateways]
-            paths = paths_of(distances_m, kind, dice, self._loss)
-            if max(path.mean_gain_db for path in paths) >= least_db:
+            walls_db = dice.uniform(*kind.walls_db)
+            means_db = [-self._loss.db(distance_m) - walls_db for distance_m in distances_m]
+            if max(means_db) >= least_db:
                 break
-        self._paths[dev_eui] = paths
+        self._paths[dev_eui] = paths = Paths(means_db, kind, dice)
         return paths
 
     def gains_db(self, dev_eui: int, at_s: float) -> list[float]:
         offset_db = self.rssi_offset_db
-        return [path.gain_db(at_s) - offset_db for path in self._of(dev_eui)]
+        return [gain_db - offset_db for gain_db in self._of(dev_eui).gains_db(at_s)]
 
     def gain_db(self, dev_eui: int, gateway: int, at_s: float) -> float:
-        return self._of(dev_eui)[gateway].gain_db(at_s) - self.rssi_offset_db
+        return self._of(dev_eui).gains_db(at_s)[gateway] - self.rssi_offset_db
 
     def move(self, dev_eui: int, gateway: int) -> None:
         self._place(dev_eui, gateway)

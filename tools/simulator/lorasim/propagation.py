@@ -7,6 +7,8 @@ time (shadowing and fading) are exact between two questions, however far apart, 
 from __future__ import annotations
 
 import math
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorasim.dice import Random
@@ -154,3 +156,54 @@ def paths_of(
     walls_db = rng.uniform(*surroundings.walls_db)
     blockage = Blockage(surroundings.blockage_db, surroundings.free_s, surroundings.blocked_s, rng)
     return [Path(-loss.db(distance_m) - walls_db, surroundings, rng, blockage) for distance_m in distances_m]
+
+
+class Paths:
+    """The paths of one device to all gateways, as :func:`paths_of` makes them, in a few numbers: for many devices.
+
+    All are asked for at once, so that one clock does for all of them.
+    """
+
+    __slots__ = ("_at_s", "_blockage", "_dice", "_levels", "surroundings")
+
+    def __init__(self, mean_gains_db: Sequence[float], surroundings: Surroundings, dice: Random) -> None:
+        self.surroundings = surroundings
+        self._dice = dice
+        self._blockage = (
+            Blockage(surroundings.blockage_db, surroundings.free_s, surroundings.blocked_s, dice)
+            if surroundings.blockage_db
+            else None
+        )
+        scatter = math.sqrt(0.5 / (surroundings.rice_k + 1))
+        self._at_s = 0.0
+        self._levels = array("d")
+        """Of each path: mean gain, shadowing, and both parts of the scattered signal."""
+        for mean_db in mean_gains_db:
+            shadow_db = dice.gauss(0, surroundings.shadow_sigma_db)
+            self._levels.extend((mean_db, shadow_db, dice.gauss(0, scatter), dice.gauss(0, scatter)))
+
+    @property
+    def mean_gains_db(self) -> Sequence[float]:
+        return self._levels[::4]
+
+    def gains_db(self, at_s: float) -> list[float]:
+        """At a time not before that of the last call; exact between two questions, however far apart."""
+        around, levels, gauss = self.surroundings, self._levels, self._dice.gauss
+        since_s, self._at_s = at_s - self._at_s, at_s
+        shadow_kept = math.exp(-since_s / around.shadow_correlation_s)
+        shadow_new = math.sqrt(1 - shadow_kept * shadow_kept) * around.shadow_sigma_db
+        kept = math.exp(-since_s / around.coherence_s)
+        new = math.sqrt((1 - kept * kept) * 0.5 / (around.rice_k + 1))
+        steady = math.sqrt(around.rice_k / (around.rice_k + 1))
+        blocked_db = self._blockage.db(at_s) if self._blockage is not None else 0.0
+        gains = []
+        for n in range(0, len(levels), 4):
+            mean_db, shadow_db, i, q = levels[n : n + 4]
+            if shadow_new:
+                shadow_db = shadow_kept * shadow_db + gauss(0, shadow_new)
+            if new:
+                i, q = kept * i + gauss(0, new), kept * q + gauss(0, new)
+            levels[n + 1], levels[n + 2], levels[n + 3] = shadow_db, i, q
+            faded = 10 * math.log10(max(1e-12, (i + steady) ** 2 + q * q))
+            gains.append(mean_db + shadow_db + faded - blocked_db)
+        return gains

@@ -65,7 +65,7 @@ class Register:
         self._day = start.date().toordinal()
         self._start_us = round(start.timestamp()) * 1_000_000
         self._forward, self._backward = array("q", [0]), array("q", [0])
-        self._hours: tuple[list[int], list[int]] = [], []
+        self._hours = array("q"), array("q")
         self._today = -1
 
     def _amount(self, incident: Incident) -> float:
@@ -103,7 +103,8 @@ class Register:
             self._forward.append(self._forward[-1] + sum(forward))
             self._backward.append(self._backward[-1] + sum(backward))
         if self._today != number:
-            self._hours, self._today = self._of_day(number), number
+            forward, backward = self._of_day(number)
+            self._hours, self._today = (array("q", forward), array("q", backward)), number
         hour, rest_us = divmod(in_day_us, HOUR_US)
         sums = []
         for before, hours in ((self._forward[number], self._hours[0]), (self._backward[number], self._hours[1])):
