@@ -224,8 +224,17 @@ class Database:
             raise
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call ``function`` in a worker thread."""
-        return await asyncio.to_thread(function, *args, **kwargs)
+        """Call ``function`` in a worker thread. Cancelled, it ends when the call has ended.
+
+        A thread cannot be stopped, and whoever cancels may be about to close the database under it.
+        """
+        work = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait({work})
+            work.exception()  # looked at: nobody else will
+            raise
 
 
 def migrate(path: Path, revision: str = "head", url: str = "") -> None:

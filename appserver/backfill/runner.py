@@ -33,10 +33,10 @@ class Queue(Protocol):
 
 async def round_of(db: Database, network: Queue, now_us: int, rule: Backfill) -> int:
     """One round. Returns how many queries the network took."""
-    await asyncio.to_thread(store.settle, db, now_us)
-    await asyncio.to_thread(store.plan, db, now_us, rule)
+    await db.run(store.settle, db, now_us)
+    await db.run(store.plan, db, now_us, rule)
     taken = 0
-    for query in await asyncio.to_thread(store.planned, db):
+    for query in await db.run(store.planned, db):
         try:
             item = await network.queue_put(
                 dev_eui=query.dev_eui,
@@ -48,9 +48,9 @@ async def round_of(db: Database, network: Queue, now_us: int, rule: Backfill) ->
         except NetworkUnavailable:
             break  # they stay planned
         except ApiError as error:
-            await asyncio.to_thread(store.refused, db, query.id, str(error), now_us)
+            await db.run(store.refused, db, query.id, str(error), now_us)
             continue
-        await asyncio.to_thread(store.handed_over, db, query.id, item.id)
+        await db.run(store.handed_over, db, query.id, item.id)
         taken += 1
     return taken
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, date
 from typing import Any
@@ -11,7 +10,7 @@ import msgspec
 
 from appserver.backfill.plan import Asked, Gap, answer_state, budget, choose, stamp_of, subsystem_of
 from appserver.codecs import CommandError, encode
-from appserver.db import Database
+from appserver.db import Connection, Database
 from appserver.metering.timebase import HOUR_US, day_of, midnight_us, moment, zone_of
 from appserver.models.registry import REGISTERS
 from appserver.rules.kinds import Backfill
@@ -42,7 +41,7 @@ class Query:
     expires_at_us: int
 
 
-def gaps(connection: sqlite3.Connection, now_us: int, rule: Backfill) -> dict[Gap, tuple[str, str]]:
+def gaps(connection: Connection, now_us: int, rule: Backfill) -> dict[Gap, tuple[str, str]]:
     """Boundaries that are due and not known, with the zones of building and device."""
     found: dict[Gap, tuple[str, str]] = {}
     devices = connection.execute(_DEVICES, (now_us - SILENT_US,)).fetchall()
@@ -125,7 +124,7 @@ def plan(db: Database, now_us: int, rule: Backfill) -> int:
         return new
 
 
-def _radios(connection: sqlite3.Connection, dev_euis: set[str]) -> dict[str, tuple[str, str, int]]:
+def _radios(connection: Connection, dev_euis: set[str]) -> dict[str, tuple[str, str, int]]:
     """Codec, protocol and port of those devices that can be asked, by the last frame with a protocol."""
     found: dict[str, tuple[str, str, int]] = {}
     for dev_eui in dev_euis:
@@ -165,7 +164,7 @@ def settle(db: Database, now_us: int) -> int:
     return settled
 
 
-def _refusal(connection: sqlite3.Connection, dev_eui: str, since_us: int) -> tuple[str, str] | None:
+def _refusal(connection: Connection, dev_eui: str, since_us: int) -> tuple[str, str] | None:
     for (words,) in connection.execute(
         "SELECT object FROM uplink WHERE dev_eui = ? AND received_at_us > ? AND object IS NOT NULL"
         " ORDER BY received_at_us LIMIT ?",

@@ -39,12 +39,12 @@ class Queue(Protocol):
 async def round_of(db: Database, network: Queue, now_us: int, rule: ClockCorrection, version: str = "") -> int:
     """One round. Returns how many corrections the network took."""
     taken = 0
-    for step in await asyncio.to_thread(store.open_steps, db):
+    for step in await db.run(store.open_steps, db):
         if step.state == "queued":
             await _look(db, network, step, now_us)
-    await asyncio.to_thread(store.settle, db, now_us, rule)
-    await asyncio.to_thread(store.plan, db, now_us, rule, version)
-    for step in await asyncio.to_thread(store.open_steps, db):
+    await db.run(store.settle, db, now_us, rule)
+    await db.run(store.plan, db, now_us, rule, version)
+    for step in await db.run(store.open_steps, db):
         if step.state != "planned":
             continue
         try:
@@ -59,9 +59,9 @@ async def round_of(db: Database, network: Queue, now_us: int, rule: ClockCorrect
         except NetworkUnavailable:
             break  # they stay planned
         except ApiError as error:
-            await asyncio.to_thread(store.failed, db, step.id, str(error), now_us)
+            await db.run(store.failed, db, step.id, str(error), now_us)
             continue
-        await asyncio.to_thread(store.handed_over, db, step.id, item.id)
+        await db.run(store.handed_over, db, step.id, item.id)
         taken += 1
     return taken
 
@@ -76,9 +76,9 @@ async def _look(db: Database, network: Queue, step: store.Step, now_us: int) -> 
     if item is None:
         return
     if item.state in SENT:
-        await asyncio.to_thread(store.sent, db, step.id, now_us)
+        await db.run(store.sent, db, step.id, now_us)
     elif item.state in OVER:
-        await asyncio.to_thread(
+        await db.run(
             store.failed, db, step.id, item.reason, now_us, "expired" if item.state == "expired" else "failed"
         )
 

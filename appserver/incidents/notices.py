@@ -122,11 +122,11 @@ async def send_due(db: Database, carry: Carrier, now_us: int, timezone: str, url
     Of several addresses one is enough: those that it did not reach are named, and not told again with the others.
     """
     sent = 0
-    for listener, notices in (await asyncio.to_thread(due, db, now_us)).items():
+    for listener, notices in (await db.run(due, db, now_us)).items():
         problems: list[NotSent] = []
         letters: list[Letter] = []
         try:
-            letters = await asyncio.to_thread(letters_of, db, listener, notices, timezone, url)
+            letters = await db.run(letters_of, db, listener, notices, timezone, url)
         except NotSent as error:
             problems.append(error)
         for letter in letters:
@@ -138,10 +138,10 @@ async def send_due(db: Database, carry: Carrier, now_us: int, timezone: str, url
         reason = "; ".join(dict.fromkeys(map(str, problems)))
         if len(problems) < max(len(letters), 1):
             sent += len(letters) - len(problems)
-            await asyncio.to_thread(_sent, db, listener, notices, reason, now_us)
+            await db.run(_sent, db, listener, notices, reason, now_us)
         else:
             for_good = all(problem.for_good for problem in problems)
-            await asyncio.to_thread(_failed, db, notices, reason, for_good, now_us)
+            await db.run(_failed, db, notices, reason, for_good, now_us)
     return sent
 
 

@@ -77,9 +77,9 @@ async def watch(db: Database, data_dir: Path, stop: asyncio.Event, clock: Callab
     while not stop.is_set():
         try:
             book = rule_book(db)
-            changes = await asyncio.to_thread(run, db, clock(), book, number % SLOW_EVERY == 0)
+            changes = await db.run(run, db, clock(), book, number % SLOW_EVERY == 0)
             if number % SLOW_EVERY == 0:
-                await asyncio.to_thread(tell_balances, db, clock())
+                await db.run(tell_balances, db, clock())
             number += 1
             if changes:
                 log.info("incidents changed", opened=sum(c.change == "opened" for c in changes), changed=len(changes))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlmodel import select
 
 from appserver.auth.roles import Role
-from appserver.db import Database
+from appserver.db import Connection, Database
 from appserver.errors import RegistryError
 from appserver.incidents.kinds import KINDS, SEVERITIES
 from appserver.incidents.store import Change
@@ -105,7 +104,7 @@ def pointed_out(found: Sequence[Subscription], role: Role, kind: str, building_i
 
 
 def enqueue_notices(
-    connection: sqlite3.Connection, found: Sequence[Subscription], changes: Sequence[Change], now_us: int
+    connection: Connection, found: Sequence[Subscription], changes: Sequence[Change], now_us: int
 ) -> int:
     """Notices of what a round changed, written with it. Returns how many. Needs an open transaction."""
     rows = []

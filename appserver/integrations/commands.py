@@ -144,7 +144,7 @@ class Commands:
     async def _take(self, message: MQTTMessage) -> None:
         while True:
             try:
-                await carry_out(self._network, self._target.id, message.topic, message.payload, message.mid)
+                await carry_out(self._network, self._target.id, message.topic, bytes(message.payload), message.mid)
                 return
             except Wrong as error:
                 log.warning("command refused", topic=message.topic, reason=str(error))

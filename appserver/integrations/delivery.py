@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
 import aiohttp
 import structlog
 
-from appserver.db import ERRORS, Database
+from appserver.db import ERRORS, Connection, Database
 from appserver.integrations.addresses import AllowList, CheckedResolver
 from appserver.integrations.carriers import TIMEOUT_S, Item, Publisher, Refused, Target, Unavailable, post_webhook
 from appserver.integrations.outbox import prune
@@ -49,26 +48,26 @@ class Courier:
 
     async def round(self, target: Target) -> bool:
         """Offer what is due. True when there may be more at once, False when it is time to wait."""
-        items = await asyncio.to_thread(self._due, target.id)
+        items = await self._db.run(self._due, target.id)
         new = []
         if self.failures < DOWN_AFTER:
-            new = await asyncio.to_thread(self._new, target)
+            new = await self._db.run(self._new, target)
         for item in (*items, *new):
             if item.type not in target.events:
-                await asyncio.to_thread(self._settled, target.id, item, "", delivered=False)
+                await self._db.run(self._settled, target.id, item, "", delivered=False)
                 continue
             try:
                 await self.post(target, item)
             except Refused as error:
-                await asyncio.to_thread(self._failed, target.id, item, str(error), dead=True)
+                await self._db.run(self._failed, target.id, item, str(error), dead=True)
             except Unavailable as error:
                 self.failures += 1
                 dead = self._clock() - item.time_us > GIVE_UP_US and item.attempts + 1 >= len(BACK_OFF_S)
-                await asyncio.to_thread(self._failed, target.id, item, str(error), dead=dead)
+                await self._db.run(self._failed, target.id, item, str(error), dead=dead)
                 return False
             else:
                 self.failures = 0
-                await asyncio.to_thread(self._settled, target.id, item, "", delivered=True)
+                await self._db.run(self._settled, target.id, item, "", delivered=True)
         return bool(items or new)
 
     def pause_s(self) -> float:
@@ -143,7 +142,7 @@ class Courier:
 
     def _wait(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         sink_id: int,
         item: Item,
         attempts: int,
@@ -160,7 +159,7 @@ class Courier:
         self._advance(connection, sink_id, item)
 
     @staticmethod
-    def _advance(connection: sqlite3.Connection, sink_id: int, item: Item) -> None:
+    def _advance(connection: Connection, sink_id: int, item: Item) -> None:
         connection.execute(
             "UPDATE sink SET cursor = max(cursor, ?) WHERE id = ?",
             (item.outbox_id if item.delivery_id is None else 0, sink_id),
@@ -219,13 +218,13 @@ async def deliver(
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
         try:
             while not stop.is_set():
-                enabled = {target.id for target in await asyncio.to_thread(targets, db)}
+                enabled = {target.id for target in await db.run(targets, db)}
                 for sink_id in enabled - workers.keys():
                     courier = Courier(db, session, allowed, clock)
                     workers[sink_id] = asyncio.create_task(_serve(db, sink_id, courier), name=f"sink {sink_id}")
                 for sink_id in [id_ for id_, task in workers.items() if id_ not in enabled or task.done()]:
                     workers.pop(sink_id).cancel()
-                await asyncio.to_thread(_prune, db, clock() - KEEP_US)
+                await db.run(_prune, db, clock() - KEEP_US)
                 await _sleep(stop, 5.0)
         finally:
             for task in workers.values():
@@ -236,7 +235,7 @@ async def deliver(
 async def _serve(db: Database, sink_id: int, courier: Courier) -> None:
     try:
         while True:
-            target = next((t for t in await asyncio.to_thread(targets, db) if t.id == sink_id), None)
+            target = next((t for t in await db.run(targets, db) if t.id == sink_id), None)
             if target is None:
                 return
             try:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
 import msgspec
 
+from appserver.db import Connection
 from internalapi.messages import Event
 
 
-def wanted_types(connection: sqlite3.Connection) -> frozenset[str]:
+def wanted_types(connection: Connection) -> frozenset[str]:
     """Event types that any enabled sink takes."""
     rows = connection.execute("SELECT events FROM sink WHERE enabled")
     return frozenset(word for (events,) in rows for word in events.split())
 
 
-def enqueue(connection: sqlite3.Connection, event: Event, body: dict[str, Any]) -> None:
+def enqueue(connection: Connection, event: Event, body: dict[str, Any]) -> None:
     """Put an event behind the others. Needs an open transaction."""
     connection.execute(
         "INSERT INTO outbox (event_id, dev_eui, type, time_us, body) VALUES (?, ?, ?, ?, ?)",
@@ -25,7 +25,7 @@ def enqueue(connection: sqlite3.Connection, event: Event, body: dict[str, Any]) 
 
 
 def enqueue_own(
-    connection: sqlite3.Connection, event_id: int, event_type: str, time_us: int, body: dict[str, Any]
+    connection: Connection, event_id: int, event_type: str, time_us: int, body: dict[str, Any]
 ) -> None:
     """Put an event of metering itself behind the others; those of one ``event_id`` keep their order.
 
@@ -37,7 +37,7 @@ def enqueue_own(
     )
 
 
-def prune(connection: sqlite3.Connection, older_than_us: int) -> int:
+def prune(connection: Connection, older_than_us: int) -> int:
     """Forget events that every sink has taken. Needs an open transaction."""
     cursor = connection.execute(
         "DELETE FROM outbox WHERE time_us < ? AND id <= coalesce((SELECT min(cursor) FROM sink WHERE enabled), id)"

@@ -7,14 +7,13 @@ a stored value beats one read while sending, and different values of equal rank 
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from zoneinfo import ZoneInfo
 
-from appserver.db import Database
+from appserver.db import Connection, Database
 from appserver.integrations.metering import tell_readings
 from appserver.metering.readings import NewReading, store
 from appserver.metering.timebase import MAX_AHEAD_US, microseconds, zone_of
@@ -76,7 +75,7 @@ def take(db: Database, items: Sequence[Item], source: str, now_us: int, author: 
 
 
 def take_into(
-    connection: sqlite3.Connection, items: Sequence[Item], source: str, now_us: int, author: str = ""
+    connection: Connection, items: Sequence[Item], source: str, now_us: int, author: str = ""
 ) -> Incoming:
     """Take readings within an open transaction."""
     assert source in SOURCES
@@ -124,7 +123,7 @@ _BY_PLACE = (
 )
 
 
-def _candidates(connection: sqlite3.Connection, item: Item) -> list[_Meter]:
+def _candidates(connection: Connection, item: Item) -> list[_Meter]:
     """Meters that an item may mean, by the most exact thing that it says."""
     for query, condition, value in (
         (_BY_METER, "m.id = ?", item.meter_id),

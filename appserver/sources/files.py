@@ -33,6 +33,8 @@ MAX_BYTES = 50 << 20
 SUFFIXES = (".csv", ".txt", ".xlsx")
 DONE, REFUSED = "done", "refused"
 REPORT = ".report.txt"
+UNREADABLE: tuple[type[Exception], ...] = (*ERRORS, OSError)
+"""What another look may do without."""
 
 
 def is_finished(file: Path, now_s: float) -> bool:
@@ -115,7 +117,7 @@ async def watch(db: Database, folder: Path, stop: asyncio.Event, clock: Callable
     while not stop.is_set():
         try:
             await db.run(sweep, db, folder, clock())
-        except (*ERRORS, OSError) as error:
+        except UNREADABLE as error:
             log.warning("files cannot be taken; trying again", error=str(error))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), EVERY_S)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from appserver.db import Database
+from appserver.db import Connection, Database
 from appserver.errors import RegistryError
 from appserver.metering.incoming import Item, take_into
 from appserver.metering.timebase import HOUR_US
@@ -97,7 +96,7 @@ def deliver(db: Database, delivery: Delivery, now_us: int) -> Receipt:
     return receipt
 
 
-def _earlier(connection: sqlite3.Connection, delivery: Delivery) -> Receipt | None:
+def _earlier(connection: Connection, delivery: Delivery) -> Receipt | None:
     row = connection.execute(
         "SELECT id, digest, new, known, errors FROM intake WHERE author = ? AND idempotency_key = ?",
         (delivery.author, delivery.key),
@@ -111,7 +110,7 @@ def _earlier(connection: sqlite3.Connection, delivery: Delivery) -> Receipt | No
     return Receipt(row[0], row[2], row[3], [(number, what) for number, what in json.loads(row[4])], repeated=True)
 
 
-def _note(connection: sqlite3.Connection, delivery: Delivery, receipt: Receipt, now_us: int) -> int:
+def _note(connection: Connection, delivery: Delivery, receipt: Receipt, now_us: int) -> int:
     row = connection.execute(
         "INSERT INTO intake (channel, source_id, name, author, idempotency_key, digest, received_at_us, new, known,"
         " errors) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
@@ -132,7 +131,7 @@ def _note(connection: sqlite3.Connection, delivery: Delivery, receipt: Receipt, 
 
 
 def _refuse(
-    connection: sqlite3.Connection, intake_id: int, delivery: Delivery, wrong: Sequence[tuple[Row, str]], now_us: int
+    connection: Connection, intake_id: int, delivery: Delivery, wrong: Sequence[tuple[Row, str]], now_us: int
 ) -> None:
     rows = []
     for row, what in wrong:
@@ -199,12 +198,17 @@ _REFUSED = (
 )
 
 
+def _refused(row: tuple[Any, ...]) -> Refused:
+    id_, channel, name, author, number, origin, told, *rest = row
+    return Refused(id_, channel, name, author, number, origin, json.loads(told), *rest)
+
+
 def refused(db: Database, state: str = "open", before: int | None = None, limit: int = 100) -> list[Refused]:
     """Refused readings, newest first; ``before`` is an id."""
     rows = db.rows(
         f"{_REFUSED} WHERE r.state = ? AND r.id < ? ORDER BY r.id DESC LIMIT ?", (state, before or 2**62, limit)
     )
-    return [Refused(*row[:6], json.loads(row[6]), *row[7:]) for row in rows]
+    return [_refused(row) for row in rows]
 
 
 def refused_count(db: Database) -> int:
@@ -234,7 +238,11 @@ def intakes(db: Database, before: int | None = None, limit: int = 100) -> list[I
         " ORDER BY id DESC LIMIT ?",
         (before or 2**62, limit),
     )
-    return [IntakeRow(*row[:8], len(json.loads(row[8]))) for row in rows]
+    made = []
+    for id_, channel, source_id, name, author, received_at_us, new, known, errors in rows:
+        count = len(json.loads(errors))
+        made.append(IntakeRow(id_, channel, source_id, name, author, received_at_us, new, known, count))
+    return made
 
 
 # ------------------------------------------------------------------------------------------------------------- again
@@ -254,7 +262,7 @@ def try_again(db: Database, ids: Sequence[int], now_us: int, read: Reader) -> tu
             row = connection.execute(f"{_REFUSED} WHERE r.id = ? AND r.state = 'open'", (id_,)).fetchone()
             if row is None:
                 raise RegistryError("not_found", "id", f"There is no open refused reading {id_}.")
-            entry = Refused(*row[:6], json.loads(row[6]), *row[7:])
+            entry = _refused(row)
             try:
                 done = take_into(connection, read(entry), entry.origin, now_us, entry.author)
                 problem = done.errors[0][1] if done.errors else ""

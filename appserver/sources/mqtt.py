@@ -58,6 +58,8 @@ class Subscriber:
         self._db, self._source, self._clock = db, source, clock
         self._loop = asyncio.get_running_loop()
         self._messages: asyncio.Queue[tuple[int, MQTTMessage]] = asyncio.Queue()
+        self._ended = False
+        self._notes: set[asyncio.Future[None]] = set()
         self._standing = (False, "")
         """Whether it is connected, and what is wrong when not."""
         self._connection = 0
@@ -79,11 +81,14 @@ class Subscriber:
                     batch.append(self._messages.get_nowait())
                 await self._take([pair for pair in batch if pair[0] == self._connection])
         finally:
+            self._ended = True
             self._client.disconnect()
             await asyncio.shield(self._loop.run_in_executor(None, self._client.loop_stop))
+            if self._notes:
+                await asyncio.wait(self._notes)
 
     async def _take(self, batch: list[tuple[int, MQTTMessage]]) -> None:
-        messages = [(message.topic, message.payload) for _, message in batch]
+        messages = [(message.topic, bytes(message.payload)) for _, message in batch]
         while batch:
             try:
                 await self._db.run(take, self._db, self._source, messages, self._clock())
@@ -128,8 +133,12 @@ class Subscriber:
         self._state(False, why or "the connection is closed")
 
     def _state(self, connected: bool, error: str) -> None:
+        if self._ended:
+            return
         self._standing = (connected, error)
-        self._loop.run_in_executor(None, self._note)
+        note = asyncio.ensure_future(self._db.run(self._note))
+        self._notes.add(note)
+        note.add_done_callback(self._notes.discard)
 
     def _note(self) -> None:
         """Write down how it stands by now: notes of two changes may pass each other on their way."""

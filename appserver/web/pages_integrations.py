@@ -98,9 +98,7 @@ async def new_integration(request: web.Request) -> web.Response:
     fields = await _fields(request)
     kind = "mqtt" if fields["kind"] == "mqtt" else "webhook"
     try:
-        made = await post_integration(
-            call_of(request), check(NewIntegration, {"kind": kind, **_values(fields, kind)})
-        )
+        made = await post_integration(call_of(request), check(NewIntegration, {"kind": kind, **_values(fields, kind)}))
     except RegistryError as error:
         return await _form(request, fields, problem=from_registry(error))
     except Problem as problem:
