@@ -100,6 +100,14 @@ def test_an_accepted_replay_is_told_from_a_duplicate(make_lab: MakeLab) -> None:
     first = next(event for event in events if event["dev_eui"] == recorded["dev_eui"])
     [violation] = checking.check(lines, [*events, first | {"t": lab.now + 500, "id": "again"}])
     assert violation.rule == "accepted replay" and violation.dev_eui == recorded["dev_eui"]
+    # at once: only the scenario can tell it from a copy
+    soon = first | {"t": first["t"] + 1_500_000, "id": "again"}
+    at_once = sorted(
+        [*lab.lines(), recorded | {"type": "replayed", "t": first["t"] + 1_000_000}], key=lambda line: line["t"]
+    )
+    told_again = sorted([*events, soon], key=lambda event: event["t"])
+    assert [one.rule for one in checking.check(lab.lines(), told_again)] == ["duplicate"]
+    assert [one.rule for one in checking.check(at_once, told_again)] == ["accepted replay"]
 
 
 def test_an_address_that_is_given_to_the_same_device_again(make_lab: MakeLab) -> None:

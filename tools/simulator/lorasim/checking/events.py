@@ -30,7 +30,7 @@ class _Sent:
     promised_us: int | None = None
     """When the first copy left that was then acknowledged."""
     replayed_us: list[int] = field(default_factory=list)
-    """When a gateway forwarded it although the device had not sent it for long."""
+    """When somebody else sent it: a gateway forwarded it although the device had not sent it for long, or the scenario says so."""
 
 
 def check_events(lines: Sequence[Line], events: Iterable[Line]) -> list[Violation]:
@@ -92,6 +92,8 @@ def _sent(lines: Sequence[Line]) -> tuple[dict[Key, _Sent], dict[str, set[int]]]
                 known = by_phy.get(phy)
                 if known is not None and line["t"] - known[1] > AIR_US:
                     known[0].replayed_us.append(line["t"])
+        elif kind == "replayed" and line["phy"] in by_phy:
+            by_phy[line["phy"]][0].replayed_us.append(line["t"])
         elif kind == "downlink" and line.get("confirmed"):
             confirmed_down[line["dev_eui"]].add(line["f_cnt"])
     for phy, pushed_us in acknowledged_phys(lines):

@@ -84,6 +84,8 @@ def check_windows(lines: Sequence[Line]) -> list[Violation]:
             for phy in line["phys"]:
                 if phy in sent and t - sent[phy][1] > AIR_US:
                     repeated[sent[phy][0]] = t
+        elif kind == "replayed" and line["phy"] in sent:
+            repeated[sent[line["phy"]][0]] = t
         elif kind == "push_ack":
             for phy in pushes.pop((line["gateway"], line["token"]), ()):
                 eui, at = sent.get(phy, ("", 0))
