@@ -30,7 +30,7 @@ class _Sent:
     promised_us: int | None = None
     """When the first copy left that was then acknowledged."""
     replayed_us: list[int] = field(default_factory=list)
-    """When somebody else sent it: a gateway forwarded it although the device had not sent it for long, or the scenario says so."""
+    """When somebody else sent it: the scenario says so, or a gateway forwarded it long after the device sent it."""
 
 
 def check_events(lines: Sequence[Line], events: Iterable[Line]) -> list[Violation]:
