@@ -1,18 +1,28 @@
-"""The registry for billing, as a file."""
+"""The registry for billing and readings for ГИС ЖКХ, as files."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from appserver.api.fields import Day, Id, Input, Text
+from appserver.api.jobs import read_upload
+from appserver.api.problems import from_validation
 from appserver.api.registry import Resource
 from appserver.api.router import Api, Call
-from appserver.exchange import billing
+from appserver.exchange import billing, gis
 
 api = Api("Imports and exports")
+MAX_EXPORT = 50 * 1024 * 1024
+
+
+class GisFields(Input):
+    """The building, and the month that ``month`` lies in."""
+
+    building_id: Id
+    month: Day
 
 
 class BillingQuery(Input):
@@ -39,6 +49,37 @@ async def get_billing_registry(call: Call, query: BillingQuery) -> web.Response:
         body=billing.write(found, how),
         headers={
             "Content-Type": f"text/csv; charset={query.encoding}",
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+        },
+    )
+
+
+@api.add(
+    "POST",
+    "/billing/gis",
+    answers="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    upload=True,
+    summary="Readings of a month as the XLSX of ГИС ЖКХ",
+)
+async def post_gis_readings(call: Call) -> web.Response:
+    """Takes the export «Сведения о ПУ» as ``file``, before it ``building_id`` and ``month``."""
+    _, data, fields = await read_upload(call, MAX_EXPORT)
+    try:
+        given = GisFields.model_validate(fields)
+    except ValidationError as error:
+        raise from_validation(error, "form") from error
+    db = call.services.database
+    numbers = await db.run(gis.numbers_of, data)
+    found = await db.run(gis.readings, db, given.building_id, given.month, numbers)
+    body = await db.run(gis.workbook, found)
+    detail = {"month": f"{given.month:%Y-%m}", "rows": len(found)}
+    await call.audit("gis", f"building/{given.building_id}", detail)
+    name = f"gis-{given.building_id}-{given.month:%Y-%m}.xlsx"
+    return web.Response(
+        body=body,
+        headers={
+            "Content-Type": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
             "Content-Disposition": f'attachment; filename="{name}"',
             "Cache-Control": "no-store",
         },

@@ -147,6 +147,7 @@ API_ACCESS: dict[str, Access] = {
     "/rules/entered": _READ,
     "/rules/{id}/withdrawal": {"POST": Role.engineer},
     "/billing/registry": {"GET": Role.dispatcher},
+    "/billing/gis": {"POST": Role.dispatcher},
     "/seals": _READ,
     "/collection": _READ,
     "/statements/{name}": _READ,
