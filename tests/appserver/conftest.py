@@ -27,6 +27,7 @@ ON_BOTH = frozenset(
         "test_intake",
         "test_merging",
         "test_clocks",
+        "test_mqtt",
         "test_delivery",
         "test_notices",
         "test_subsystems",
