@@ -12,10 +12,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from lorasim import archive
 
 from appserver.clocks import store
 from appserver.clocks.plan import Clock, is_zone, outcome, step_s
 from appserver.clocks.runner import round_of
+from appserver.codecs import encode
 from appserver.db import Database, open_database
 from appserver.errors import RegistryError
 from appserver.ingest import Ingest
@@ -173,6 +175,13 @@ def test_fr_02_clocks_that_are_left_alone(clock: Clock, why: str) -> None:
     assert step_s(replace(clock, codec="karat", offset_us=700 * SECOND, last_planned_at_us=None, in_vain=0), NOW, RULE)[
         0
     ]
+
+
+@pytest.mark.parametrize("delta_s", [-32_768, -37, 1, 700, 32_767])
+def test_fr_02_the_simulated_module_reads_it_as_it_is_meant(delta_s: int) -> None:
+    """Its reader of the layout is not ours."""
+    _, data = encode("karat", {"command": "clock_correction", "delta_s": delta_s})
+    assert archive.clock_correction(data) == delta_s * SECOND
 
 
 def test_fr_02_another_zone_is_no_wrong_clock() -> None:
