@@ -158,13 +158,16 @@ def paths_of(
     return [Path(-loss.db(distance_m) - walls_db, surroundings, rng, blockage) for distance_m in distances_m]
 
 
+PERIODS_BEFORE = 5
+
+
 class Paths:
     """The paths of one device to all gateways, as :func:`paths_of` makes them, in a few numbers: for many devices.
 
     All are asked for at once, so that one clock does for all of them.
     """
 
-    __slots__ = ("_at_s", "_blockage", "_dice", "_levels", "surroundings")
+    __slots__ = ("_at_s", "_blockage", "_blocked_since_s", "_dice", "_levels", "surroundings")
 
     def __init__(self, mean_gains_db: Sequence[float], surroundings: Surroundings, dice: Random) -> None:
         self.surroundings = surroundings
@@ -174,6 +177,8 @@ class Paths:
             if surroundings.blockage_db
             else None
         )
+        self._blocked_since_s: float | None = None
+        """Where the clock of what stands in the way begins: some of its periods before the first question."""
         scatter = math.sqrt(0.5 / (surroundings.rice_k + 1))
         self._at_s = 0.0
         self._levels = array("d")
@@ -195,7 +200,9 @@ class Paths:
         kept = math.exp(-since_s / around.coherence_s)
         new = math.sqrt((1 - kept * kept) * 0.5 / (around.rice_k + 1))
         steady = math.sqrt(around.rice_k / (around.rice_k + 1))
-        blocked_db = self._blockage.db(at_s) if self._blockage is not None else 0.0
+        if self._blocked_since_s is None:
+            self._blocked_since_s = at_s - PERIODS_BEFORE * (around.free_s + around.blocked_s)
+        blocked_db = self._blockage.db(at_s - self._blocked_since_s) if self._blockage is not None else 0.0
         gains = []
         for n in range(0, len(levels), 4):
             mean_db, shadow_db, i, q = levels[n : n + 4]
