@@ -13,7 +13,7 @@ from appserver.db import Database
 from appserver.errors import RegistryError
 from appserver.metering.balance import Balance, PeriodRow, PointRow
 from appserver.metering.charges import charges, is_month
-from appserver.metering.closed import counted_balance
+from appserver.metering.closed import counted_balance, exact_closing
 from appserver.metering.explain import Explanation
 from appserver.metering.frozen import Recalculation
 from appserver.metering.queries import BalanceStep, house_balance, is_over
@@ -121,7 +121,9 @@ def individual_statement(
             found = charges(db, building_id, balance.resource, from_date, points, rule_book(db))
             charged = found.by_point
             used += [rule for rule in found.rules if rule not in used]
-        late = pending(db, building_id, balance.resource, from_date)
+        span = (building_id, balance.resource, from_date, to_date)
+        charging = is_month(from_date, to_date) or exact_closing(db, *span) is not None
+        late = pending(db, building_id, balance.resource, from_date) if charging else []
         again += late
         more = {
             point.point_id: sum((one.volume for one in late if one.point_id == point.point_id), Decimal(0))
