@@ -109,7 +109,7 @@ def test_payloads_are_read_by_the_applications_codecs(payload: str, resource: st
         if payload == "vega-si11":
             assert got.measurements[0].unit == "imp" and got.measurements[0].value == tag["units"] // 100
             continue
-        first = got.measurements[0] if not payload.startswith("axioma") else got.measurements[0]
+        first = got.measurements[0]
         assert first.unit == BIG[resource]
         assert first.value == pytest.approx(value, abs=Decimal("0.01") if resource != "heat" else Decimal("0.001"))
 
@@ -127,16 +127,16 @@ def test_24_hours_of_archive() -> None:
 def test_clocks_of_karat_show_local_time() -> None:
     """At 20 o'clock UTC it is one in the morning in Yekaterinburg, of the next day."""
     got, _ = decode(meter("cold_water", "karat-926-v20"), at(25))
-    assert got.clock == datetime(2026, 1, 13, 1)
+    assert got.clock == datetime(2026, 1, 13, 1)  # noqa: DTZ001
     betar, _ = decode(meter("cold_water", "betar"), at(25))
-    assert betar.clock == datetime(2026, 1, 12, 20)
+    assert betar.clock == datetime(2026, 1, 12, 20)  # noqa: DTZ001
 
 
 def test_the_value_of_midnight() -> None:
     one = meter("cold_water", "karat-926-v20", archive=True)
     got, tag = decode(one, at(24 + 17.3))
     assert tag["measured_us"] == at(24) and got.measurements[0].archive
-    assert got.measurements[0].at == datetime(2026, 1, 13)
+    assert got.measurements[0].at == datetime(2026, 1, 13)  # noqa: DTZ001
 
 
 # ------------------------------------------------------------------------------------------------------ incidents
@@ -158,7 +158,7 @@ def test_leak_and_burst(kind: str, litres: int) -> None:
     assert used(hit, 0, 48) == used(usual, 0, 48)
     assert used(hit, 48, 58) == used(usual, 48, 58) + litres * 10
     assert used(hit, 58, 90) == used(usual, 58, 90)
-    assert decode(hit, at(50))[0].flags == ("leak_or_burst",) or "leak" in str(decode(hit, at(50))[0].flags)
+    assert "leak" in str(decode(hit, at(50))[0].flags)
     assert not decode(hit, at(60))[0].flags
 
 
@@ -190,7 +190,7 @@ def test_a_replaced_meter_begins_at_zero_with_another_serial() -> None:
 
 def test_a_wrong_clock_and_a_silent_module() -> None:
     _, one = with_incident("clock", amount=-1800.0)
-    assert decode(one, at(49))[0].clock == datetime(2026, 1, 14, 0, 30)
+    assert decode(one, at(49))[0].clock == datetime(2026, 1, 14, 0, 30)  # noqa: DTZ001
     _, silent = with_incident("silence")
     assert silent.message(at(50)) is None and silent.message(at(59)) is not None
 
@@ -208,7 +208,7 @@ def test_archive_queries_are_answered(payload: str, resource: str) -> None:
     answer = one.answer(f_port, data, at(100))
     assert answer is not None
     got = registry.CODECS[one.layout.codec].decode(answer.f_port, answer.data, at(100))
-    assert got.measurements[0].at == datetime(2026, 1, 13, 5) and got.measurements[0].archive
+    assert got.measurements[0].at == datetime(2026, 1, 13, 5) and got.measurements[0].archive  # noqa: DTZ001
     expected = big(resource, one.register.shown(at(29)).forward)
     assert got.measurements[0].value == pytest.approx(expected, abs=Decimal("0.0005"))
 

@@ -155,8 +155,8 @@ async def run(
     """Run a scenario over UDP and say what happened.
 
     ``duration_s``: real seconds; None runs until the house's meters have caught up with the present; without a house as
-    long as the scenario says, or for ever. ``progress`` is called once a second. ``recording``: path of a JSONL file; ``observers`` see its lines
-    as they are written. ``stop`` ends the run when it is set. Raises
+    long as the scenario says, or for ever. ``progress`` is called once a second. ``recording``: path of a JSONL file;
+    ``observers`` see its lines as they are written. ``stop`` ends the run when it is set. Raises
     :class:`~lorasim.scenario.ScenarioError`; OSError when the server's name cannot be resolved.
     """
     if duration_s is None and scenario.house is None and scenario.clock.duration_s:

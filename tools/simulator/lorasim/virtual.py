@@ -69,7 +69,9 @@ class VirtualRun:
 
     def __init__(self, world: World, server: Server) -> None:
         if any(isinstance(gateway, Station) for gateway in world.gateways.values()):
-            raise ScenarioError("gateways: a Basics Station needs a connection; in virtual time there is Semtech UDP only")
+            raise ScenarioError(
+                "gateways: a Basics Station needs a connection; in virtual time there is Semtech UDP only"
+            )
         self.world, self.server = world, server
         self.now_us = world.start_us
         world.queue_downlink = server.queue
