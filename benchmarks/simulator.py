@@ -1,7 +1,7 @@
 """What the test lab itself costs: uplinks built in a second, memory of a hundred thousand devices, a virtual day.
 
-``python -m benchmarks.simulator [--quick] [--only NAME]`` prints the figures and how they stand to the goals; it fails when one is
-missed. Times are CPU time of one process on one core, so that what else the machine does counts little. ``--quick`` measures a
+``python -m benchmarks.simulator [--quick] [--only NAME]`` prints the figures and how they stand to the goals; it fails when one
+is missed. Times are CPU time of one process on one core, so that what else the machine does counts little. ``--quick`` measures a
 part and scales it.
 """
 
@@ -17,13 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
 if __name__ == "__main__":
-    sys.path[:0] = [str(ROOT), str(ROOT / "tools" / "simulator")]
+    sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent / "tools" / "simulator")]
 
 from lorasim import load, scenario, virtual
 from lorasim.world import World
 
+ROOT = Path(__file__).parent.parent
 GOALS: dict[str, tuple[str, float]] = {
     "uplinks_per_s": ("at least", 20_000.0),
     "town_mb": ("at most", 1_000.0),
@@ -54,7 +54,11 @@ def town_mb(quick: bool) -> dict[str, Any]:
     world.handle_timer(world.start_us + hours * 3_600_000_000)
     grown = _rss_mb() - before
     scale = 10 if quick else 1
-    return {"town_mb": round(before + grown * scale), "devices": len(world.devices) * scale, "uplinks": world.summary.uplinks}
+    return {
+        "town_mb": round(before + grown * scale),
+        "devices": len(world.devices) * scale,
+        "uplinks": world.summary.uplinks,
+    }
 
 
 def day_s(quick: bool) -> dict[str, Any]:
