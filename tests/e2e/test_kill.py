@@ -122,7 +122,8 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
         lab.result()
 
         lines = checker.read(recording)
-        acknowledged = checker.acknowledged(lines)
+        # a module's answer that it has no such record carries no reading
+        acknowledged = [frame for frame in checker.acknowledged(lines) if frame.tag is not None]
         wanted = Counter((frame.dev_eui, frame.f_cnt, frame.tag["serial"]) for frame in acknowledged)
         meters = [meter["id"] for meter in server.every("/meters")]
 
