@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "run": "lorasim.run_command",
+    "conformance": "lorasim.conformance.command",
     "check": "lorasim.check_command",
     "report": "lorasim.report.command",
     "sink": "lorasim.sink.command",

@@ -1,7 +1,7 @@
 """MAC commands that a server asks: provoked by what it is told to want, obeyed by the device, and followed by the server.
 
-The device answers with its next uplink and uses the new parameters from then on; so must the server, from the downlink after that
-uplink on (each is judged by the windows of the device). Before the answer the old ones hold.
+The device answers with its next uplink and uses the new parameters from then on; so must the server, from the downlink
+after that uplink on (each is judged by the windows of the device). Before the answer the old ones hold.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from lorawan.commands import Command
 Asked = TypeVar("Asked", bound=Command)
 
 
-async def _asked(probe: Probe, kind: type[Asked], uplinks: int = 5) -> Asked:
-    """Uplinks until the server asks."""
-    for _ in range(uplinks):
-        for down in await probe.send().settled():
+async def _asked(probe: Probe, kind: type[Asked], uplinks: int = 5, *says: Command) -> Asked:
+    """Uplinks until the server asks; the first one carries what the device says of itself."""
+    for n in range(uplinks):
+        for down in await probe.send(says=says if n == 0 else ()).settled():
             found = down.get(kind)
             if isinstance(found, kind):
                 return found
@@ -164,8 +164,7 @@ async def adr_param_setup(lab: Lab) -> None:
 async def rejoin_param_setup(lab: Lab) -> None:
     probe = await lab.device(mac_version="1.1.0", activation="OTAA", rejoin_time_n=10, rejoin_count_n=8)
     await probe.join()
-    await probe.send(says=[commands.RekeyInd(minor=1)]).settled()
-    asked = await _asked(probe, commands.RejoinParamSetupReq)
+    asked = await _asked(probe, commands.RejoinParamSetupReq, 5, commands.RekeyInd(minor=1))
     expect((asked.max_time_n, asked.max_count_n) == (10, 8), f"asked for {asked}")
     await _content(probe, commands.RejoinParamSetupReq, 2)
 
@@ -193,8 +192,7 @@ async def force_rejoin(lab: Lab) -> str:
 async def ping_slot_channel(lab: Lab) -> None:
     hz = lab.plan.default_channels[1].frequency_hz
     probe = await lab.device(mac_version="1.0.4", device_class="B", ping_slot_frequency_hz=hz, ping_slot_dr=4)
-    await probe.send(says=[commands.PingSlotInfoReq(3)]).settled()
-    asked = await _asked(probe, commands.PingSlotChannelReq)
+    asked = await _asked(probe, commands.PingSlotChannelReq, 5, commands.PingSlotInfoReq(3))
     expect((asked.frequency_hz, asked.dr) == (hz, 4), f"asked for {asked}")
     await _content(probe, commands.PingSlotChannelReq, 2)
 
@@ -203,7 +201,7 @@ async def ping_slot_channel(lab: Lab) -> None:
 async def beacon_freq(lab: Lab) -> None:
     hz = lab.plan.default_channels[0].frequency_hz
     probe = await lab.device(mac_version="1.0.4", device_class="B", beacon_frequency_hz=hz)
-    asked = await _asked(probe, commands.BeaconFreqReq)
+    asked = await _asked(probe, commands.BeaconFreqReq, 5, commands.PingSlotInfoReq(3))
     expect(asked.frequency_hz == hz, f"asked for {asked}")
     await _content(probe, commands.BeaconFreqReq, 2)
 

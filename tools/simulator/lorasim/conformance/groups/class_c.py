@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 from lorasim.conformance.exchange import Window
 from lorasim.conformance.lab import Lab
@@ -51,9 +52,9 @@ async def order(lab: Lab) -> str:
     await _unasked(lab, probe, 3)
     radios = [down.radio for down in probe.unasked]
     expect([down.data for down in probe.unasked] == [b"\0", b"\1", b"\2"], "the order is wrong")
-    for before, after in zip(radios, radios[1:], strict=False):
+    for before, after in pairwise(radios):
         expect(after.start_us >= before.end_us, "two frames overlap: the device hears one of them at most")
-    gaps = [(b.start_us - a.end_us) / 1e6 for a, b in zip(radios, radios[1:], strict=False)]
+    gaps = [(b.start_us - a.end_us) / 1e6 for a, b in pairwise(radios)]
     return f"{', '.join(f'{gap:.2f}' for gap in gaps)} s between"
 
 
