@@ -1,8 +1,8 @@
 """What the test lab itself costs: uplinks built in a second, memory of a hundred thousand devices, a virtual day.
 
 ``python -m benchmarks.simulator [--quick] [--only NAME]`` prints the figures and how they stand to the goals; it fails when one
-is missed. Times are CPU time of one process on one core, so that what else the machine does counts little. ``--quick`` measures a
-part and scales it.
+is missed. Times are CPU time of one process on one core, so that what else the machine does counts little. ``--quick`` measures
+a part and scales it.
 """
 
 from __future__ import annotations
