@@ -75,6 +75,8 @@ async def _play(case: Case, setup: Setup, bench: Bench, lane: Lane, adapter: Ada
         verdict, reason = ended.verdict, str(ended)
     except AdapterError as error:
         verdict, reason = Verdict.NOT_SUPPORTED, str(error)
+    except (AssertionError, ValueError, RuntimeError, LookupError, TypeError) as error:
+        verdict, reason = Verdict.FAIL, f"the case came to no end: {type(error).__name__} {error}"
     except TimeoutError:
         verdict, reason = Verdict.FAIL, f"not at its end after {CASE_MOST_S:g} s"
     finally:

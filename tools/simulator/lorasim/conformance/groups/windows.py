@@ -29,7 +29,7 @@ async def every_data_rate(lab: Lab) -> str:
 @case("RX1 follows the channel of the uplink", "TS001-1.0.4 §3.3.1", short=True)
 async def every_channel(lab: Lab) -> str:
     probe = await lab.device()
-    windows = [(await probe.accepted(f"a frame on channel {n}", channel=n)).window for n in probe.state.channels]
+    windows = [(await probe.accepted(f"a frame on channel {n}", channel=n)).window for n in list(probe.state.channels)]
     if "RX1" not in windows:
         raise NotProvoked("the server answered in RX2 only")
     return ", ".join(windows)
