@@ -18,7 +18,7 @@ from appserver.models.history import (
     Unsealed,
 )
 from appserver.models.incidents import GatewayLog, Incident, IncidentComment, Notice, Subscription
-from appserver.models.kept import DayTally, HouseHours
+from appserver.models.kept import DayTally
 from appserver.models.lifecycle import Account, Entrance, MeterSeal, MeterVerification, RegistryEvent
 from appserver.models.network import NetworkEdge, NetworkNode
 from appserver.models.people import ApiToken, Audit, User, UserSession
@@ -54,7 +54,6 @@ __all__ = [
     "Entrance",
     "EventCursor",
     "GatewayLog",
-    "HouseHours",
     "Incident",
     "IncidentComment",
     "Installation",

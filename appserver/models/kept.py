@@ -10,16 +10,3 @@ class DayTally(SQLModel, table=True):
 
     day: int = Field(primary_key=True)
     known: int
-
-
-class HouseHours(SQLModel, table=True):
-    """The hours of a building's day that is over, as the balance tells them; gone when something changes in them."""
-
-    __tablename__ = "house_hours"
-    __table_args__ = ({"sqlite_with_rowid": False},)
-
-    building_id: int = Field(foreign_key="building.id", primary_key=True)
-    resource: str = Field(primary_key=True)
-    day: int = Field(primary_key=True)
-    hours: bytes
-    """See :mod:`appserver.metering.hours`."""

@@ -31,6 +31,7 @@ ON_BOTH = frozenset(
         "test_delivery",
         "test_notices",
         "test_subsystems",
+        "test_speed",
         "test_statements",
         "test_charges",
         "test_registry",

@@ -66,7 +66,7 @@ def test_every_key_can_be_written_as_environment_variable() -> None:
         ("[nonsense]\na = 1", "nonsense ({file}): no such setting"),
         ("[http]\nlisten = 'here'", 'http.listen = "here" ({file}): write it as host:port, for example 127.0.0.1:8080'),
         ("http = 5", "http = 5 ({file}): input should be a valid dictionary or instance of HttpSettings"),
-        ("[database]\nurl = 'x://h/d'", "only the embedded store is in this version"),
+        ("[database]\nurl = 'x://h/d'", "write it as postgresql://user:password@host:5432/database"),
         ("[gateways.basicstation]\nlisten = '0.0.0.0:3001'", "gateways.basicstation.listen"),
         ("region = 'XX000'", 'region = "XX000" ({file}): no such region; there are '),
         ("[network]\nchannels = '867'", "RU864 has no such preset; there are 864, 866, default"),

@@ -1,4 +1,4 @@
-"""What lists and dashboards ask often is kept: marks known by day, a row of every bound device, hours of a house."""
+"""What lists and dashboards ask often is kept: marks known by day, a row of every bound device, indexes for both."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -56,20 +56,9 @@ def upgrade() -> None:
     op.drop_index("ix_boundary_day", "boundary")
     op.create_index("ix_boundary_day", "boundary", ["day", "point_id"], postgresql_include=SHOWN)
     op.create_index("ix_boundary_event", "boundary", ["point_id", "day"], **only_where("event <> ''"))
-    op.create_table(
-        "house_hours",
-        sa.Column("building_id", sa.Integer(), nullable=False),
-        sa.Column("resource", sa.String(), nullable=False),
-        sa.Column("day", sa.Integer(), nullable=False),
-        sa.Column("hours", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(["building_id"], ["building.id"]),
-        sa.PrimaryKeyConstraint("building_id", "resource", "day"),
-        sqlite_with_rowid=False,
-    )
 
 
 def downgrade() -> None:
-    op.drop_table("house_hours")
     op.drop_index("ix_boundary_event", "boundary")
     op.drop_index("ix_boundary_day", "boundary")
     op.create_index("ix_boundary_day", "boundary", ["day"])
