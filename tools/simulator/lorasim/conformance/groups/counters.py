@@ -85,9 +85,9 @@ async def late_copy(lab: Lab) -> None:
     first = probe.put_on_air(phy, 5, gateways=[0])
     await lab.wait(0.7)
     second = probe.put_on_air(phy, 5, gateways=[1])
+    second.windows += first.windows
     await second.settled()
-    expect(not first.downs and len(second.downs) <= 1, "a copy that came later was answered")
-    probe.exchange = None
+    expect(len(first.radios) + len(second.radios) <= 1, "both copies were answered")
     await probe.accepted("the next frame")
     await lab.expect_uplinks(probe, [0, 1], "for a frame with a late copy")
 
