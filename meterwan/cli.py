@@ -11,6 +11,7 @@ import typer
 from meterwan.commands import (
     codec,
     device,
+    gar,
     gateway,
     lab,
     metering,
@@ -76,6 +77,7 @@ for name, commands in (
     ("profile", profile.app),
     ("meter", metering.meter),
     ("codec", codec.codec),
+    ("gar", gar.gar),
     ("region", lab.region),
     ("kek", storage.kek),
     ("user", people.user),

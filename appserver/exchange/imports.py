@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from appserver.db import Database
 from appserver.exchange.plan import Change, Plan, make_plan
 from appserver.exchange.rows import Row, RowError, read_row
+from appserver.exchange.settle import settle
 from appserver.exchange.tables import Table
 from appserver.ingest import redecode
 from appserver.metering.store import rebuild
@@ -113,6 +114,7 @@ def _apply(db: Database, rows: list[Row], now_us: int, report: ImportReport) -> 
         if planner.plan.errors:
             return planner.plan
         planner.write()
+        settle(connection, now_us, planner.created())
         for point_id in sorted(planner.plan.points):
             rebuild(connection, point_id)
     if planner.plan.dev_euis:

@@ -304,6 +304,16 @@ class Planner:
         if len(self.plan.changes) < SHOWN_CHANGES:
             self.plan.changes.append(change)
 
+    def created(self) -> list[tuple[str, int, dict[str, Any]]]:
+        """(table, id, values as the database keeps them) of what the plan makes."""
+        values = [
+            (table, t.id, dict(t.values)) for table, things in self._things.items() for t in things.values() if t.new
+        ]
+        for _, _, shown in values:
+            for name in shown.keys() & MICRO:
+                shown[name] = None if shown[name] is None else from_micro(shown[name])
+        return values
+
     def write(self) -> None:
         """Carry the plan out in the open transaction."""
         for table, columns in TABLES.items():

@@ -6,7 +6,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -47,7 +47,9 @@ class Source:
                 names = [(entry.filename, entry.file_size) for entry in self._zip.infolist()]
         except (OSError, zipfile.BadZipFile) as error:
             raise GarError(f"{path} is neither a folder nor a ZIP archive that can be read: {error}.") from error
-        self.files = [file for name, size in names if (file := _file(name, size, region)) is not None]
+        self.files = [file for name, size in names if (file := _file(name, size)) is not None]
+        if region and not self.regions:
+            self.files = [replace(file, region=region) for file in self.files]
         if not self.files:
             raise GarError(f"{path} holds no file like 74/AS_HOUSES_20260903_….XML; take gar_xml.zip as published.")
 
@@ -78,9 +80,9 @@ class Source:
             raise GarError(f"{file.name} of {self.path} cannot be read: {error}.") from error
 
 
-def _file(name: str, size: int, region: str) -> File | None:
+def _file(name: str, size: int) -> File | None:
     parts = name.replace("\\", "/").split("/")
     match = _NAME.fullmatch("/".join(parts[-2:])) or _NAME.fullmatch(parts[-1])
     if match is None:
         return None
-    return File(match["kind"].upper(), match["region"] or region, match["stamp"], name, size)
+    return File(match["kind"].upper(), match["region"] or "", match["stamp"], name, size)
