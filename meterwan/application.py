@@ -39,9 +39,10 @@ def opened(loaded: Loaded) -> Iterator[Database]:
     url = loaded.settings.database.url
     if not url and not file.exists():
         raise Failure(f"there is no application database in {data.path}; start the server once: meterwan serve")
+    unusable: tuple[type[Exception], ...] = (DatabaseError, RuntimeError, *ERRORS)
     try:
         database = open_database(file, url)
-    except (DatabaseError, RuntimeError, *ERRORS) as error:
+    except unusable as error:
         raise Failure(f"{url_without_password(url) or file} cannot be used: {error}") from None
     try:
         yield database

@@ -52,10 +52,11 @@ async def _application(loaded: Loaded, data: DataDir) -> None:
         if started.one_time_password:
             keep_first_password(data, started.first_login, started.one_time_password)
 
+    unusable: tuple[type[Exception], ...] = (DatabaseError, CommandError, *ERRORS)
     async with NetworkClient(socket_path(data.path), data.read_token()) as network:
         try:
             await run(loaded.settings.for_application(), network, ready)
-        except (DatabaseError, CommandError, *ERRORS) as error:
+        except unusable as error:
             why = getattr(error, "orig", None) or error
             place = url_without_password(loaded.settings.database.url) or data.path / "application.db"
             raise Failure(f"{place} cannot be used: {why}") from None

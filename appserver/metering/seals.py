@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from appserver.db import ERRORS, Database, stream
+from appserver.db import ERRORS, Connection, Database, stream
 from appserver.metering.timebase import HOUR_US, date_of, moment
 
 log = structlog.get_logger("seals")
@@ -158,7 +158,7 @@ def verify_file(path: Path, limit: int = 100) -> Verdict | None:
         return verify(connection, limit)
 
 
-def verify(connection: sqlite3.Connection, limit: int = 100) -> Verdict:
+def verify(connection: Connection, limit: int = 100) -> Verdict:
     """Check all seals: the chain, then every row of every sealed day. Stops after ``limit`` faults."""
     faults: list[Fault] = []
     days: dict[int, int] = {}
