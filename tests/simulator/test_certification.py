@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from lorasim.certification import Certification, Wanted
 
+from tests.simulator.conftest import MakeLab
+
 
 def wanted(**changed: Any) -> dict[str, Any]:
     return asdict(Wanted()) | changed
@@ -59,3 +61,13 @@ def test_downlinks_are_counted_and_the_port_can_be_closed() -> None:
     assert device.receive(5, b"\x00").answer == b""
     device.receive(224, b"\x7e")
     assert device.receive(224, b"\x00") == Wanted()
+
+
+def test_a_device_answers_over_the_air(make_lab: MakeLab) -> None:
+    lab = make_lab(interval_s=10)
+    lab.device.certification = Certification()
+    lab.run(30)
+    lab.queue(f_port=224, data=b"\x08\x01\x02")
+    lab.run(40)
+    said = [line["data"] for line in lab.lines("uplink") if line["f_port"] == 224]
+    assert said == ["080203"]

@@ -8,6 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lorasim.outbox import Message
+from lorawan import commands
+
+if TYPE_CHECKING:
+    from lorasim.device import Device
 
 PORT = 224
 PACKAGE_ID, PACKAGE_VERSION = 6, 1
@@ -135,3 +142,17 @@ COMMANDS: dict[int, tuple[str, int, Callable[[Certification, Wanted, bytes], Non
     0x7F: ("DutVersionsReq", 0, Certification._versions),
 }
 """Identifier → name, least length behind it, what it does."""
+
+
+def obey(device: Device, wanted: Wanted) -> None:
+    """Do what a device can at once: answers, requests and the ADR bit. The rest is for who drives the device."""
+    if wanted.answer:
+        device.outbox.queue.append(Message(PORT, wanted.answer))
+    if wanted.link_check:
+        device.outbox.wishes.append(commands.LinkCheckReq())
+    if wanted.device_time:
+        device.outbox.wishes.append(commands.DeviceTimeReq())
+    if wanted.ping_slot_periodicity is not None:
+        device.outbox.wishes.append(commands.PingSlotInfoReq(wanted.ping_slot_periodicity))
+    if wanted.adr is not None:
+        device.config.adr = wanted.adr

@@ -13,6 +13,7 @@ from enum import Enum, auto
 
 from lorasim import hearing, mac
 from lorasim.adr_back_off import AdrBackOff
+from lorasim.certification import Certification
 from lorasim.class_b import ClassB
 from lorasim.class_c import ClassC
 from lorasim.crypto import SessionKeys
@@ -57,6 +58,8 @@ class Device:
     session: Session | None = None
     phase: Phase = Phase.OFF
     outbox: Outbox = field(default_factory=Outbox)
+    certification: Certification | None = None
+    """It speaks the certification protocol on FPort 224."""
     receiver: Receiver = field(default_factory=Receiver)
     sending: Sending | None = None
     """The uplink in progress."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lorasim import mac
+from lorasim.certification import obey
 from lorasim.class_b import ClassB
 from lorasim.class_c import ClassC
 from lorasim.mac import Condition, MacState
@@ -147,6 +148,8 @@ def _take(
     device.rejoin_wanted = answers.rejoin or device.rejoin_wanted
     if device.class_b is not None:
         _obey_class_b(device.class_b, asked, answers, device.transmitter.end_us)
+    if device.certification is not None and session is device.session:
+        obey(device, device.certification.receive(frame.f_port, opened.payload, frame.ack))
     # in a ping slot FPending only says that more comes in the next ones (1.0.4 §4.3.1.4)
     if frame.confirmed or (frame.f_pending and window.startswith("RX")):
         device.empty_at_us = now + device.rng.randrange(*EMPTY_UPLINK_US)
