@@ -44,6 +44,10 @@ def simulate(
         rows = [{"name": name, "title": title} for name, title in titles().items()]
         print_rows(rows, ("name", "title"), json)
         return
+    if scenario == "conformance":
+        from lorasim.conformance import command
+
+        raise typer.Exit(command.main(["--server", server or "127.0.0.1:1700", *(["--json"] if json else [])]))
     if not scenario:
         raise typer.BadParameter("name a scenario, or ask for --list", param_hint="SCENARIO")
     if check and recording is None:
