@@ -1,0 +1,479 @@
+"""Every table of the registry, in and out: an XLSX book with a sheet for each, or one table as CSV.
+
+Rows name what they belong to by what people know (address, number, serial), never by ids, so a book goes into another
+database. An import checks every row by the rules of the registry, in one transaction: with an error anywhere, or as a dry run,
+nothing stays.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import openpyxl
+import xlsxwriter
+from sqlmodel import Session, select
+
+from appserver.db import Database
+from appserver.errors import RegistryError
+from appserver.exchange.exports import escaped
+from appserver.exchange.rows import RowError
+from appserver.exchange.tables import MAX_BYTES, MAX_ROWS, TableError, _check_size, _decode, _unescaped
+from appserver.metering.store import rebuild
+from appserver.models import (
+    Account,
+    Building,
+    Entrance,
+    Installation,
+    Meter,
+    MeterSeal,
+    MeterVerification,
+    ModuleChannel,
+    Organisation,
+    Point,
+    Premises,
+)
+from appserver.models.columns import neat
+from appserver.registry.crud import create_in, raw, update_in
+from appserver.registry.installations import bind_in, install_in, remove_in
+from appserver.registry.journal import SYSTEM, Note
+from appserver.registry.kinds import KINDS
+
+_FIXED = datetime(2000, 1, 1)  # noqa: DTZ001 (equal exports are equal bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One table: its columns, what names a row, what it belongs to."""
+
+    name: str
+    kind: str
+    model: Any
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    """Columns, references among them, that tell a row from all others."""
+    owners: tuple[tuple[str, str], ...] = ()
+    """(column of the table, sheet it refers to); the columns of that sheet's key stand in the row."""
+
+
+SHEETS = {
+    sheet.name: sheet
+    for sheet in (
+        Sheet("organisations", "organisation", Organisation, ("kind", "name", "inn"), ("name",)),
+        Sheet(
+            "buildings", "building", Building,
+            ("address", "fias_guid", "timezone", "kind", "state", "built_year", "floors"), ("address",),
+            (("organisation_id", "organisations"),),
+        ),
+        Sheet("entrances", "entrance", Entrance, ("number", "floors", "door_code"), ("building_id", "number"),
+              (("building_id", "buildings"),)),
+        Sheet(
+            "premises", "premises", Premises, ("number", "kind", "account_number", "area_m2", "residents", "floor"),
+            ("building_id", "number"), (("building_id", "buildings"), ("entrance_id", "entrances")),
+        ),
+        Sheet(
+            "accounts", "account", Account,
+            ("number", "unified_number", "service_id", "holder", "share", "opened_on", "closed_on"),
+            ("premises_id", "number"), (("premises_id", "premises"),),
+        ),
+        Sheet(
+            "points", "point", Point, ("resource", "role", "direction", "name"),
+            ("building_id", "premises_id", "resource", "role", "direction", "name"),
+            (("building_id", "buildings"), ("premises_id", "premises")),
+        ),
+        Sheet(
+            "meters", "meter", Meter,
+            ("serial", "manufacturer", "model", "resource", "digits", "qmax", "qstart", "type_number", "made_year", "q3",
+             "dn_mm", "accuracy", "verification_months", "pulse_weight", "firmware", "state"),
+            ("serial", "manufacturer", "model"),
+        ),
+        Sheet(
+            "verifications", "verification", MeterVerification,
+            ("verified_on", "valid_until", "result", "document", "arshin_number", "organisation", "remark"),
+            ("meter_id", "verified_on"), (("meter_id", "meters"),),
+        ),
+        Sheet(
+            "seals", "seal", MeterSeal,
+            ("number", "place", "set_on", "set_by", "set_act", "removed_on", "removed_by", "removed_act", "remark"),
+            ("meter_id", "number", "set_on"), (("meter_id", "meters"),),
+        ),
+        Sheet(
+            "installations", "installation", Installation,
+            ("installed_on", "installed_at", "start_value", "ratio", "removed_on", "removed_at", "end_value", "install_act",
+             "installed_by", "commissioned_on", "commission_act", "removal_act", "removed_by", "removal_reason"),
+            ("point_id", "meter_id", "installed_at"), (("point_id", "points"), ("meter_id", "meters")),
+        ),
+        Sheet(
+            "channels", "channel", ModuleChannel,
+            ("dev_eui", "channel", "register_name", "weight", "start_value", "start_pulses", "counter_bits", "valid_from",
+             "valid_until"),
+            ("dev_eui", "channel", "valid_from"), (("meter_id", "meters"),),
+        ),
+    )
+}  # fmt: skip
+"""In the order in which they are imported."""
+
+_WHOLE = frozenset({"built_year", "floors", "floor", "residents", "digits", "made_year", "dn_mm", "verification_months",
+                    "channel", "counter_bits"})  # fmt: skip
+_DECIMAL = frozenset({"area_m2", "share", "qmax", "qstart", "q3", "pulse_weight", "start_value", "end_value", "ratio",
+                      "weight", "start_pulses"})  # fmt: skip
+_DAY = frozenset({"opened_on", "closed_on", "verified_on", "valid_until", "set_on", "removed_on", "installed_on",
+                  "commissioned_on"})  # fmt: skip
+_TIME = frozenset({"installed_at", "removed_at", "valid_from"})
+_HANGING = frozenset({"installed", "commissioned", "removed"})
+"""States that installations make; a book does not set them."""
+
+
+def _is_time(sheet: Sheet, column: str) -> bool:
+    return column in _TIME or (sheet.name == "channels" and column == "valid_until")
+
+
+def heads(sheet: Sheet) -> list[str]:
+    """Headings: first those that name the owners (``meter.serial``), then the table's own."""
+    owners = [
+        f"{column.removesuffix('_id')}.{name}" for column, other in sheet.owners for name in names_of(SHEETS[other])
+    ]
+    return [*owners, *sheet.columns]
+
+
+def names_of(sheet: Sheet) -> list[str]:
+    """Columns that name a row of a sheet, through its owners."""
+    found = []
+    owners = dict(sheet.owners)
+    for column in sheet.key:
+        if column in owners:
+            found += [f"{column.removesuffix('_id')}.{name}" for name in names_of(SHEETS[owners[column]])]
+        else:
+            found.append(column)
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------------- export
+
+
+def _text(sheet: Sheet, row: Any, column: str) -> str:
+    value = getattr(row, f"{column}_us") if _is_time(sheet, column) else getattr(row, column)
+    if value is None:
+        return ""
+    if _is_time(sheet, column):
+        return str(value)
+    if isinstance(value, Decimal):
+        exponent = value.as_tuple().exponent
+        return format(neat(value) if isinstance(exponent, int) and exponent >= -6 else value.normalize(), "f")
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def tables(db: Database) -> dict[str, list[list[str]]]:
+    """Every sheet's rows as text, sorted, without headings."""
+    named: dict[str, dict[int, list[str]]] = {}
+    found: dict[str, list[list[str]]] = {}
+    with db.reading() as session:
+        for sheet in SHEETS.values():
+            named[sheet.name] = {}
+            rows = []
+            for row in session.exec(select(sheet.model)).all():
+                own = {column: _text(sheet, row, column) for column in sheet.columns}
+                owners = {
+                    column: named[other].get(getattr(row, column), [""] * len(names_of(SHEETS[other])))
+                    for column, other in sheet.owners
+                }
+                key: list[str] = []
+                for column in sheet.key:
+                    key += owners[column] if column in owners else [own[column]]
+                named[sheet.name][row.id] = key
+                rows.append([*(text for texts in owners.values() for text in texts), *own.values()])
+            found[sheet.name] = sorted(rows)
+    return found
+
+
+def export_book(db: Database) -> bytes:
+    """All tables as one XLSX book."""
+    buffer = io.BytesIO()
+    book = xlsxwriter.Workbook(buffer, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
+    book.set_properties({"created": _FIXED})
+    for name, rows in tables(db).items():
+        sheet = book.add_worksheet(name)
+        sheet.write_row(0, 0, heads(SHEETS[name]), book.add_format({"bold": True}))
+        for number, row in enumerate(rows, 1):
+            for column, text in enumerate(row):
+                sheet.write_string(number, column, text)
+    book.close()
+    return buffer.getvalue()
+
+
+def export_csv(db: Database, name: str) -> bytes:
+    """One table as CSV."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, delimiter=";", lineterminator="\r\n")
+    writer.writerow(heads(SHEETS[name]))
+    writer.writerows([escaped(text) for text in row] for row in tables(db)[name])
+    return b"\xef\xbb\xbf" + buffer.getvalue().encode()
+
+
+# ------------------------------------------------------------------------------------------------------------- import
+
+
+@dataclass(slots=True)
+class BookReport:
+    """What an import did, or would do. ``column`` of an error begins with its sheet: ``meters.serial``."""
+
+    dry_run: bool
+    applied: bool = False
+    errors: list[RowError] = field(default_factory=list)
+    created: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
+    unchanged: dict[str, int] = field(default_factory=dict)
+
+
+def read_book(data: bytes, name: str = "") -> dict[str, list[tuple[int, dict[str, str]]]]:
+    """Rows by sheet: (number in the file, column → text). ``name`` is the table of a CSV file. Raises TableError."""
+    if len(data) > MAX_BYTES:
+        raise TableError(f"The file has {len(data) >> 20} MiB; at most {MAX_BYTES >> 20} MiB are read. Split it.")
+    if data[:4] != b"PK\x03\x04":
+        if name not in SHEETS:
+            raise TableError(f"A CSV file holds one table; name it: {', '.join(SHEETS)}.")
+        return {name: _rows(SHEETS[name], list(csv.reader(io.StringIO(_decode(data), newline=""), delimiter=";")))}
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            _check_size(archive.infolist())
+        book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
+    except TableError:
+        raise
+    except Exception as error:  # the reader has exceptions of its own for every fault
+        raise TableError(f"The XLSX file is damaged: {error}.") from error
+    found = {}
+    for sheet in book.worksheets:
+        if sheet.title not in SHEETS:
+            raise TableError(f"The sheet {sheet.title!r} is none of {', '.join(SHEETS)}.")
+        lines = [["" if cell is None else str(cell) for cell in line] for line in sheet.iter_rows(values_only=True)]
+        found[sheet.title] = _rows(SHEETS[sheet.title], lines)
+    return found
+
+
+def _rows(sheet: Sheet, lines: list[list[str]]) -> list[tuple[int, dict[str, str]]]:
+    if len(lines) > MAX_ROWS:
+        raise TableError(f"{sheet.name} has more than {MAX_ROWS} rows. Split it.")
+    known = heads(sheet)
+    head = [cell.strip() for cell in lines[0]] if lines else []
+    strange = [cell for cell in head if cell and cell not in known]
+    if strange or len(set(head)) < len(head):
+        raise TableError(
+            f"{sheet.name}: the column {(strange or head)[0]!r} is none of {', '.join(known)}, or is twice there."
+        )
+    rows = [(n, {h: _unescaped(c) for h, c in zip(head, line, strict=False)}) for n, line in enumerate(lines[1:], 2)]
+    return [(number, cells) for number, cells in rows if any(cells.values())]
+
+
+class _RollBack(Exception):
+    pass
+
+
+def import_book(
+    db: Database, rows: Mapping[str, list[tuple[int, dict[str, str]]]], dry_run: bool, note: Note = SYSTEM
+) -> BookReport:
+    """Import tables, all or nothing. The same again changes nothing."""
+    report = BookReport(dry_run)
+    try:
+        with db.writing() as session:
+            writer = _Writer(session, report, note)
+            for sheet in SHEETS.values():
+                for number, cells in rows.get(sheet.name, ()):
+                    writer.take(sheet, number, cells)
+            for point_id in sorted(writer.points):
+                rebuild(raw(session), point_id)
+            if dry_run or report.errors:
+                raise _RollBack
+        report.applied = True
+    except _RollBack:
+        pass
+    return report
+
+
+class _Writer:
+    """Takes row after row inside the transaction."""
+
+    def __init__(self, session: Session, report: BookReport, note: Note) -> None:
+        self._session = session
+        self._report = report
+        self._note = note
+        self.points: set[int] = set()
+        self._known: dict[str, dict[tuple[str, ...], int]] = {}
+        self._states: dict[int, str] = {}
+
+    def take(self, sheet: Sheet, number: int, cells: dict[str, str]) -> None:
+        """One row; its fault is kept and the next goes on."""
+        try:
+            with self._session.begin_nested():
+                self._take(sheet, cells)
+        except RegistryError as error:
+            column = f"{sheet.name}.{error.field}" if error.field else sheet.name
+            self._report.errors.append(RowError(number, column, error.detail))
+
+    def _take(self, sheet: Sheet, cells: dict[str, str]) -> None:
+        values = {name: self._read(sheet, name, cells[name]) for name in sheet.columns if name in cells}
+        for column, other in sheet.owners:
+            prefix = column.removesuffix("_id")
+            named = tuple(cells.get(f"{prefix}.{name}", "") for name in names_of(SHEETS[other]))
+            values[column] = self._owner(sheet, column, other, named)
+        known = self._find(sheet, values)
+        created, changed = _ACTS.get(sheet.name, (_create, _change))
+        if known is None:
+            created(self, sheet, values)
+            count = self._report.created
+        else:
+            count = self._report.changed if changed(self, sheet, known, values) else self._report.unchanged
+        count[sheet.name] = count.get(sheet.name, 0) + 1
+
+    def _read(self, sheet: Sheet, column: str, text: str) -> Any:
+        try:
+            if text == "":
+                return None if column in _WHOLE | _DECIMAL | _DAY or _is_time(sheet, column) else ""
+            if _is_time(sheet, column) or column in _WHOLE:
+                return int(text)
+            if column in _DECIMAL:
+                return Decimal(text.replace(",", "."))
+            return date.fromisoformat(text) if column in _DAY else text
+        except (ValueError, ArithmeticError) as error:
+            raise RegistryError("invalid", column, f"{column}: {text[:40]!r} is not what belongs there.") from error
+
+    def _owner(self, sheet: Sheet, column: str, other: str, named: tuple[str, ...]) -> int | None:
+        owner = SHEETS[other]
+        own = [text for name, text in zip(names_of(owner), named, strict=True) if "." not in name]
+        if not any(own):
+            return None
+        found: dict[str, Any] = {}
+        rest = list(named)
+        owners = dict(owner.owners)
+        for name in owner.key:
+            if name in owners:
+                size = len(names_of(SHEETS[owners[name]]))
+                found[name] = self._owner(owner, name, owners[name], tuple(rest[:size]))
+                rest = rest[size:]
+            else:
+                found[name] = self._read(owner, name, rest.pop(0))
+        row = self._find(owner, found)
+        if row is None:
+            raise RegistryError(
+                "invalid", column, f"{column}: there is no such row in {other}: {', '.join(filter(None, named))}."
+            )
+        return int(row.id)
+
+    def _find(self, sheet: Sheet, values: Mapping[str, Any]) -> Any:
+        query: Any = select(sheet.model)
+        for name in sheet.key:
+            column = getattr(sheet.model, f"{name}_us" if _is_time(sheet, name) else name)
+            value = values.get(name)
+            query = query.where(column.is_(None) if value is None else column == value)
+        return self._session.exec(query).first()
+
+    @property
+    def session(self) -> Session:
+        return self._session
+
+    @property
+    def note(self) -> Note:
+        return self._note
+
+
+def _create(writer: _Writer, sheet: Sheet, values: dict[str, Any]) -> None:
+    if sheet.name == "meters" and values.get("state") in _HANGING:
+        values = {**values, "state": "in_stock"}
+    create_in(writer.session, sheet.kind, {k: v for k, v in values.items() if v is not None}, writer.note)
+
+
+def _change(writer: _Writer, sheet: Sheet, known: Any, values: dict[str, Any]) -> bool:
+    given = {name: value for name, value in values.items() if getattr(known, name) != value}
+    if sheet.name == "meters" and given.get("state") in _HANGING:
+        del given["state"]
+    if given:
+        update_in(writer.session, sheet.kind, known.id, given, writer.note)
+    return bool(given)
+
+
+_ON = ("install_act", "installed_by", "commissioned_on", "commission_act")
+_OFF = ("removal_act", "removed_by", "removal_reason")
+
+
+def _need(values: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        if values.get(name) is None:
+            raise RegistryError("invalid", name, f"{name}: must not be empty.")
+
+
+def _install(writer: _Writer, sheet: Sheet, values: dict[str, Any]) -> None:
+    _need(values, "point_id", "meter_id", "installed_on", "start_value")
+    made = install_in(
+        writer.session, values["point_id"], values["meter_id"], values["installed_on"], values["start_value"],
+        values.get("installed_at"), False, values.get("ratio") or Decimal(1),
+        {name: values[name] for name in _ON if name in values}, writer.note,
+    )  # fmt: skip
+    writer.points.add(made.point_id)
+    _take_off(writer, made, values)
+
+
+def _take_off(writer: _Writer, known: Any, values: dict[str, Any]) -> bool:
+    if values.get("removed_on") is None or known.removed_at_us is not None:
+        return False
+    _need(values, "end_value")
+    facts = {name: values[name] for name in _OFF if name in values}
+    remove_in(
+        writer.session,
+        known.id,
+        values["removed_on"],
+        values["end_value"],
+        values.get("removed_at"),
+        False,
+        facts,
+        writer.note,
+    )
+    writer.points.add(known.point_id)
+    return True
+
+
+def _amend(writer: _Writer, sheet: Sheet, known: Any, values: dict[str, Any]) -> bool:
+    off = _take_off(writer, known, values)
+    acts = {name: values[name] for name in (*_ON, *_OFF) if name in values and getattr(known, name) != values[name]}
+    if acts:
+        update_in(writer.session, "installation", known.id, acts, writer.note)
+    for name in ("start_value", "end_value", "ratio", "installed_on", "removed_on"):
+        if values.get(name) is not None and getattr(known, name) != values[name]:
+            raise RegistryError("conflict", name, f"{name}: the act of an installation is not rewritten by an import.")
+    return off or bool(acts)
+
+
+def _bind(writer: _Writer, sheet: Sheet, values: dict[str, Any]) -> None:
+    _need(values, "meter_id", "channel")
+    made = bind_in(
+        writer.session, values["dev_eui"], values["meter_id"], values["channel"], values.get("register_name") or "",
+        values.get("weight") or Decimal(1), values.get("start_value") or Decimal(0),
+        values.get("start_pulses") or Decimal(0), values.get("valid_from") or 0, values.get("counter_bits") or 32,
+    )  # fmt: skip
+    made.valid_until_us = values.get("valid_until")
+    writer.session.add(made)
+
+
+def _rebind(writer: _Writer, sheet: Sheet, known: Any, values: dict[str, Any]) -> bool:
+    for name in ("meter_id", "register_name", "weight", "start_value", "start_pulses", "counter_bits"):
+        if values.get(name) is not None and getattr(known, name) != values[name]:
+            raise RegistryError(
+                "conflict", name, f"{name}: a binding is not rewritten by an import; close it, bind anew."
+            )
+    if known.valid_until_us != values.get("valid_until"):
+        known.valid_until_us = values.get("valid_until")
+        writer.session.add(known)
+        return True
+    return False
+
+
+_ACTS: dict[str, tuple[Callable[..., None], Callable[..., bool]]] = {
+    "installations": (_install, _amend),
+    "channels": (_bind, _rebind),
+}
+assert all(sheet.kind in KINDS for sheet in SHEETS.values())

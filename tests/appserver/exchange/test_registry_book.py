@@ -1,0 +1,125 @@
+"""All tables of the registry, out and into an empty database and out again; dry run and row errors."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from appserver import registry
+from appserver.db import Database, open_database
+from appserver.exchange.registry_book import SHEETS, export_book, export_csv, import_book, read_book, tables
+from appserver.exchange.tables import TableError
+
+NAMES = st.text(
+    st.sampled_from("абвгдеёжзийклмнопрстуфхцчшщъыьэюяАБВЁ «»-.,№0123456789;\"=+'"), min_size=1, max_size=120
+).map(lambda text: "У" + text.strip())
+VALUES = st.decimals("0", "99999", places=6)
+ZONES = st.sampled_from(["Europe/Moscow", "Asia/Yekaterinburg", "Asia/Kamchatka", "Europe/Kaliningrad", "UTC"])
+
+
+@contextmanager
+def fresh() -> Iterator[Database]:
+    with tempfile.TemporaryDirectory() as folder:
+        db = open_database(Path(folder) / "application.db")
+        yield db
+        db.close()
+
+
+def fill(db: Database, name: str, zone: str, value: Decimal, weight: Decimal) -> None:
+    organisation = registry.create(db, "organisation", {"name": name, "inn": "7417012345"})
+    about = {"organisation_id": organisation.id, "address": name, "timezone": zone, "kind": "school", "floors": 5}
+    building = registry.create(db, "building", about)
+    entrance = registry.create(db, "entrance", {"building_id": building.id, "number": "1", "floors": 9})
+    told = {"number": "007", "account_number": "0740105", "area_m2": value, "entrance_id": entrance.id, "floor": -1}
+    flat = registry.create(db, "premises", {"building_id": building.id, **told})
+    registry.create(db, "account", {"premises_id": flat.id, "number": "9", "holder": name, "share": "0.333333"})
+    place = {"building_id": building.id, "resource": "cold_water"}
+    kitchen = registry.create(db, "point", {**place, "premises_id": flat.id, "name": "кухня"})
+    common = registry.create(db, "point", {**place, "role": "house"})
+    meters = [
+        registry.create(
+            db,
+            "meter",
+            {"serial": f"00{n}", "model": name, "resource": "cold_water", "q3": value, "pulse_weight": weight,
+             "verification_months": 72},
+        )
+        for n in range(3)
+    ]  # fmt: skip
+    registry.create(db, "verification", {"meter_id": meters[0].id, "verified_on": "2014-01-01", "organisation": name})
+    registry.create(db, "verification", {"meter_id": meters[0].id, "verified_on": "2020-01-01", "result": "unfit"})
+    registry.create(db, "seal", {"meter_id": meters[0].id, "number": "01", "set_on": "2026-01-02", "remark": name})
+    hung = registry.install(db, kitchen.id, meters[0].id, date(2026, 1, 1), value, facts={"install_act": name})
+    registry.bind_channel(
+        db, "4b41524154000001", meters[0].id, 2, weight=weight, start_value=value, valid_from_us=1234567
+    )
+    registry.update(db, "installation", hung.id, {"commissioned_on": "2026-01-03"})
+    registry.replace_meter(db, kitchen.id, meters[1].id, date(2026, 3, 1), value + 1, Decimal(0))
+    registry.install(db, common.id, meters[2].id, date(2026, 1, 1), Decimal(0), ratio=Decimal("40"))
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(NAMES, ZONES, VALUES, st.decimals("0.000001", "100", places=12).filter(bool))
+def test_fr_28_everything_goes_into_an_empty_database_and_comes_back_the_same(
+    name: str, zone: str, value: Decimal, weight: Decimal
+) -> None:
+    with fresh() as db, fresh() as other:
+        fill(db, name, zone, value, weight)
+        before = tables(db)
+        assert all(before[sheet] for sheet in SHEETS)
+        book = export_book(db)
+        trial = import_book(other, read_book(book), dry_run=True)
+        assert (trial.errors, trial.applied) == ([], False)
+        assert not any(tables(other).values())
+        done = import_book(other, read_book(book), dry_run=False)
+        assert (done.errors, done.applied, done.created) == ([], True, trial.created)
+        assert tables(other) == before
+        again = import_book(other, read_book(book), dry_run=False)
+        assert (again.errors, again.created, again.changed) == ([], {}, {})
+        for sheet in SHEETS:
+            rows = read_book(export_csv(db, sheet), sheet)
+            unchanged = import_book(other, rows, dry_run=False)
+            assert (unchanged.errors, unchanged.created, unchanged.changed) == ([], {}, {}), sheet
+
+
+def test_errors_name_row_and_column_and_nothing_is_done() -> None:
+    lines = "organisation.name;address;timezone;floors\r\nнет такой;ул. 1;UTC;5\r\nУК;ул. 2;Марс;5\r\nУК;ул. 3;UTC;много\r\nУК;ул. 4;UTC;\r\n"
+    with fresh() as db:
+        registry.create(db, "organisation", {"name": "УК"})
+        report = import_book(db, read_book(lines.encode(), "buildings"), dry_run=False)
+        assert [(e.row, e.column) for e in report.errors] == [
+            (2, "buildings.organisation_id"), (3, "buildings.timezone"), (4, "buildings.floors"),
+        ]  # fmt: skip
+        assert not report.applied
+        assert tables(db)["buildings"] == []
+
+
+def test_a_change_is_written_with_its_line_in_the_journal() -> None:
+    with fresh() as db:
+        organisation = registry.create(db, "organisation", {"name": "УК"})
+        lines = "name;inn\r\nУК;7417012345\r\n"
+        report = import_book(db, read_book(lines.encode(), "organisations"), False, registry.Note("ivanova"))
+        assert report.changed == {"organisations": 1}
+        line = registry.events(db, "organisation", organisation.id)[0]
+        assert (line.actor, line.field, line.after) == ("ivanova", "inn", "7417012345")
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "said"),
+    [
+        (b"a;b\r\n", "", "holds one table"),
+        (b"a;b\r\n", "meters", "'a' is none of"),
+        (b"serial;serial\r\n", "meters", "twice"),
+        (b"PK\x03\x04 broken", "", "damaged"),
+    ],
+)
+def test_what_is_no_table_of_ours(data: bytes, name: str, said: str) -> None:
+    with pytest.raises(TableError, match=said):
+        read_book(data, name)
