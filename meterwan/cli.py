@@ -78,6 +78,7 @@ for name, commands in (
     ("meter", metering.meter),
     ("codec", codec.codec),
     ("gar", gar.gar),
+    ("registry", registrybook.book),
     ("region", lab.region),
     ("kek", storage.kek),
     ("user", people.user),

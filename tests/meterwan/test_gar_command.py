@@ -1,4 +1,4 @@
-"""``meterwan gar``: a region in, found, bound."""
+"""``meterwan gar`` and ``meterwan registry``: a region in, found, bound; all tables out and in."""
 
 from __future__ import annotations
 
@@ -39,3 +39,22 @@ def test_fr_24_the_command_loads_finds_and_binds(tmp_path: Path) -> None:
     db.close()
     refused = CliRunner().invoke(app, ["gar", "import", str(archive), "--region", "99", "--set", f"data_dir={data}"])
     assert "no region 99" in str(refused.exception)
+
+
+def test_fr_28_all_tables_go_out_and_in(tmp_path: Path) -> None:
+    def call(data: Path, *arguments: str) -> str:
+        result = CliRunner().invoke(app, ["registry", *arguments, "--set", f"data_dir={data}"])
+        assert result.exit_code == 0, (result.output, result.exception)
+        return result.stdout
+
+    one, other, file = tmp_path / "one", tmp_path / "other", str(tmp_path / "book.xlsx")
+    for data in (one, other):
+        data.mkdir()
+        db = open_database(data / "application.db")
+        if data is one:
+            registry.create(db, "organisation", {"name": "УК «Сатка»"})
+        db.close()
+    call(one, "export", file)
+    assert "would be created: 1 organisations" in call(other, "import", file, "--dry-run")
+    assert "created: 1 organisations" in call(other, "import", file)
+    assert "created: nothing" in call(other, "import", file)
