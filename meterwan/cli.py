@@ -18,6 +18,7 @@ from meterwan.commands import (
     multicast,
     people,
     profile,
+    registrybook,
     simulate,
     station,
     storage,
