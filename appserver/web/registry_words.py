@@ -30,7 +30,7 @@ FIELDS = {
     "dn_mm": N_("Nominal diameter, mm"),
     "document": N_("Document"),
     "door_code": N_("Door code"),
-    "effective_on": N_("Since"),
+    "effective_on": N_("In force since"),
     "end_value": N_("Value at the removal"),
     "entrance_id": N_("Entrance"),
     "fias_guid": N_("GUID in ГАР (ФИАС)"),
