@@ -6,12 +6,15 @@ arithmetic throughout. ``payload_len`` is the length of the PHYPayload in bytes.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from lorawan.errors import StateError
 
 # Demodulation floor at any bandwidth, dB (SX1276 data sheet table 13; SF5 by continuation, as the SX126x sheet gives).
 _REQUIRED_SNR_DB = {5: -2.5, 6: -5.0, 7: -7.5, 8: -10.0, 9: -12.5, 10: -15.0, 11: -17.5, 12: -20.0}
 
 
+@lru_cache(4096)
 def lora_airtime_us(
     payload_len: int, sf: int, bw_hz: int, crc: bool = True, implicit: bool = False, cr: int = 1, preamble: int = 8
 ) -> int:

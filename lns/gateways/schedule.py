@@ -46,7 +46,13 @@ class TransmitSchedule:
 
     def promised(self, now_us: int) -> int:
         """How many frames the transmitter has yet to send or finish."""
-        return sum(end > now_us for _, end in self._busy)
+        busy = self._busy
+        yet = bisect_left(busy, (now_us, 0))
+        count = len(busy) - yet
+        while yet and busy[yet - 1][1] > now_us:
+            yet -= 1
+            count += 1
+        return count
 
     def is_full(self, now_us: int) -> bool:
         """True when the forwarder's queue has no place for one more frame."""
