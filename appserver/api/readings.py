@@ -403,7 +403,5 @@ class Collection(Output):
 @api.add("GET", "/collection", answers=Collection, summary="Collection rate of the last midnight")
 async def get_collection(call: Call) -> Collection:
     services = call.services
-    value = await services.database.run(
-        collection, services.database, services.clock(), services.settings.timezone
-    )
+    value = await services.database.run(collection, services.database, services.clock(), services.settings.timezone)
     return Collection.model_construct(**{name: getattr(value, name) for name in Collection.model_fields})

@@ -78,9 +78,7 @@ async def _look(db: Database, network: Queue, step: store.Step, now_us: int) -> 
     if item.state in SENT:
         await db.run(store.sent, db, step.id, now_us)
     elif item.state in OVER:
-        await db.run(
-            store.failed, db, step.id, item.reason, now_us, "expired" if item.state == "expired" else "failed"
-        )
+        await db.run(store.failed, db, step.id, item.reason, now_us, "expired" if item.state == "expired" else "failed")
 
 
 async def watch(db: Database, network: Queue, data_dir: Path, stop: asyncio.Event, clock: Callable[[], int]) -> None:

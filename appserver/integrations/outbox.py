@@ -24,9 +24,7 @@ def enqueue(connection: Connection, event: Event, body: dict[str, Any]) -> None:
     )
 
 
-def enqueue_own(
-    connection: Connection, event_id: int, event_type: str, time_us: int, body: dict[str, Any]
-) -> None:
+def enqueue_own(connection: Connection, event_id: int, event_type: str, time_us: int, body: dict[str, Any]) -> None:
     """Put an event of metering itself behind the others; those of one ``event_id`` keep their order.
 
     Needs an open transaction.

@@ -74,9 +74,7 @@ def take(db: Database, items: Sequence[Item], source: str, now_us: int, author: 
         return take_into(connection, items, source, now_us, author)
 
 
-def take_into(
-    connection: Connection, items: Sequence[Item], source: str, now_us: int, author: str = ""
-) -> Incoming:
+def take_into(connection: Connection, items: Sequence[Item], source: str, now_us: int, author: str = "") -> Incoming:
     """Take readings within an open transaction."""
     assert source in SOURCES
     done = Incoming()

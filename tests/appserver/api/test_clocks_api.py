@@ -28,7 +28,12 @@ async def test_fr_02_a_clock_is_shown_and_corrected_on_demand(console: Console) 
     made = await console.api("POST", f"/devices/{EUI}/clock", role="engineer")
     assert made.status == 202, made.text
     (step,) = made.json["corrections"]
-    assert (step["offset_s"], step["delta_s"], step["state"], step["author"]) == (700.0, -700, "planned", "token:engineer")
+    assert (step["offset_s"], step["delta_s"], step["state"], step["author"]) == (
+        700.0,
+        -700,
+        "planned",
+        "token:engineer",
+    )
     assert step["rule"].startswith("clock_correction")
     assert db.rows("SELECT f_port, hex(data) FROM clock_correction") == [(7, "160044FD")]
     assert (await console.api("POST", f"/devices/{EUI}/clock", role="engineer")).status == 409

@@ -22,7 +22,9 @@ async def test_a_rule_is_entered_listed_and_withdrawn(console: Console) -> None:
     assert made.status == 201, made.text
     assert made.json["author"] == "token:admin"
     assert (await console.api("POST", "/rules", json=NORM)).status == 409
-    [held] = (await console.api("GET", "/rules?kind=norm&at=2026-10-01&address=" + quote("г. Сатка, ул. Бакальская, 12"))).json
+    [held] = (
+        await console.api("GET", "/rules?kind=norm&at=2026-10-01&address=" + quote("г. Сатка, ул. Бакальская, 12"))
+    ).json
     assert (held["origin"], held["values"]["per_person"], held["id"]) == ("entered", "4.2", made.json["id"])
     assert held["version"].startswith("norm@2026-01-01#")
     gone = await console.api("POST", f"/rules/{made.json['id']}/withdrawal", json={"reason": "отменено"})
