@@ -22,6 +22,20 @@ def refuse_changes(table: str) -> None:
             op.execute(f"CREATE TRIGGER {name} BEFORE {verb} ON {table} BEGIN SELECT RAISE(ABORT, '{say}'); END")
 
 
+def refuse_updates_but(table: str, allowed: str) -> None:
+    """The database refuses to change a row unless ``allowed``, which may say ``old.column`` and ``new.column``, holds."""
+    name, say = f"{table}_no_update", f"{table} is append-only: UPDATE is refused"
+    if is_postgres():
+        refuse = f"RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = '{say}';"
+        _function(name, f"IF NOT ({allowed}) THEN {refuse} END IF; RETURN NEW;")
+        op.execute(f"CREATE TRIGGER {name} BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()")
+    else:
+        op.execute(
+            f"CREATE TRIGGER {name} BEFORE UPDATE ON {table} WHEN NOT ({allowed})"
+            f" BEGIN SELECT RAISE(ABORT, '{say}'); END"
+        )
+
+
 def after_insert(name: str, table: str, statement: str) -> None:
     """Run a statement for every row that comes into a table; it may say ``new.column``."""
     _after(name, table, "INSERT", statement)

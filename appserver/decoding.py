@@ -23,6 +23,9 @@ log = structlog.get_logger("decoding")
 MAX_REGISTER_MICRO = 10**12 * MICRO
 """No register of a meter is larger: what is was not decoded from a meter's frame."""
 
+MOMENTS = ("battery_at_us", "temperature_at_us", "clock_at_us", "flags_at_us")
+"""Columns of ``device_state`` that say when the frame came that told the battery, the temperature, the clock, the flags."""
+
 
 @dataclass(frozen=True, slots=True)
 class Binding:
@@ -58,8 +61,22 @@ class Device:
     clock_zone: str
     commissioned_at_us: int
     flags: str
+    said_at_us: dict[str, int | None] = field(default_factory=dict)
+    """When the frames came that its state is of, by the column of ``device_state`` that keeps the moment."""
     state: dict[str, Any] = field(default_factory=dict)
     """Columns of ``device_state`` to write."""
+
+    def says(self, moment: str, at_us: int, again: bool = False, **columns: Any) -> bool:
+        """Take what a frame says of the state unless a later frame has spoken; ``moment`` is one of ``MOMENTS``.
+
+        With ``again`` it also stands against another word of the same moment.
+        """
+        before_us = self.said_at_us.get(moment)
+        if before_us is not None and at_us < before_us + (not again):
+            return False
+        self.said_at_us[moment] = self.state[moment] = at_us
+        self.state |= columns
+        return True
 
     def place(self, meter_id: int, at_us: int) -> Place | None:
         """Where a meter hung at a moment; before its first installation, that one."""
@@ -135,15 +152,19 @@ def load_devices(connection: Connection, dev_euis: Collection[str]) -> dict[str,
     states = {
         dev_eui: state
         for dev_eui, *state in connection.execute(
-            "SELECT dev_eui, clock_zone, commissioned_at_us, flags FROM device_state"
+            f"SELECT dev_eui, clock_zone, commissioned_at_us, flags, {', '.join(MOMENTS)} FROM device_state"
             " WHERE dev_eui IN (SELECT value FROM json_each(?))",
             chosen,
         )
     }
-    return {
-        dev_eui: Device(its, {b.meter_id: places[b.meter_id] for b in its}, *states.get(dev_eui, ("", 0, "")))
-        for dev_eui, its in bindings.items()
-    }
+    devices = {}
+    for dev_eui, its in bindings.items():
+        zone, commissioned_us, flags, *moments = states.get(dev_eui, ("", 0, "", *[None] * len(MOMENTS)))
+        said = dict(zip(MOMENTS, moments, strict=True))
+        devices[dev_eui] = Device(
+            its, {b.meter_id: places[b.meter_id] for b in its}, zone, commissioned_us, flags, said
+        )
+    return devices
 
 
 def clock_zone(device: Device, clock: str, meter_id: int | None, at_us: int) -> ZoneInfo:

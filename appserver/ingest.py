@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 import structlog
 
+from appserver import device_flags
 from appserver.db import ERRORS, Database
 from appserver.decoding import Device, Frame, clock_offset_us, clock_zone, load_devices, read_frame, readings_of
 from appserver.heat import records as calculators
@@ -168,6 +169,8 @@ class _Batch:
         self._readings: list[NewReading] = []
         self._received: dict[_Key, tuple[int, Frame]] = {}
         """Uplinks that are new, with their rows."""
+        self._late_flags: dict[str, int] = {}
+        """Devices of which a frame with flags came after later ones, and the moment of the first such frame."""
         self.uplinks = 0
         self.undecoded = 0
 
@@ -204,7 +207,8 @@ class _Batch:
             if not new:
                 return
         elif event.type == "status" and event.battery is not None and 1 <= event.battery <= 254:
-            self._device(event.dev_eui).state["battery_pct"] = round((event.battery - 1) * 100 / 253)
+            level = round((event.battery - 1) * 100 / 253)
+            self._device(event.dev_eui).says("battery_at_us", event.time_us, again=True, battery_pct=level)
         elif event.type == "gateway":
             self._connection.execute(
                 "INSERT INTO gateway_log (gateway_eui, at_us, level, code, text) VALUES (?, ?, ?, ?, ?)"
@@ -263,13 +267,15 @@ class _Batch:
             return
         state = device.state
         if readings:
-            state["last_reading_at_us"] = received_at_us
-        for name in ("battery_pct", "temperature_c"):
-            if getattr(decoded, name) is not None:
-                state[name] = getattr(decoded, name)
+            state["last_reading_at_us"] = max(received_at_us, state.get("last_reading_at_us") or 0)
+        if decoded.battery_pct is not None:
+            device.says("battery_at_us", received_at_us, battery_pct=decoded.battery_pct)
+        if decoded.temperature_c is not None:
+            device.says("temperature_at_us", received_at_us, temperature_c=decoded.temperature_c)
         if decoded.clock is not None:
-            state["clock_seen_at_us"] = None if decoded.clock_step_s else received_at_us
-            state["clock_offset_us"] = clock_offset_us(device, decoded, result.clock, received_at_us)
+            offset_us = clock_offset_us(device, decoded, result.clock, received_at_us)
+            seen_us = None if decoded.clock_step_s else received_at_us
+            device.says("clock_at_us", received_at_us, clock_seen_at_us=seen_us, clock_offset_us=offset_us)
         if decoded.flags is not None:
             self._flags(dev_eui, device, decoded.flags, received_at_us, uplink_id)
 
@@ -278,6 +284,9 @@ class _Batch:
         new = store(self._connection, self._readings, self._now_us)
         if new and "reading" in self._wanted:
             tell_readings(self._connection, self._readings, self._now_us)
+        for dev_eui, from_us in self._late_flags.items():
+            device = self._device(dev_eui)
+            device.flags = device.state["flags"] = " ".join(device_flags.rebuild(self._connection, dev_eui, from_us))
         told: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
         for dev_eui, device in sorted(self._devices.items()):
             if device.state:
@@ -287,18 +296,13 @@ class _Batch:
         return new
 
     def _flags(self, dev_eui: str, device: Device, flags: tuple[str, ...], received_at_us: int, uplink_id: int) -> None:
-        before, now = set(device.flags.split()), set(flags)
-        if before == now:
-            return
-        device.flags = device.state["flags"] = " ".join(flags)
-        self._connection.executemany(
-            "INSERT INTO device_flag (dev_eui, flag, raised_at_us, uplink_id, note) VALUES (?, ?, ?, ?, '')",
-            [(dev_eui, flag, received_at_us, uplink_id) for flag in flags if flag not in before],
-        )
-        self._connection.executemany(
-            "UPDATE device_flag SET cleared_at_us = ? WHERE dev_eui = ? AND flag = ? AND cleared_at_us IS NULL",
-            [(received_at_us, dev_eui, flag) for flag in before - now],
-        )
+        late_us = self._late_flags.get(dev_eui)
+        if device.says("flags_at_us", received_at_us, flags=" ".join(flags)):
+            before, device.flags = device.flags.split(), " ".join(flags)
+            if late_us is None and set(before) != set(flags):
+                device_flags.turn(self._connection, dev_eui, before, flags, received_at_us, uplink_id)
+        elif flags or late_us is not None or device.flags or device_flags.has_any(self._connection, dev_eui):
+            self._late_flags[dev_eui] = min(received_at_us, received_at_us if late_us is None else late_us)
 
     def _device(self, dev_eui: str) -> Device:
         device = self._devices.get(dev_eui)

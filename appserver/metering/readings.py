@@ -42,6 +42,14 @@ _INSERT = (
     " recorded_at_us, device_time_us, uplink_id, codec, author, clock_error_us, conflict)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
+_EARLIER = (
+    "UPDATE reading SET quality = ?, received_at_us = ?, device_time_us = ?, uplink_id = ?, codec = ?, clock_error_us = ?"
+    " WHERE meter_id = ? AND register = ? AND measured_at_us = ? AND value_micro = ? AND source = ? AND author = ?"
+    " AND received_at_us > ? AND EXISTS (SELECT 1 FROM unsealed u WHERE u.recorded_at_us = reading.recorded_at_us"
+    " AND u.meter_id = reading.meter_id AND u.register = reading.register"
+    " AND u.measured_at_us = reading.measured_at_us AND u.value_micro = reading.value_micro)"
+)
+"""Of frames that tell the same the first received is the one that told it, also when it is taken later."""
 KEYS_A_QUERY = 1000
 _LAST = (
     "INSERT INTO last_reading (meter_id, register, measured_at_us, value_micro, quality, received_at_us)"
@@ -56,15 +64,21 @@ _LAST = (
 def store(connection: Connection, readings: Sequence[NewReading], now_us: int) -> int:
     """Write readings, the last reading of each register, and the boundary values they decide.
 
-    What is there already stays as it is. Returns how many readings are new. Needs an open transaction.
+    What is there already stays as it is; where it was told by a frame that came later, the earlier one becomes its origin
+    as long as its day is not sealed. Returns how many readings are new. Needs an open transaction.
     """
     if not readings:
         return 0
+    readings = sorted(readings, key=lambda reading: reading.received_at_us)
     known = _known(connection, readings)
     rows = []
+    earlier: list[NewReading] = []
     for r in readings:
-        values = known.setdefault((r.meter_id, r.register_name, r.measured_at_us), set())
+        values = known.setdefault((r.meter_id, r.register_name, r.measured_at_us), {})
         if r.value_micro in values:
+            if r.received_at_us < values[r.value_micro]:
+                values[r.value_micro] = r.received_at_us
+                earlier.append(r)
             continue
         rows.append(
             (
@@ -84,8 +98,10 @@ def store(connection: Connection, readings: Sequence[NewReading], now_us: int) -
                 bool(values),
             )
         )
-        values.add(r.value_micro)
+        values[r.value_micro] = r.received_at_us
     connection.executemany(_INSERT, rows)
+    if earlier:
+        connection.executemany(_EARLIER, [_origin(r) for r in earlier])
     new = len(rows)
     newest: dict[tuple[int, str], NewReading] = {}
     for reading in readings:
@@ -97,26 +113,33 @@ def store(connection: Connection, readings: Sequence[NewReading], now_us: int) -
         _LAST,
         [(*key, r.measured_at_us, r.value_micro, r.quality, r.received_at_us) for key, r in newest.items()],
     )
-    if new:
+    if new or earlier:
         refresh_many(connection, affected(connection, readings))
     return new
 
 
-def _known(connection: Connection, readings: Sequence[NewReading]) -> dict[tuple[int, str, int], set[int]]:
-    """What is known already for the moments of these readings."""
-    known: dict[tuple[int, str, int], set[int]] = {}
+def _origin(r: NewReading) -> tuple[object, ...]:
+    """Parameters of ``_EARLIER``."""
+    said = (r.quality, r.received_at_us, r.device_time_us, r.uplink_id, r.codec, r.clock_error_us)
+    return *said, r.meter_id, r.register_name, r.measured_at_us, r.value_micro, r.source, r.author, r.received_at_us
+
+
+def _known(connection: Connection, readings: Sequence[NewReading]) -> dict[tuple[int, str, int], dict[int, int]]:
+    """What is known already for the moments of these readings: values, and when they were received."""
+    known: dict[tuple[int, str, int], dict[int, int]] = {}
     by_register: dict[str, list[tuple[int, int]]] = {}
     for reading in readings:
         by_register.setdefault(reading.register_name, []).append((reading.meter_id, reading.measured_at_us))
     for register, keys in by_register.items():
         for start in range(0, len(keys), KEYS_A_QUERY):
             values, parameters = listed(keys[start : start + KEYS_A_QUERY])
-            for meter_id, at_us, value in connection.execute(
-                f"WITH k (meter_id, at_us) AS (VALUES {values}) SELECT r.meter_id, r.measured_at_us, r.value_micro FROM k"
+            for meter_id, at_us, value, received_us in connection.execute(
+                f"WITH k (meter_id, at_us) AS (VALUES {values})"
+                " SELECT r.meter_id, r.measured_at_us, r.value_micro, r.received_at_us FROM k"
                 " CROSS JOIN reading r ON r.meter_id = k.meter_id AND r.register = ? AND r.measured_at_us = k.at_us",
                 [*parameters, register],
             ):
-                known.setdefault((meter_id, register, at_us), set()).add(value)
+                known.setdefault((meter_id, register, at_us), {})[value] = received_us
     return known
 
 

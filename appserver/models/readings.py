@@ -185,6 +185,11 @@ class DeviceState(SQLModel, table=True):
     """When that frame came; None when it told the time without minutes: no measure to correct a clock by."""
     flags: str = ""
     """Flags of the last frame, separated by spaces."""
+    battery_at_us: int | None = None
+    """When the frame came that told the battery; so with the others: what an earlier frame says changes nothing."""
+    temperature_at_us: int | None = None
+    clock_at_us: int | None = None
+    flags_at_us: int | None = None
 
 
 class DeviceFlag(SQLModel, table=True):

@@ -169,6 +169,20 @@ def test_readings_and_audit_are_append_only(db: Database, statement: str) -> Non
         db.connection.execute(statement)
 
 
+def test_fr_01_the_first_received_of_equal_frames_is_the_origin(db: Database) -> None:
+    """MET-02: also when it is taken later; the value and when it was written down stay as they are."""
+    meter_id, _ = meter(db)
+    registry.bind_channel(db, EUI, meter_id)
+    stamp = midnight(FIRST) + timedelta(days=1)
+    late, early = (up(n, karat(Decimal(101), stamp), stamp + timedelta(hours=hours)) for n, hours in ((1, 9), (2, 2)))
+    rows = "SELECT value_micro, received_at_us, recorded_at_us, conflict FROM reading WHERE register = 'volume'"
+    Ingest(db, lambda: NOW_US).take([late])
+    assert db.rows(rows) == [(101_000_000, late.time_us, NOW_US, 0)]
+    assert Ingest(db, lambda: NOW_US + 1).take([early]).readings == 0
+    assert db.rows(rows) == [(101_000_000, early.time_us, NOW_US, 0)]
+    assert db.rows("SELECT received_at_us FROM last_reading WHERE register = 'volume'") == [(late.time_us,)]
+
+
 def test_fr_01_conflict_keeps_both_and_flags(db: Database) -> None:
     """MET-06: an equal record is one row, a different one a further version, and the boundary is disputed."""
     meter_id, _ = meter(db)

@@ -6,10 +6,14 @@ away over the end of the month. What was put in is the simulator's word; what co
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from appserver.db import Database
+from tests.support import replay
 from tests.trials.satka import FIRST, LAST, Outcome, run
 
 
@@ -74,6 +78,23 @@ def test_fr_04_the_replaced_meter_counts_both(outcome: Outcome) -> None:
     [row] = [row for row in outcome.balance.points if row.premises == "31"]
     assert "replaced" in row.events
     assert row.volume is not None and float(row.volume) == pytest.approx(outcome.replaced, abs=0.02)
+
+
+def test_fr_01_the_month_in_any_order_twice_gives_the_same_database(outcome: Outcome, tmp_path: Path) -> None:
+    """All frames of the month, shuffled, twice; and as the server lived through it, the moments of recording aside."""
+    lived = Database(outcome.folder / "application.db")
+    straight, turned = (replay.blank(lived.path, tmp_path / name) for name in ("straight.db", "turned.db"))
+    now_us = outcome.events[-1].time_us
+    replay.take(straight, outcome.events, now_us)
+    mixed = list(outcome.events) * 2
+    random.Random(outcome.seed).shuffle(mixed)
+    replay.take(turned, mixed, now_us, 977)
+    told = replay.dump(straight)
+    assert replay.differences(told, replay.dump(turned)) == []
+    assert replay.differences(replay.timeless(told), replay.timeless(replay.dump(lived))) == []
+    assert len(told["uplink"]) > 7000
+    for db in (lived, straight, turned):
+        db.close()
 
 
 def test_the_days_are_the_months(outcome: Outcome) -> None:

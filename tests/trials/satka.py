@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from appserver.metering.balance import Balance
 from appserver.metering.explain import Explanation
+from internalapi.messages import Event
 from tests.support.house_lab import M3, HouseLab
 
 ZONE = ZoneInfo("Asia/Yekaterinburg")
@@ -42,6 +43,8 @@ class Outcome:
     slow_flats: set[int]
     replaced: float
     """What the flat with the replaced meter used."""
+    events: Sequence[Event]
+    """What the network handed over, in its order: uplinks and states of devices."""
 
     def wrong(self) -> Iterator[str]:
         """What is not as it should be."""
@@ -81,6 +84,7 @@ def run(folder: Path, seed: int) -> Outcome:
             FIRST + timedelta(days=config.thefts[0].from_day),
             set(config.clocks[0].flats),
             float(register.units(end_us - start_us) / M3),
+            [event for event in lab.events() if event.type in ("up", "status")],
         )
     finally:
         lab.close()
