@@ -87,6 +87,8 @@ class NetworkState:
         self.last_session_id = 0
         self.last_device_id = 0
         self.last_item_seq = 0
+        self.restores = 0
+        """How often the journal came from a backup: each time the server forgot what it had sent since."""
         self.silence = ""
         """Why the last composition of a downlink gave none."""
         self.refused: Bucket | None = None

@@ -9,6 +9,7 @@ can move a frame to another counter.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 from lns import events
@@ -41,6 +42,8 @@ F_CNT_RUNNING_OUT = (1 << 32) - (1 << 20)
 """From here on the end of a session's counter is near."""
 EARLIER_CONFIRMED = 128
 """How far back the FCntDown may lie that a 1.1 device's ACK is bound to."""
+FORGOTTEN_CONFIRMED = 1024
+"""How many counters of each restore are looked through for a confirmed downlink that the server has forgotten."""
 BEHIND_WINDOWS_US = 1_800_000
 """From RECEIVE_DELAY1 to the end of RX2 and the shortest RETRANSMIT_TIMEOUT, less what clocks are unsure of."""
 
@@ -135,19 +138,46 @@ def _mic_holds(
     if not session.lorawan_1_1:
         return cipher.uplink_mic(message, f_cnt) == mic
     conf_f_cnt = session.conf_f_cnt_down if f_ctrl & F_CTRL_ACK else 0
-    channel = channel_index(state.plan, session.radio, rx.frequency_hz)
-    if channel is None:
-        channel = expected_channel(state, session, rx.frequency_hz)
+    channel = _channel(state, session, rx.frequency_hz)
     if channel is None:
         return False
     expected = cipher.uplink_mic(message, f_cnt, conf_f_cnt, dr, channel)
-    is_late = f_cnt < session.f_cnt_up - 1
-    if expected == mic or not (is_late and f_ctrl & F_CTRL_ACK and expected[2:] == mic[2:]):
+    if expected == mic or not f_ctrl & F_CTRL_ACK or expected[2:] != mic[2:]:
         return expected == mic
-    # A frame that was long on its way, and whose ACK counts for nothing, may acknowledge a confirmed downlink before the
-    # last one: half the MIC is over that counter, and the other half has just held.
-    earlier = range(conf_f_cnt - 1, max(-1, conf_f_cnt - 1 - EARLIER_CONFIRMED), -1)
-    return any(cipher.uplink_mic(message, f_cnt, one, dr, channel) == mic for one in earlier)
+    # Half the MIC has just held; the other half is over the counter of a confirmed downlink, and not of the last one.
+    others = _other_confirmed(state, session, f_cnt)
+    return any(cipher.uplink_mic(message, f_cnt, one, dr, channel) == mic for one in others)
+
+
+def _channel(state: NetworkState, session: Session, frequency_hz: int) -> int | None:
+    """The number of the channel that a 1.1 device has used, which is in its MIC."""
+    channel = channel_index(state.plan, session.radio, frequency_hz)
+    return expected_channel(state, session, frequency_hz) if channel is None else channel
+
+
+def _other_confirmed(state: NetworkState, session: Session, f_cnt: int) -> Iterator[int]:
+    """Counters of confirmed downlinks that the ACK in a 1.1 device's frame may be bound to, beside the last one known.
+
+    A frame that was long on its way, and whose ACK counts for nothing, may acknowledge an earlier one. A server that came from
+    a backup does not know those that it sent in the days it has lost; without a restore there are none.
+    """
+    last = session.conf_f_cnt_down
+    if f_cnt < session.f_cnt_up - 1:
+        yield from range(last - 1, max(-1, last - 1 - EARLIER_CONFIRMED), -1)
+    if state.restores:
+        next_f_cnt = max(session.n_f_cnt_down, session.a_f_cnt_down)
+        yield from range(last + 1, min(next_f_cnt, last + 1 + state.restores * FORGOTTEN_CONFIRMED))
+
+
+def acknowledges_last(state: NetworkState, session: Session, gathered: Gathered) -> bool:
+    """Is the ACK of this accepted frame for the last confirmed downlink known, and not for one that a restore has forgotten?"""
+    if not session.lorawan_1_1 or not state.restores:
+        return True
+    phy, channel = gathered.phy, _channel(state, session, gathered.copies[0].frequency_hz)
+    if channel is None:
+        return False
+    cipher, conf_f_cnt = state.cipher(session), session.conf_f_cnt_down
+    return cipher.uplink_mic(phy[:-4], gathered.f_cnt, conf_f_cnt, gathered.dr, channel) == phy[-4:]
 
 
 def _mic_holds_at(

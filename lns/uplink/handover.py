@@ -17,7 +17,7 @@ from lns.mac.context import MacContext
 from lns.session import Session
 from lns.state import Heard, NetworkState
 from lns.uplink import relay, way
-from lns.uplink.accept import CONFIRMED_UP
+from lns.uplink.accept import CONFIRMED_UP, acknowledges_last
 from lns.uplink.gather import Gathered, Kind
 from lns.uplink.reception import time_of
 from lorawan.crypto import SessionCipher
@@ -82,7 +82,8 @@ def _hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmissio
     session.rssi_dbm, session.snr_db = best.rssi_dbm, best.snr_db
     lock.heard(state, session, f_ctrl)
     if session.device.queue is not None:
-        take_ack(state, session, bool(f_ctrl & F_CTRL_ACK), min(rx.heard_us for rx in gathered.copies), now)
+        acknowledged = bool(f_ctrl & F_CTRL_ACK) and acknowledges_last(state, session, gathered)
+        take_ack(state, session, acknowledged, min(rx.heard_us for rx in gathered.copies), now)
     adr_ack_req = bool(f_ctrl & F_CTRL_ADR_ACK_REQ)
     context = MacContext(state, session, session.device, gathered, adr, adr_ack_req, now, len(data) if f_port else 0)
     mac.handle(_mac_commands(cipher, session, gathered.f_cnt, f_opts, f_port, data), context)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from lorasim.crypto import SessionKeys
 
@@ -195,3 +200,43 @@ def test_commands_of_an_encrypted_frame_in_the_log(lab: Lab, device: OtaaDevice)
     down, up = lab.call("frames", dev_eui=node.dev_eui, limit=2).items
     assert [len(one.mac_commands) for one in (down, up)] == [1, 1]
     assert "heard" in up.mac_commands[0] and "1 gateway" in down.mac_commands[0]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_inv_03_ack_of_a_downlink_that_a_restore_has_forgotten(
+    lab: Lab, device: OtaaDevice, tmp_path: Path, waits: bool
+) -> None:
+    """Its uplink is a reading all the same, once; for an older item that still waits the ACK counts for nothing."""
+    lab.gateway()
+    node = used(lab, device)
+    older = lab.queue(node.dev_eui, b"older", confirmed=True) if waits else None
+    if waits:
+        (sent,) = lab.uplink(node.up())
+        assert node.read(sent.phy).confirmed
+        lab.advance(10 * SECOND_US)
+    path, backup = Path(lab.settings.data_dir) / "network.db", tmp_path / "backup.db"
+    with closing(lab.journal.reader()) as source, closing(sqlite3.connect(backup)) as copy:
+        source.backup(copy)
+    if waits:
+        lab.uplink(node.up(ack=True, conf_f_cnt=node.read(sent.phy).f_cnt))
+        lab.advance(10 * SECOND_US)
+    lab.queue(node.dev_eui, b"forgotten", confirmed=True)
+    (sent,) = lab.uplink(node.up())
+    forgotten = node.read(sent.phy)
+    assert (forgotten.confirmed, forgotten.data) == (True, b"forgotten")
+    lab.close()
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    shutil.copyfile(backup, path)
+    lab.start(restored=1)
+    lab.advance(10 * SECOND_US)
+    for gateway in lab.gateways.values():
+        gateway.pull()
+    answer = node.up(b"reading", ack=True, conf_f_cnt=forgotten.f_cnt)
+    forged = node.up(b"forged", ack=True, conf_f_cnt=forgotten.f_cnt + 5000, f_cnt=node.f_cnt + 1)
+    for phy in (answer, answer, forged):
+        lab.uplink(phy)
+        lab.advance(5 * SECOND_US)
+    assert [data for _, data in lab.ups() if data] == [b"reading"]
+    if older is not None:
+        assert lab.item(older).state != "acked"

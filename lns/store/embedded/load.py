@@ -49,6 +49,7 @@ def load(
         db.execute("SELECT frame_id, wall_us, mono_us, ways FROM airtime"), state.gateways, state.plan, now
     )
     steps = restores(state, marks.get(RESTORES, 0), restored)
+    state.restores = marks.get(RESTORES, 0) + steps
     source = _devices(state, db, steps)
     _queue(state, db, now)
     if steps:
