@@ -147,6 +147,7 @@ def check_wire(lines: list[Line]) -> list[Violation]:
     kinds = ("on_air", "device", "join_request", "rejoin_request", "uplink")
     order = dict.fromkeys(kinds, 0) | {"on_air": 1}
     told = [line for line, was in zip(on_wire, lines, strict=True) if line["type"] in kinds and was["type"] != "on_air"]
+    told += _asked_anew(lines)
     told.sort(key=lambda line: (line["t"], order[line["type"]]))
     violations = [
         Violation(f"{found.rule} (wire)", found.t, found.dev_eui, found.text)
@@ -169,6 +170,20 @@ def check_wire(lines: list[Line]) -> list[Violation]:
                 violations.append(Violation("two frames for one uplink", line["t"], "", text))
             last[address] = line["phy"]
     return violations
+
+
+def _asked_anew(lines: list[Line]) -> list[Line]:
+    """Join-requests from before a restore that somebody brings after it, at the time when they came: the server does not
+    know their DevNonce any more and answers; the session of the device stays what it is (INV-15)."""
+    asked = {line["phy"]: line for line in lines if line["type"] == "join_request"}
+    restored_us = [line["t"] for line in lines if line["type"] == "restored"]
+    return [
+        asked[line["phy"]] | {"t": line["t"]}
+        for line in lines
+        if line["type"] == "wire_up"
+        and line["phy"] in asked
+        and any(asked[line["phy"]]["t"] <= at_us < line["t"] for at_us in restored_us)
+    ]
 
 
 def check_devices(lines: Iterable[Line]) -> list[Violation]:
