@@ -150,6 +150,8 @@ class Device:
         if len(self.outbox.queue) >= self.config.queue_length:
             self.note("queue_full", tag=message.tag)
             return False
+        if self.certification is not None and self.certification.takes(message):
+            return True
         self.outbox.queue.append(message)
         if self.phase is Phase.IDLE:
             self._rest(now)
@@ -160,6 +162,16 @@ class Device:
         self.rejoin_wanted = (rejoin_type, dr)
         if self.phase is Phase.IDLE:
             self._rest(now)
+
+    def join_again(self, now: int) -> None:
+        """Leave the network and join anew, with what the device is set to; an OTAA device only."""
+        self.session, self.state = None, self.fresh_state()
+        self.rejoin_wanted = self.empty_at_us = None
+        self.join_tries = 0
+        self.outbox.forget_mac()
+        if self.class_b is not None:
+            self.class_b.forget()
+        self._wait(Phase.JOIN_WAIT, now)
 
     def reset_radio(self) -> None:
         """An ABP device of 1.1 has lost its radio parameters: it says so until it is confirmed (1.1 §5.1)."""
@@ -206,6 +218,8 @@ class Device:
     def handle_timer(self, now: int) -> None:
         if self.class_b is not None and (kind := self.class_b.handle_timer(now)):
             self.note(kind, missed=self.class_b.missed)
+            if self.certification is not None:
+                self.certification.beacon(self, None, kind == "beacon_lost", 0.0, now)
         if self._deadline_us is not None and now >= self._deadline_us and not self.receiver.locked:
             self._deadline_us = None
             _ON_TIMER[self.phase](self, now)
@@ -219,6 +233,8 @@ class Device:
     def _rest(self, now: int) -> None:
         """Nothing in progress: send what waits, or sleep."""
         self.receiver.close()
+        if self.certification is not None and self.certification.carry_out(self, now):
+            return
         if self.transmitter.is_exhausted(now):
             self.note("battery_empty")
             self.stop()
@@ -227,17 +243,21 @@ class Device:
         elif self.outbox.queue:
             self._send_data(now)
         else:
-            self._wait(Phase.IDLE, self.empty_at_us)
+            periodic_us = self.certification.next_us if self.certification is not None else None
+            due = [t for t in (self.empty_at_us, periodic_us) if t is not None]
+            self._wait(Phase.IDLE, min(due, default=None))
 
     def answer_when_idle(self, now: int) -> None:
         """A frame came outside of RX1 and RX2: when it wants an answer and nothing is in progress, plan it."""
-        if self.phase is Phase.IDLE and self.empty_at_us is not None:
+        if self.phase is Phase.IDLE and (self.empty_at_us is not None or self.certification is not None):
             self._rest(now)
 
     def _on_idle(self, now: int) -> None:
         if self.rejoin_wanted is not None:
             self._rest(now)
             return
+        if self.certification is not None and (periodic := self.certification.periodic(now)) is not None:
+            self.outbox.queue.append(periodic)
         self.empty_at_us = None
         self._send_data(now)
 
@@ -308,6 +328,8 @@ class Device:
         sending = self.outbox.compose(
             limit, [*([] if session.rekeyed else [commands.RekeyInd(minor=1)]), *self.insisting]
         )
+        if self.certification is not None:
+            self.certification.compose(sending)
         sending.adr_ack_req = self.config.adr and self.adr.asks(self.state)
         sending.conf_f_cnt, session.confirmed_down = session.confirmed_down, None
         self.sending = sending

@@ -196,9 +196,12 @@ class Gateway:
         """Put a packet into the queue; what TX_ACK says, None being success."""
         if self.refuse:
             return {"error": self.refuse.popleft()}
-        for error, share in self.config.tx_ack_errors.items():
-            if self.rng.random() < share:
-                return {"error": error}
+        if self.config.tx_ack_errors:
+            drawn = self.rng.random()
+            for error, share in self.config.tx_ack_errors.items():
+                if drawn < share:
+                    return {"error": error}
+                drawn -= share
         if not self.config.tx_min_hz <= packet.frequency_hz <= self.config.tx_max_hz:
             return {"error": "TX_FREQ"}
         forwarder = FORWARDERS[self.config.forwarder]

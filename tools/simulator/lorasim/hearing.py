@@ -24,6 +24,8 @@ EMPTY_UPLINK_US = (1_000_000, 3_000_000)
 
 def detect(device: Device, downlink: Downlink, now: int) -> str | None:
     """A preamble arrives: None when a window takes it, else why it goes unheard."""
+    if now < device.transmitter.end_us:
+        return "transmitting"
     why = device.receiver.detect(downlink, now)
     if why is not None and device.class_c is not None and device.session is not None and not device.receiver.locked:
         rxc = device.state.rx2_frequency_hz, str(device.plan.datr(device.state.rx2_dr, downlink=True))
@@ -109,6 +111,8 @@ def _unasked(device: Device, listener: ClassB | ClassC, downlink: Downlink, now:
     if downlink.implicit and isinstance(listener, ClassB):
         good = listener.take_beacon(downlink)
         device.note("beacon" if good else "beacon_refused", phy=downlink.phy.hex())
+        if good and device.certification is not None:
+            device.certification.beacon(device, downlink, False, snr_db, now)
         return
     session = listener.group or device.session
     try:
@@ -149,7 +153,7 @@ def _take(
     if device.class_b is not None:
         _obey_class_b(device.class_b, asked, answers, device.transmitter.end_us)
     if device.certification is not None and session is device.session:
-        obey(device, device.certification.receive(frame.f_port, opened.payload, frame.ack))
+        obey(device, device.certification.receive(frame.f_port, opened.payload, frame.ack), now)
     # in a ping slot FPending only says that more comes in the next ones (1.0.4 §4.3.1.4)
     if frame.confirmed or (frame.f_pending and window.startswith("RX")):
         device.empty_at_us = now + device.rng.randrange(*EMPTY_UPLINK_US)

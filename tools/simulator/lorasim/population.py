@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from lorasim.certification import Certification
 from lorasim.clock import MeterClock
 from lorasim.consumption import to_us
 from lorasim.crypto import SessionKeys
@@ -77,6 +78,7 @@ class Population:
                     )
                 )
                 self._activate(device, group.activation, group.dev_addr, index)
+                device.certification = Certification() if group.certification else None
                 self.numbered[dev_eui] = Numbered(group)
 
     def _add_fleet(self) -> None:

@@ -161,6 +161,8 @@ class DeviceGroup:
     """Ask LinkCheckReq with every n-th uplink; 0 never."""
     device_time: int = 0
     """Ask DeviceTimeReq with every n-th uplink; 0 never."""
+    certification: bool = False
+    """It speaks the certification protocol (TS009) on FPort 224."""
     class_c: bool = False
     """It listens whenever it does not send."""
     ping_periodicity: int = -1

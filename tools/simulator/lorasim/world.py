@@ -26,7 +26,7 @@ from lorasim.outbox import Message
 from lorasim.population import Population
 from lorasim.radio import Datagram, Downlink, Note, Reception, Uplink, airtime_us
 from lorasim.recording import Recorder
-from lorasim.scenario import Backhaul, Scenario, ScenarioError
+from lorasim.scenario import Backhaul, Scenario, ScenarioError, without_secrets
 from lorasim.station import Dial, Station, Text
 from lorasim.station_entry import make as make_gateway
 from lorasim.summary import Summary
@@ -142,7 +142,7 @@ class World:
     def start(self, now: int) -> None:
         """Switch everything on: gateways at once, devices within their spread."""
         self._now = self.start_us = now
-        plan = {"region": self.scenario.region, "plan": asdict(self.scenario)}
+        plan = {"region": self.scenario.region, "plan": without_secrets(asdict(self.scenario))}
         self._record("run", {"scenario": self.scenario.name, "seed": self.seed, "speed": self.speed, **plan})
         for eui, gateway in self.gateways.items():
             front = "basicstation" if isinstance(gateway, Station) else "semtech-udp"
