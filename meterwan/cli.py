@@ -62,10 +62,11 @@ for command in (
     storage.backup,
     storage.restore,
     storage.verify,
-    simulate.simulate,
     metering.report,
 ):
     app.command()(command)
+
+app.command(context_settings=simulate.PASSES_ON)(simulate.simulate)
 
 gateway.app.command()(station.credentials)
 gateway.app.command()(station.station)

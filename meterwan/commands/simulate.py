@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from lorasim.summary import Summary
 
 
+CONFORMANCE = "conformance"
+PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""What :func:`simulate` does not know is for ``simulate conformance``."""
+
+
 def simulate(
+    context: typer.Context,
     scenario: Annotated[str, typer.Argument(help="Name of a scenario that comes along, or a .toml file.")] = "",
     server: Annotated[str, typer.Option(metavar="HOST:PORT", help="The network server's UDP port.")] = "127.0.0.1:1700",
     virtual: Annotated[bool, typer.Option("--virtual", help="In virtual time, with a server in this process.")] = False,
@@ -35,19 +41,27 @@ def simulate(
     lang: Annotated[str, typer.Option(help="Language of the report: en or ru.")] = "en",
     json: Json = False,
 ) -> None:
-    """Run the test lab: devices, meters, gateways and air."""
+    """Run the test lab: devices, meters, gateways and air.
+
+    `simulate conformance` plays LoRaWAN cases against a server: its options are those of `python -m lorasim conformance`,
+    behind the name: --station, --adapter, --url, --token, --short, names of cases and more (docs/conformance.md).
+    """
     import msgspec
     from lorasim import assertions, outcome, progress, sink
     from lorasim.scenario import ScenarioError, group_names, load, scaled, titles
 
+    if scenario == CONFORMANCE:
+        unfit = {"--virtual": virtual, "--check": check, "--speed": speed, "--duration": duration, "--report": report}
+        unfit |= {"--recording": recording, "--scale": scale != 1, "--lang": lang != "en"}
+        if given := [name for name, value in unfit.items() if value]:
+            raise typer.BadParameter(f"{', '.join(given)}: not of the conformance run")
+        raise typer.Exit(_conformance(context.args, server, seed, junit, listed, json))
+    if context.args:
+        raise typer.BadParameter(f"{' '.join(context.args)}: no such option or argument", param_hint="SCENARIO")
     if listed:
         rows = [{"name": name, "title": title} for name, title in titles().items()]
         print_rows(rows, ("name", "title"), json)
         return
-    if scenario == "conformance":
-        from lorasim.conformance import command
-
-        raise typer.Exit(command.main(["--server", server or "127.0.0.1:1700", *(["--json"] if json else [])]))
     if not scenario:
         raise typer.BadParameter("name a scenario, or ask for --list", param_hint="SCENARIO")
     if check and recording is None:
@@ -76,6 +90,20 @@ def simulate(
         raise Failure(f"{scenario}: {error}") from None
     if code:
         raise Failure(f"{scenario}: an assertion or an invariant is broken")
+
+
+def _conformance(
+    rest: list[str], server: str, seed: int | None, junit: Path | None, listed: bool, as_json: bool
+) -> int:
+    """The conformance run with all its options, those that a scenario has too and the others; its exit code."""
+    from lorasim.conformance import command
+
+    words = ["--server", server]
+    words += ["--seed", str(seed)] if seed is not None else []
+    words += ["--junit", str(junit)] if junit is not None else []
+    words += ["--list"] if listed else []
+    words += ["--json"] if as_json else []
+    return command.main([*words, *rest])
 
 
 @contextlib.contextmanager

@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--station-token", default="", help="their token")
     parser.add_argument("--station-trust", default="", metavar="FILE", help="PEM: who signed the server's certificate")
     parser.add_argument("--adapter", choices=("meterwan", "chirpstack", "manual"), default="meterwan")
-    parser.add_argument("--api", default="http://127.0.0.1:8080", metavar="URL", help="the server's interface")
+    parser.add_argument("--api", "--url", default="http://127.0.0.1:8080", metavar="URL", help="the server's interface")
     parser.add_argument("--token", default="", help="for that interface")
     parser.add_argument("--tenant", default="", metavar="ID", help="ChirpStack: the tenant for gateways and profiles")
     parser.add_argument("--application", default="", metavar="ID", help="ChirpStack: the application for devices")
