@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,11 +17,13 @@ from lorasim.conformance.bench import Where
 from lorasim.conformance.probe import Identity
 from lorasim.conformance.runner import Setup
 from lorasim.conformance.verdicts import Result, Verdict
+from lorasim.station_entry import StationEntry
 
 from internalapi import messages as m
 from internalapi.client import NetworkClient
 from regional import plan
 from tests.support import live_network, saboteur
+from tests.support.program import free_port
 
 
 class Internal:
@@ -135,6 +139,44 @@ async def test_short_form_is_green(tmp_path: Path) -> None:
         results = await runner.run(setup_of(udp_of(network)), Internal(client), cases)
     assert [f"{one.name}: {one.reason}" for one in results if one.verdict is not Verdict.PASS] == []
     assert len(results) >= 40
+
+
+STATION_CASES = [
+    "join.otaa-1-0-4",
+    "windows.one-downlink",
+    "windows.every-channel",
+    "windows.radio-parameters",
+    "counters.replay",
+    "counters.f-cnt-down",
+    "downlinks.item",
+    "asked-by-device.link-check",
+    "asked-by-device.device-time",
+    "class-c.at-once",
+    "frames.rfu-bits",
+    "asked-by-server.force-rejoin",
+    "gateways.acknowledgements",
+]
+
+
+async def test_cases_over_basics_stations(tmp_path: Path) -> None:
+    """All gateways of the run are stations, on WebSockets of the real network process."""
+    port = free_port(socket.SOCK_STREAM)
+    udp, base = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}", f"ws://127.0.0.1:{port}"
+    gateways = {"udp": {"listen": udp}, "basicstation": {"listen": f"127.0.0.1:{port}"}}
+    async with live_network.server(tmp_path, channels="864", gateways=gateways) as (network, client, _):
+        setup = replace(setup_of(udp_of(network)), where=Where(udp_of(network), StationEntry(url=base)))
+        cases = [registry.load()[name] for name in STATION_CASES]
+        results = {one.name: one for one in await runner.run(setup, Internal(client), cases)}
+    left = results.pop("windows.radio-parameters")
+    assert left.verdict is Verdict.NOT_PROVOKED and "Station decides" in left.reason
+    for name, why in (
+        ("frames.rfu-bits", "does not forward"),
+        ("asked-by-server.force-rejoin", "does not forward"),
+        ("gateways.acknowledgements", "Semtech UDP"),
+    ):
+        unfit = results.pop(name)
+        assert unfit.verdict is Verdict.NOT_SUPPORTED and why in unfit.reason, name
+    assert [f"{one.name}: {one.reason}" for one in results.values() if one.verdict is not Verdict.PASS] == []
 
 
 RESULTS = [

@@ -13,6 +13,7 @@ from lorasim.conformance.probe import Identity, Probe
 from lorasim.conformance.verdicts import Failed, NotSupported, expect
 from lorasim.crypto import SessionKeys
 from lorasim.gateway import Gateway
+from lorasim.station_frames import fields_of
 from regional import Plan
 
 JOIN_EUI = 0x70B3D5FFFE0CF000
@@ -124,6 +125,11 @@ class Lab:
         if not lines:
             raise NotSupported("this case needs gateways with Semtech UDP")
         return lines
+
+    def needs_forwarding(self, phy: bytes) -> None:
+        """Raises NotSupported for a frame that no gateway of the lane hands to the server: a station knows few kinds."""
+        if fields_of(phy) is None and not any(isinstance(line.gateway, Gateway) for line in self.lane.lines):
+            raise NotSupported("a Basics Station does not forward this frame")
 
     async def gateway(self, registered: bool = True, beacons: bool = False, **config: object) -> Line:
         """One more gateway in this lane until the case is over; ``config`` as of :class:`~lorasim.gateway.GatewayConfig`."""

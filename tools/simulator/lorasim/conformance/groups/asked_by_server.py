@@ -179,6 +179,7 @@ async def force_rejoin(lab: Lab) -> str:
     session = probe.session
     assert session is not None
     phy = probe.joiner.rejoin_request(asked.rejoin_type, session.net_id, session.keys)
+    lab.needs_forwarding(phy)
     before = len(probe.accepts)
     exchange = probe.put_on_air(phy, 5, accept=True)
     await exchange.until(lambda: len(probe.accepts) > before)

@@ -109,6 +109,7 @@ async def rfu_bits(lab: Lab) -> None:
     assert session is not None
     payload = crypto.crypt_payload(session.keys.app_s_key, True, session.dev_addr, 0, b"rfu")
     phy = _signed(probe, _head(probe, 0, m_hdr=0x9C) + b"\x0a" + payload, 0)
+    lab.needs_forwarding(phy)
     session.f_cnt_up = 1
     probe.exchange = None
     exchange = probe.put_on_air(phy, 5)
