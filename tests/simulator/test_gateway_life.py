@@ -12,7 +12,7 @@ import pytest
 from lorasim import scenario
 from lorasim.backhaul import Backhaul, BackhaulOutage, Way
 from lorasim.recording import Recorder
-from lorasim.world import World
+from lorasim.world import Dialling, World
 
 from tests.simulator.conftest import T0, Lab, MakeLab
 
@@ -141,3 +141,43 @@ token = "Authorization: Bearer hush-hush"
     said = path.read_text("utf-8")
     assert "hush" not in said and json.loads(said.splitlines()[0])["plan"]["gateways"][0]["station"]["token"] == "***"
     assert plan.gateways[0].station.token == "Authorization: Bearer hush-hush", "the run itself needs it"
+
+
+@pytest.mark.parametrize(("buffered", "broken"), [(False, True), (True, False)])
+def test_an_outage_breaks_a_stations_connection_unless_it_buffers(buffered: bool, broken: bool) -> None:
+    text = f'''name = "station"
+[[gateways]]
+eui = "{FIRST}"
+kind = "station"
+[gateways.station]
+url = "ws://lns:8887"
+reconnect_s = 5
+[[gateways.outages]]
+at_s = 60
+for_s = 60
+buffered = {str(buffered).lower()}
+'''
+    world = World(scenario.parse(text), T0)
+    world.start(T0)
+    eui = int(FIRST, 16)
+    dialled: list[float] = []
+    hung_up: list[float] = []
+
+    def until(end_us: int) -> None:
+        while (due := world.timer()) is not None and due <= end_us:
+            world.handle_timer(due)
+            collect(due)
+
+    def collect(now: int) -> None:
+        while (one := world.next_datagram()) is not None:
+            if isinstance(one, Dialling):
+                (dialled if one.uri else hung_up).append((now - T0) / 1e6)
+
+    collect(T0)
+    world.connected(eui, T0 + 1_000_000)
+    until(T0 + 59_000_000)
+    assert dialled == [0.0] and not hung_up
+    until(T0 + 200_000_000)
+    assert ([at for at in hung_up if at == 60.0] != []) == broken
+    again = [at for at in dialled if at > 0]
+    assert (again != []) == broken and all(at >= 120 for at in again), "nobody can be reached before the end"
