@@ -22,7 +22,7 @@ from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 from lorasim import checker
-from lorasim.house import Meter, Module, SimulatedHouse, import_rows
+from lorasim.house import CODECS, Meter, Module, SimulatedHouse, import_rows
 
 from appserver import exchange
 from appserver.backfill.runner import round_of
@@ -66,7 +66,10 @@ class HouseLab(AirLab):
             ((self.house.day_us(r.day, r.hour), m) for m in self.house.meters if (r := m.replacement) is not None),
             key=lambda act: act[0],
         )
-        self._import(import_rows(self.world.scenario, now_us=self.wall_us))
+        rows = import_rows(self.world.scenario, now_us=self.wall_us)
+        for profile in sorted({row["profile"] for row in rows} & CODECS.keys()):
+            self.call("profile_put", name=profile, mac_version="1.0.2", region="RU864", codec=CODECS[profile])
+        self._import(rows)
         self.building_id = int(self.db.rows("SELECT id FROM building")[0][0])
         self.switch_on()
 
@@ -164,21 +167,22 @@ class HouseLab(AirLab):
     # ------------------------------------------------------------------------------------------------ what is true
 
     def truth(self, first: date, last: date, resource: str = "cold_water") -> dict[str, float]:
-        """What was put in between two midnights, m³: ``lost`` is theft, leak and common needs; ``clock`` what clocks shift."""
+        """What was put in between two midnights, m³ or Gcal: ``lost`` is theft, leak and common needs; ``clock`` what clocks shift."""
         house, edges = self.house, (self.moment(first), self.moment(last))
         meters = [meter for meter in house.meters if meter.resource == resource]
+        one = meters[0].one
 
         def between(units: Any) -> float:
             start, end = (units(edge) for edge in edges)
-            return float((end - start) / M3)
+            return float((end - start) / Decimal(one))
 
-        theft = sum(between(lambda at, one=one: house.stolen_units(one, at)) for one in meters)
+        theft = sum(between(lambda at, meter=meter: house.stolen_units(meter, at)) for meter in meters)
         leak = between(lambda at: house.leaked_units(resource, at))
         common = between(lambda at: house.common_units(resource, at))
         clock = -sum(
-            between(lambda at, one=one: house.units(one.meter, one.true_us(at)) - house.units(one.meter, at))
-            for one in house.modules
-            if one.meter.resource == resource and one.meter.flat
+            between(lambda at, its=its: house.units(its.meter, its.true_us(at)) - house.units(its.meter, at))
+            for its in house.modules
+            if its.meter.resource == resource and its.meter.flat
         )
         return {"theft": theft, "leak": leak, "common": common, "lost": theft + leak + common, "clock": clock}
 

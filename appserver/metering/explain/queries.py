@@ -16,7 +16,7 @@ from appserver.metering.explain.clocks import NEAR_US, Weight, day_part, error_n
 from appserver.metering.explain.course import course
 from appserver.metering.explain.model import Explanation, HouseSeries, Place, PointSeries, Stage, Unmetered
 from appserver.metering.explain.night import OFTEN, WINDOWS
-from appserver.metering.explain.received import received_volumes
+from appserver.metering.explain.received import asked_for, received_volumes, without_answers
 from appserver.metering.house import MARK, OF_BUILDING, HouseView, hour_marks, mark_of, origin_of, outermost, read_house
 from appserver.metering.store import REVERSE, point_history
 from appserver.metering.timebase import HOUR_US, date_of, day_of, midnight_us
@@ -108,12 +108,9 @@ def _series(house: HouseView, balance: Balance, first: int, last: int, norm: Dec
 def _course(
     house: HouseView, series: HouseSeries, explanation: Explanation, edges: tuple[int, int], days: tuple[int, int]
 ) -> tuple[Stage, ...]:
-    asked = _asked(house, *days)
-    by_itself: dict[int, list[Mark]] = {}
-    whole: dict[int, list[Mark]] = {}
-    for point, marks in _marks(house, *days).items():
-        whole[point] = marks
-        by_itself[point] = [mark for mark in marks if (point, day_of(mark.at_us, house.zone)) not in asked]
+    asked = asked_for(house, *days)
+    whole = _marks(house, *days)
+    by_itself = {point: without_answers(house, its, asked.get(point, {})) for point, its in whole.items()}
     infos = [one.info for one in (*series.mains, *series.flats)]
     raw = received_volumes(house, *edges)
     return course(infos, raw, _volumes(by_itself), _volumes(whole), explanation.rows)
@@ -125,16 +122,6 @@ def _volumes(marks: dict[int, list[Mark]]) -> dict[int, Decimal | None]:
         for point, its in marks.items()
         if its
     }
-
-
-def _asked(house: HouseView, first: int, last: int) -> set[tuple[int, int]]:
-    """Boundaries that devices were asked for and told."""
-    rows = house.connection.execute(
-        f"SELECT DISTINCT point_id, day FROM archive_query WHERE point_id IN {OF_BUILDING}"
-        " AND day BETWEEN :first AND :last AND state = 'answered'",
-        {**house.parameters, "first": first, "last": last},
-    )
-    return {(point, day) for point, day in rows.fetchall()}
 
 
 def _marks(house: HouseView, first: int, last: int) -> dict[int, list[Mark]]:

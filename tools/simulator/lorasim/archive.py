@@ -14,6 +14,7 @@ from lorasim.payloads import KARAT_DAY_INTEGRAL, KARAT_EPOCH, KARAT_HOUR_INTEGRA
 QUERY = {0x000C: "1.8", 0x003A: "2.0"}
 CLOCK_CORRECTION = 0x0016
 NO_RECORD = 0x011A
+CODE = 0x1FFF
 ERROR_SUBSYSTEM = 4 << 13
 
 
@@ -22,6 +23,7 @@ class Query:
     """A record that a module is asked for."""
 
     code: int
+    """With the subsystem that is asked in its upper three bits."""
     protocol: str
     kind: int
     stamp: datetime
@@ -43,7 +45,7 @@ class Query:
 def parse(data: bytes) -> Query | None:
     """The query in a downlink; None when it is something else."""
     code = int.from_bytes(data[:2], "little")
-    protocol = QUERY.get(code)
+    protocol = QUERY.get(code & CODE)
     if protocol is None or len(data) != 7:
         return None
     if protocol == "2.0":
@@ -59,7 +61,7 @@ def parse(data: bytes) -> Query | None:
 
 def no_record(query: Query) -> bytes:
     """The answer when there is no such record."""
-    return struct.pack("<HH", ERROR_SUBSYSTEM | query.code, NO_RECORD)
+    return struct.pack("<HH", ERROR_SUBSYSTEM | query.code & CODE, NO_RECORD)
 
 
 def clock_correction(data: bytes) -> int | None:

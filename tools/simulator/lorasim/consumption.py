@@ -9,6 +9,7 @@ import random
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 UNITS_PER_M3 = 10_000
@@ -47,11 +48,21 @@ class Household:
         return hours
 
 
+class Consumer(Protocol):
+    """Who uses a resource, hour by hour."""
+
+    residents: int
+
+    def day(self, resource: str, day: int, weekend: bool) -> list[int]:
+        """Use of the 24 hours of a day, in the resource's units; ``day`` is the ordinal of the local date."""
+        ...
+
+
 @dataclass(slots=True)
 class Register:
     """A growing cumulative volume since ``start``, local midnight of the house's first day."""
 
-    household: Household
+    household: Consumer
     resource: str
     start: datetime
     _hours_us: list[int] = field(default_factory=lambda: [0])

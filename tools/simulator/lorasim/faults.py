@@ -13,6 +13,8 @@ class Theft:
     """Whose."""
     from_day: int = 0
     """Days since the meters' start."""
+    until_day: int = 0
+    """It is found and ends then; 0: it does not."""
     share: float = 0.85
     """Of the use."""
     residents: int = 4

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 from itertools import count
 from zoneinfo import ZoneInfo
 
-from lorasim import archive, payloads
+from lorasim import archive, heating, payloads
 from lorasim.consumption import UNITS_PER_M3, Household, Register, local_midnight, to_us
 from lorasim.faults import Leak, Replacement, Theft
 from lorasim.outbox import Message
@@ -25,12 +25,17 @@ MANUFACTURERS = {True: "Декаст", False: "Тепловодомер"}
 MODELS = {True: "СВК 15-3-2-И", False: "ВСХНд-50"}
 """Of the meters in flats (True) and of the common ones."""
 
-WATER = {"cold_water": "ХВС", "hot_water": "ГВС"}
+HEAT_MODELS = {True: "КАРАТ-Компакт 2-223", False: "КАРАТ-307"}
+NAMES = {"cold_water": "ХВС", "hot_water": "ГВС", "heat": "тепло"}
+CODECS = {"karat-929lw": "karat-meter"}
+"""Codec of profiles that a server does not bring with it."""
+WATER_CHANNEL = 15
+"""Of a KARAT-307's cold water: subsystem 1, and 5 for what is beside its heat."""
 
 
 @dataclass(slots=True)
 class Meter:
-    """A water meter. ``flat`` is 0 for the common meter of the house."""
+    """A meter of water or heat. ``flat`` is 0 for the common meter of the house."""
 
     flat: int
     resource: str
@@ -43,7 +48,12 @@ class Meter:
 
     @property
     def model(self) -> str:
-        return MODELS[bool(self.flat)]
+        return (HEAT_MODELS if self.resource == "heat" else MODELS)[bool(self.flat)]
+
+    @property
+    def one(self) -> int:
+        """Units of its register in a unit of the resource."""
+        return heating.KCAL if self.resource == "heat" else UNITS_PER_M3
 
 
 @dataclass(slots=True)
@@ -57,11 +67,13 @@ class Module:
     profile: str
     meter: Meter
     layout: str
-    """``karat-v18``, ``karat-v20`` or ``vega-si11``."""
+    """``karat-v18``, ``karat-v20``, ``vega-si11``, ``karat-223`` or ``karat-307``."""
     confirmed: bool = False
     deaf: bool = False
     start_pulses: int = 0
     residents: int = 0
+    water: Meter | None = None
+    """The cold water meter that a KARAT-307 reads beside its heat."""
     silent_us: int | None = None
     """From this meter time on it says nothing and hears nothing."""
     clock: list[tuple[int, int]] = field(default_factory=list)
@@ -123,13 +135,21 @@ class SimulatedHouse:
             household = Household(f"{seed}/flat/{flat}", rng.choices((0, 1, 2, 3, 4, 5), (1, 16, 20, 14, 7, 2))[0])
             household.residents = homes.get(flat, household.residents)
             for resource in config.resources:
-                register = Register(household, resource, start)
-                start_units = rng.randrange(5 * UNITS_PER_M3, 380 * UNITS_PER_M3) // 10 * 10
+                if resource == "heat":
+                    home = heating.HeatedPremises(household.key, household.residents + 1, config.address)
+                    register = Register(home, resource, start)
+                    start_units = rng.randrange(heating.KCAL // 10, 20 * heating.KCAL)
+                else:
+                    register = Register(household, resource, start)
+                    start_units = rng.randrange(5 * UNITS_PER_M3, 380 * UNITS_PER_M3) // 10 * 10
                 meter = Meter(flat, resource, str(serial + len(self.meters)), start_units, register)
                 meter.theft, meter.replacement = thefts.get((flat, resource)), replaced.get((flat, resource))
                 self._add(meter, base)
         for resource in config.resources:
-            start_units = rng.randrange(2_000, 90_000) * UNITS_PER_M3
+            if config.common_profile == "karat-929lw":  # its numbers have 24 bits: a young meter shows more digits
+                start_units = rng.randrange(100, 1_000) * (heating.KCAL if resource == "heat" else UNITS_PER_M3)
+            else:
+                start_units = rng.randrange(2_000, 90_000) * UNITS_PER_M3
             self._add(Meter(0, resource, str(serial + len(self.meters)), start_units, None), base)
         flat_modules = [m for m in self.modules if m.meter.flat]
         for index, module in enumerate(rng.sample(flat_modules, min(config.confirmed_devices, len(flat_modules)))):
@@ -157,22 +177,33 @@ class SimulatedHouse:
         dev_eui = base + index
         older = config.v18_every and index % config.v18_every == 0
         layout = "karat-v18" if older and meter.flat else "karat-v20"
+        self.meters.append(meter)
         if not meter.flat and config.common_profile == "vega-si-11":
             layout = "vega-si11"
-        self.meters.append(meter)
+        elif not meter.flat and config.common_profile == "karat-929lw":
+            layout = "karat-307"
+            beside = next((module for module in self.modules if module.layout == layout), None)
+            if beside is not None:  # heat is its own, cold water beside it
+                beside.meter, beside.water = sorted((beside.meter, meter), key=lambda one: one.resource != "heat")
+                return
+        elif meter.resource == "heat":
+            layout = "karat-223"
         self.modules.append(
             Module(
                 dev_eui=dev_eui,
                 join_eui=int(config.join_eui, 16),
                 app_key=key_of(self.seed, dev_eui),
                 mac_version=config.mac_version if meter.flat else config.common_mac_version,
-                profile=config.flat_profile if meter.flat else config.common_profile,
+                profile="karat-929lw" if layout == "karat-223" else self._profile(meter),
                 meter=meter,
                 layout=layout,
                 start_pulses=1_000 + index if layout == "vega-si11" else 0,
                 residents=meter.register.household.residents if meter.register else 0,
             )
         )
+
+    def _profile(self, meter: Meter) -> str:
+        return self.config.flat_profile if meter.flat else self.config.common_profile
 
     # ------------------------------------------------------------------------------------------------- volumes
 
@@ -214,6 +245,8 @@ class SimulatedHouse:
         from_us = self.day_us(meter.theft.from_day)
         if at_us <= from_us:
             return 0
+        if meter.theft.until_day:
+            at_us = min(at_us, self.day_us(meter.theft.until_day))
         used = meter.register.units(at_us - self.start_us) - meter.register.units(from_us - self.start_us)
         return used * round(meter.theft.share * 1_000_000) // 1_000_000
 
@@ -259,9 +292,10 @@ class SimulatedHouse:
             stamps = sorted(self._latest(module, hour, connect_us) for hour in self.config.hours)
             for stamp_us in stamps:
                 if stamp_us >= self.start_us:
-                    yield self.report(module, stamp_us, connect_us)
+                    yield from self.report(module, stamp_us, connect_us)
             sent_us = connect_us
-            if self.config.current_every_d and day % self.config.current_every_d == 0:
+            tells_now = module.layout in ("karat-v18", "karat-v20") and self.config.current_every_d
+            if tells_now and day % self.config.current_every_d == 0:
                 now = self.current(module, connect_us)
                 sent_us = now.send_us
                 yield now
@@ -271,25 +305,43 @@ class SimulatedHouse:
         for day in count():
             for hour in range(0, 24, self.config.common_period_h):
                 at_us = self.day_us(day, hour)
-                yield self.report(module, at_us, at_us + offset_us + rng.randrange(HOUR_US))
+                yield from self.report(module, at_us, at_us + offset_us + rng.randrange(HOUR_US))
 
     def _latest(self, module: Module, hour: int, at_us: int) -> int:
         """The last time that a module's clock showed an hour."""
         day = (self._local(at_us + DAY_US).date() - self.start.date()).days
         return next(stamp for n in count() if module.true_us(stamp := self.day_us(day - n, hour)) <= at_us)
 
-    def report(self, module: Module, at_us: int, send_us: int) -> Report:
-        """The payload with the value that the module stored when its clock showed a moment."""
+    def report(self, module: Module, at_us: int, send_us: int) -> list[Report]:
+        """Payloads with what the module stored when its clock showed a moment."""
         true_us = module.true_us(at_us)
-        units = self.shown_units(module, true_us)
         if module.layout == "vega-si11":
-            payload = payloads.vega_si11(
-                at_us // 1_000_000, (self.pulses(module, true_us), 0, 0, 0), self.config.common_period_h
-            )
-            return Report(send_us, at_us, units, payloads.VEGA_PORT, payload)
-        midnight = self._local(at_us).hour == 0
-        kind = payloads.KARAT_DAY_INTEGRAL if midnight else payloads.KARAT_HOUR_INTEGRAL
-        return self._karat(module, kind, at_us, send_us, units)
+            counters = (self.pulses(module, true_us), 0, 0, 0)
+            payload = payloads.vega_si11(at_us // 1_000_000, counters, self.config.common_period_h)
+            return [Report(send_us, at_us, self.shown_units(module, true_us), payloads.VEGA_PORT, payload)]
+        stamp, kind = self._local(at_us), payloads.KARAT_HOUR_INTEGRAL
+        if stamp.hour == 0:
+            kind = payloads.KARAT_DAY_INTEGRAL
+            if module.layout in ("karat-223", "karat-307"):  # calculators close a day with a record stamped 23:00
+                stamp -= timedelta(hours=1)
+        units = self.shown_units(module, true_us)
+        return [
+            Report(send_us, at_us, units, payloads.KARAT_PORT, data)
+            for data in self._record(module, kind, stamp, true_us)
+        ]
+
+    def _record(self, module: Module, kind: int, stamp: datetime, true_us: int, protocol: str = "") -> list[bytes]:
+        """The packets of a record that a KARAT module stored at a moment."""
+        units = self.shown_units(module, true_us)
+        if module.layout in ("karat-223", "karat-307"):
+            meter = module.meter
+            circuit = heating.Circuit(self.start, self.config.address, lambda at_us: self._counted(meter, at_us))
+            if module.layout == "karat-223":
+                return [heating.compact_223(circuit, kind, stamp, true_us, units)]
+            water_units = self.units(module.water, true_us) if module.water is not None else 0
+            return heating.karat_307(circuit, kind, stamp, true_us, units, water_units)
+        older = protocol == "1.8" if protocol else module.layout == "karat-v18"
+        return [(payloads.karat_926_v18 if older else payloads.karat_926_v20)(kind, stamp, units)]
 
     def current(self, module: Module, at_us: int) -> Report:
         """What the module sends when it reads its meter while sending: the stamp is its clock."""
@@ -316,36 +368,40 @@ class SimulatedHouse:
 
     # ------------------------------------------------------------------------------------------------- commands
 
-    def answer(self, module: Module, f_port: int, data: bytes, now_us: int) -> Message | None:
-        """What a module sends when it is told something at a meter time; None: nothing."""
+    def answer(self, module: Module, f_port: int, data: bytes, now_us: int) -> list[Message]:
+        """What a module sends when it is told something at a meter time."""
         if module.layout == "vega-si11" or (module.silent_us is not None and now_us >= module.silent_us):
-            return None
+            return []
         if (correction_us := archive.clock_correction(data)) is not None:
             module.set_clock(now_us, module.clock_error_us(now_us) + correction_us)
-            return None
+            return []
         query = archive.parse(data)
         if query is None:
-            return None
+            return []
         zone = self.start.tzinfo or ZoneInfo("UTC")
         at_us = to_us(query.moment.replace(tzinfo=zone))
         true_us = module.true_us(at_us)
         if not max(self.start_us, now_us - self.config.archive_days * DAY_US) <= true_us <= now_us or not query.known:
-            return Message(f_port, archive.no_record(query))
-        units = self.shown_units(module, true_us)
-        build = payloads.karat_926_v18 if query.protocol == "1.8" else payloads.karat_926_v20
+            return [Message(f_port, archive.no_record(query))]
         tag = {
             "serial": module.meter.serial,
             "resource": module.meter.resource,
             "measured_us": at_us,
-            "units": units,
+            "units": self.shown_units(module, true_us),
             "asked": True,
         }
-        return Message(f_port, build(query.kind, query.stamp, units), module.confirmed, tag)
+        packets = self._record(module, query.kind, query.stamp, true_us, query.protocol)
+        return [Message(f_port, data, module.confirmed, tag) for data in packets]
 
 
 def cubic_metres(units: int) -> str:
     """0.0001 m³ as a decimal of cubic metres."""
-    return f"{units // UNITS_PER_M3}.{units % UNITS_PER_M3:04d}"
+    return decimal(units, UNITS_PER_M3)
+
+
+def decimal(units: int, one: int) -> str:
+    """Units of which ``one`` make the resource's unit, a power of ten, as a decimal of it."""
+    return f"{units // one}.{units % one:0{len(str(one)) - 1}d}"
 
 
 def start_of(scenario: Scenario, now_us: int) -> datetime:
@@ -362,16 +418,21 @@ def import_rows(scenario: Scenario, seed: int | None = None, now_us: int | None 
         return []
     start = start_of(scenario, time.time_ns() // 1000 if now_us is None else now_us)
     house = SimulatedHouse(scenario.house, scenario.seed if seed is None else seed, start)
-    return [_import_row(scenario, house, index, module) for index, module in enumerate(house.modules)]
+    meters = [
+        (module, meter) for module in house.modules for meter in (module.meter, module.water) if meter is not None
+    ]
+    return [_import_row(scenario, house, index, *its) for index, its in enumerate(meters)]
 
 
-def _import_row(scenario: Scenario, house: SimulatedHouse, index: int, module: Module) -> dict[str, str]:
-    config, meter = house.config, module.meter
+def _import_row(scenario: Scenario, house: SimulatedHouse, index: int, module: Module, meter: Meter) -> dict[str, str]:
+    config = house.config
     # verified at a factory some years ago; a few are due soon, so that the register has something to show
     verified = date(house.start.year - 1 - index % 5, 1 + index * 7 % 12, 1 + index * 5 % 28)
     years = 6 if meter.resource == "cold_water" or not meter.flat else 5
     entrance = (meter.flat - 1) * config.entrances // config.flats + 1
     place = f"подъезд {entrance}, кв. {meter.flat}" if meter.flat else "ОДПУ"
+    if meter.flat and config.tenants:
+        place = config.tenants[meter.flat - 1]
     row = {
         "organisation": config.organisation,
         "organisation_kind": "management_company",
@@ -379,26 +440,26 @@ def _import_row(scenario: Scenario, house: SimulatedHouse, index: int, module: M
         "address": config.address,
         "fias_guid": config.fias_guid,
         "timezone": scenario.clock.zone,
-        "building_kind": "house",
+        "building_kind": "office" if config.tenants else "house",
         "premises": str(meter.flat) if meter.flat else "",
-        "premises_kind": "flat" if meter.flat else "",
+        "premises_kind": ("nonresidential" if config.tenants else "flat") if meter.flat else "",
         "account": f"{config.account_prefix}{meter.flat:06d}" if meter.flat else "",
-        "residents": str(module.residents) if meter.flat else "",
+        "residents": str(module.residents) if meter.flat and not config.tenants else "",
         "area_m2": f"{(31.2, 44.6, 58.9)[meter.flat % 3]}" if meter.flat else "",
         "resource": meter.resource,
         "role": "individual" if meter.flat else "house",
         "direction": "in",
         "serial": meter.serial,
-        "manufacturer": MANUFACTURERS[bool(meter.flat)],
+        "manufacturer": "НПО КАРАТ" if meter.resource == "heat" else MANUFACTURERS[bool(meter.flat)],
         "model": meter.model,
         "digits": "5" if meter.flat else "6",
         "verified_on": verified.isoformat(),
         "verification_until": verified.replace(year=verified.year + years).isoformat(),
         "installed_on": house.start.date().isoformat(),
-        "start_value": cubic_metres(meter.start_units),
+        "start_value": decimal(meter.start_units, meter.one),
         "dev_eui": f"{module.dev_eui:016x}",
-        "channel": "1",
-        "device_name": f"{place}, {WATER[meter.resource]}",
+        "channel": str(WATER_CHANNEL) if meter is module.water else "1",
+        "device_name": f"{place}, {NAMES[module.meter.resource]}",
         "profile": module.profile,
         "join_eui": f"{module.join_eui:016x}",
         "app_key": module.app_key.hex(),

@@ -183,16 +183,17 @@ class Population:
     def told(self, device: Device, fields: dict[str, Any], now: int) -> None:
         """A device has accepted a downlink: its meter does what it asks for."""
         dev_eui, f_port = device.config.dev_eui, fields["f_port"]
-        answer = None
+        answers: list[Message] = []
         if dev_eui in self.fleet and f_port and fields["data"]:
             answer = self.fleet[dev_eui].answer(f_port, bytes.fromhex(fields["data"]), now)
+            answers = [] if answer is None else [answer]
         elif dev_eui in self.modules and self.house is not None and self.clock is not None:
             module, meter_us = self.modules[dev_eui], self.clock.meter_us(now)
             if fields["device_time"] is not None:
                 module.set_clock(meter_us, 0)
             if f_port and fields["data"]:
-                answer = self.house.answer(module, f_port, bytes.fromhex(fields["data"]), meter_us)
-        if answer is not None:
+                answers = self.house.answer(module, f_port, bytes.fromhex(fields["data"]), meter_us)
+        for answer in answers:
             self.world.at(now + round(self.world.rng.uniform(*ANSWER_S) * 1e6), self.world.send, dev_eui, answer)
 
     # ------------------------------------------------------------------------------------------------- reports

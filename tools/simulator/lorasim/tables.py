@@ -212,7 +212,8 @@ class House:
     flat_profile: str = "karat-926lw"
     """Device profile of the flats' modules."""
     common_profile: str = "vega-si-11"
-    """Device profile of the common meters' modules."""
+    """Device profile of the common meters' modules: ``vega-si-11``, ``karat-926lw``, or ``karat-929lw``, one module that reads
+    a KARAT-307 with all common meters, heat among them."""
     v18_every: int = 3
     """Each n-th radio module speaks KARAT's older protocol; 0 none."""
     mac_version: str = "1.0.2"
@@ -248,7 +249,7 @@ class House:
     battery: int = 230
     """What DevStatusAns tells."""
     resources: list[str] = field(default_factory=lambda: ["cold_water", "hot_water"])
-    """Which meters each flat has."""
+    """Which meters each flat has; ``heat`` is that of a KARAT-Compact 223."""
     hours: list[int] = field(default_factory=lambda: [0])
     """Local hours whose values flats' modules send; 0 is midnight, the others are records of the hour's archive."""
     current_every_d: int = 0
@@ -259,6 +260,8 @@ class House:
     """Every so many days a flat's module asks DeviceTimeReq and sets its clock; 0 never."""
     archive_days: int = 60
     """So far back modules remember what they are asked for."""
+    tenants: list[str] = field(default_factory=list)
+    """Names of who is in the premises, in their order; the premises are no flats then."""
     thefts: list[Theft] = field(default_factory=list)
     leaks: list[Leak] = field(default_factory=list)
     clocks: list[WrongClock] = field(default_factory=list)
