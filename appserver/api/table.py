@@ -32,6 +32,7 @@ from appserver.api import (
     statements,
     stations,
     status,
+    tariffs,
     users,
     verifications,
 )
@@ -57,6 +58,7 @@ MODULES = (
     lifecycle,
     gar,
     readings,
+    tariffs,
     history,
     periods,
     people_views,

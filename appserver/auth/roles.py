@@ -105,6 +105,7 @@ API_ACCESS: dict[str, Access] = {
     "/points": _LIST,
     "/points/{id}": _ITEM,
     "/points/{id}/replacement": {"POST": Role.engineer},
+    "/points/{id}/tariffs": _READ,
     "/meters": _LIST,
     "/meters/{id}": _ITEM,
     "/installations": _LIST,

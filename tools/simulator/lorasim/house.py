@@ -76,6 +76,8 @@ class Module:
     """The cold water meter that a KARAT-307 reads beside its heat."""
     silent_us: int | None = None
     """From this meter time on it says nothing and hears nothing."""
+    time_told_us: int | None = None
+    """When DeviceTimeAns came last."""
     clock: list[tuple[int, int]] = field(default_factory=list)
     """(since when, how far its clock is ahead), microseconds, in order of time; before the first it is right."""
 
@@ -84,8 +86,8 @@ class Module:
         return next((error_us for since_us, error_us in reversed(self.clock) if since_us <= at_us), 0)
 
     def set_clock(self, at_us: int, error_us: int) -> None:
-        """From now on its clock is off by so much, whatever was to become of it."""
-        self.clock = [*(one for one in self.clock if one[0] < at_us), (at_us, error_us)]
+        """From then on its clock is off by so much, until it goes wrong again."""
+        self.clock = sorted([*(one for one in self.clock if one[0] != at_us), (at_us, error_us)])
 
     def true_us(self, stamp_us: int) -> int:
         """When its clock shows a time."""
@@ -359,12 +361,16 @@ class SimulatedHouse:
         return datetime.fromtimestamp(at_us // 1_000_000, self.start.tzinfo or ZoneInfo("UTC"))
 
     def asks_time(self, module: Module, measured_us: int) -> bool:
-        """Whether DeviceTimeReq rides with the value of a moment."""
+        """Whether DeviceTimeReq rides with the value of a moment: with every midnight's until it is answered."""
         every_d = self.config.device_time_every_d
-        if not every_d or module.layout == "vega-si11":
+        if not every_d or not module.meter.flat or self._local(measured_us).hour:
             return False
-        local = self._local(measured_us)
-        return local.hour == 0 and (local.date() - self.start.date()).days % every_d == 0
+        return module.time_told_us is None or measured_us - module.time_told_us > (every_d - 1) * DAY_US
+
+    def tell_time(self, module: Module, at_us: int) -> None:
+        """A module was told the time: its clock is right."""
+        module.time_told_us = at_us
+        module.set_clock(at_us, 0)
 
     # ------------------------------------------------------------------------------------------------- commands
 

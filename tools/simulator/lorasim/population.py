@@ -190,7 +190,7 @@ class Population:
         elif dev_eui in self.modules and self.house is not None and self.clock is not None:
             module, meter_us = self.modules[dev_eui], self.clock.meter_us(now)
             if fields["device_time"] is not None:
-                module.set_clock(meter_us, 0)
+                self.house.tell_time(module, meter_us)
             if f_port and fields["data"]:
                 answers = self.house.answer(module, f_port, bytes.fromhex(fields["data"]), meter_us)
         for answer in answers:
