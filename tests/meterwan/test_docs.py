@@ -12,9 +12,12 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from lorasim.conformance import command as conformance
+from lorasim.conformance import registry
 from typer.main import get_command
 
 from meterwan.cli import app
+from meterwan.commands.simulate import CONFORMANCE
 from meterwan.settings import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,11 +74,30 @@ def test_commands_and_options_exist(document: str, line: str) -> None:
     if hasattr(command, "commands"):
         assert used == len(words), f"{document}: no such command in {line!r}"
         return
+    if words[:2] == ["simulate", CONFORMANCE]:
+        assert understood(words[2:]), f"{document}: the conformance run does not understand {line!r}"
+        return
     options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
     options |= {"--help", "-h"}
     for word in words[used:]:
         if word.startswith("--"):
             assert word.partition("=")[0] in options, f"{document}: {line!r} has no option {word}"
+
+
+def understood(words: list[str]) -> bool:
+    """The conformance run, to which `meterwan simulate conformance` passes everything on, takes these options and cases."""
+    try:
+        registry.choose(conformance.parser_of_options().parse_args(words).cases)
+    except (SystemExit, ValueError):
+        return False
+    return True
+
+
+def test_the_conformance_run_is_held_to_its_own_options() -> None:
+    assert understood(shlex.split("--short --station ws://HOST:8887 --station-token=X join counters.replay"))
+    assert not understood(["--short", "--no-such-option"])
+    assert not understood(["--stat", "ws://HOST:8887"]), "no abbreviations in documents"
+    assert not understood(["no-such-case"])
 
 
 def test_documents_speak_of_commands() -> None:

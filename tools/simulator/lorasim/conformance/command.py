@@ -26,7 +26,7 @@ TOKEN = "LORASIM_TOKEN"
 
 def main(arguments: Sequence[str]) -> int:
     """Exit code 0: no case failed; 1: at least one did; 2: wrong use, or the server could not be prepared."""
-    parser = _parser()
+    parser = parser_of_options()
     given = parser.parse_args(arguments)
     try:
         cases = registry.choose(given.cases, given.short)
@@ -63,9 +63,11 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if any(result.verdict is Verdict.FAIL for result in results) else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser_of_options() -> argparse.ArgumentParser:
+    """All options of the run; those of ``meterwan simulate conformance`` are the same."""
     parser = argparse.ArgumentParser(
         prog="python -m lorasim conformance",
+        allow_abbrev=False,
         description="Plays LoRaWAN cases against a network server and says what it does right and wrong.",
         epilog=f"The token is best given in the environment as {TOKEN}.",
     )
