@@ -15,6 +15,9 @@ from lns.store.embedded.journal import Journal, SealedBatch, StoreError
 from lorawan.errors import StateError
 
 RETRY_S = 0.5
+CHECKPOINT_EVERY = 32
+"""Commits. Often and little (a few ms), told after the batch and only while no other waits: left to itself, SQLite does
+all of it inside one COMMIT in a while, and the batch of that moment comes 30 ms later."""
 
 
 class Writer:
@@ -47,10 +50,26 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
+        commits = 0
         while (sealed := self._inbox.get()) is not None:
             if not self._commit(sealed):
                 return
             self._on_durable(sealed.batch)
+            commits += 1
+            if commits >= CHECKPOINT_EVERY and self._inbox.empty():
+                commits = 0
+                if not self._checkpoint():
+                    return
+
+    def _checkpoint(self) -> bool:
+        try:
+            self._journal.checkpoint()
+        except StoreError as error:
+            # A full disk is told at the next batch that does not fit; nothing waits for a checkpoint.
+            if error.fatal:
+                self._on_fatal(error)
+                return False
+        return True
 
     def _commit(self, sealed: SealedBatch) -> bool:
         while True:

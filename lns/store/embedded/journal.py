@@ -99,6 +99,7 @@ class Journal:
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute("PRAGMA busy_timeout = 5000")
         self._db.execute("PRAGMA cache_size = -65536")
+        # Only where the log grows faster than :meth:`checkpoint` finds a quiet moment.
         self._db.execute("PRAGMA wal_autocheckpoint = 4000")
         self._migrate()
 
@@ -126,6 +127,13 @@ class Journal:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
+        except sqlite3.Error as error:
+            raise _store_error(self.path, error) from error
+
+    def checkpoint(self) -> None:
+        """Bring the log's pages into the file, without waiting for readers. Raises StoreError; what is durable stays so."""
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         except sqlite3.Error as error:
             raise _store_error(self.path, error) from error
 
