@@ -25,6 +25,8 @@ from tests.support.server import Server, running, wait_until
 
 KILLS = int(os.environ.get("METERWAN_KILLS", "20"))
 """Twenty in the suite, hundreds in `make trial`."""
+SEED = int(os.environ.get("METERWAN_KILL_SEED", "20"))
+"""Of the air and of the moments: several runs side by side kill differently."""
 SECONDS_A_KILL = 15
 DAYS = min(10 * KILLS, 2000)
 SPEED = DAYS * 86_400 // (SECONDS_A_KILL * KILLS)
@@ -35,7 +37,7 @@ SCENARIO = f"""
 name = "kills"
 region = "RU864"
 preset = "default"
-seed = 20
+seed = {SEED}
 
 [clock]
 days = {DAYS}
@@ -114,7 +116,7 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
         lab = pool.submit(lambda: asyncio.run(run_until(stop, lab_scenario, server, recording)))
         try:
             wait_until(lambda: joined(server) >= JOINED_FIRST, 90, f"{JOINED_FIRST} devices have joined")
-            killed = kill_at_random(server, random.Random(7), lab)
+            killed = kill_at_random(server, random.Random(SEED), lab)
             server.wait_ready()
             time.sleep(3)  # a last stretch of frames in peace
         finally:
@@ -146,6 +148,7 @@ def test_kills_lose_nothing_and_repeat_nothing(tmp_path: Path) -> None:
         report.note(
             "kills",
             {
+                "seed": SEED,
                 "kills": killed.total(),
                 "of": dict(killed),
                 "acknowledged": len(acknowledged),
