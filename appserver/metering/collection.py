@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -81,32 +81,73 @@ class SilentModule:
     building_id: int | None
     address: str
     premises: str
+    organisation: str = ""
+    bound_at_us: int = 0
+    """Since when its channel counts for the meter."""
+    battery_pct: int | None = None
+    """As it last told."""
+
+
+_OF_PLACE = (
+    " AND d.dev_eui IN (SELECT s.dev_eui FROM point q JOIN building g ON g.id = q.building_id"
+    " JOIN installation j ON j.point_id = q.id AND j.removed_at_us IS NULL"
+    " JOIN module_channel s ON s.meter_id = j.meter_id AND s.valid_until_us IS NULL WHERE {condition})"
+)
 
 
 def silent_modules(
-    db: Database, since_us: int, cursor: str = "", limit: int = 100
+    db: Database,
+    since_us: int,
+    cursor: str = "",
+    limit: int = 100,
+    building_id: int | None = None,
+    organisation_id: int | None = None,
 ) -> tuple[list[SilentModule], str | None]:
     """Modules without an uplink since a moment, those that are silent longest first; a page and its cursor.
 
-    Raises RegistryError ``invalid`` for a cursor that is none.
+    Of a building, or of an organisation's buildings, where one is given. Raises RegistryError ``invalid`` for a cursor
+    that is none.
     """
     seen_us, after = read_cursor(cursor, 2) if cursor else (-1, "")
+    place, of_place = "", []
+    for condition, value in (("g.id = ?5", building_id), ("g.organisation_id = ?5", organisation_id)):
+        if value is not None and not place:
+            place, of_place = _OF_PLACE.format(condition=condition), [value]
     rows = db.rows(
-        "SELECT s.dev_eui, s.seen_us, s.meter_id, m.serial, p.building_id, b.address, r.number FROM"
-        " (SELECT d.dev_eui AS dev_eui, coalesce(d.last_uplink_at_us, 0) AS seen_us, min(c.meter_id) AS meter_id"
-        f" {_SILENT} WHERE (coalesce(d.last_uplink_at_us, 0), d.dev_eui) > (?2, ?3)"
+        "SELECT s.dev_eui, s.seen_us, s.meter_id, m.serial, p.building_id, b.address, r.number, o.name, s.bound_us,"
+        " t.battery_pct FROM"
+        " (SELECT d.dev_eui AS dev_eui, coalesce(d.last_uplink_at_us, 0) AS seen_us, min(c.meter_id) AS meter_id,"
+        " max(c.valid_from_us) AS bound_us"
+        f" {_SILENT} WHERE (coalesce(d.last_uplink_at_us, 0), d.dev_eui) > (?2, ?3){place}"
         " GROUP BY d.dev_eui, d.last_uplink_at_us ORDER BY 2, 1 LIMIT ?4) s"
         " CROSS JOIN meter m ON m.id = s.meter_id"
+        " LEFT JOIN device_state t ON t.dev_eui = s.dev_eui"
         " LEFT JOIN installation i ON i.meter_id = m.id AND i.removed_at_us IS NULL"
         " LEFT JOIN point p ON p.id = i.point_id LEFT JOIN building b ON b.id = p.building_id"
+        " LEFT JOIN organisation o ON o.id = b.organisation_id"
         " LEFT JOIN premises r ON r.id = p.premises_id ORDER BY s.seen_us, s.dev_eui",
-        (since_us, seen_us, after, limit + 1),
+        (since_us, seen_us, after, limit + 1, *of_place),
     )
     items = [
-        SilentModule(eui, seen or None, meter, serial, building, address or "", flat or "")
-        for eui, seen, meter, serial, building, address, flat in rows[:limit]
+        SilentModule(eui, seen or None, meter, serial, building, address or "", flat or "", who or "", bound, battery)
+        for eui, seen, meter, serial, building, address, flat, who, bound, battery in rows[:limit]
     ]
     return items, write_cursor((rows[limit - 1][1], rows[limit - 1][0])) if len(rows) > limit else None
+
+
+def silent_by_building(db: Database, since_us: int, buildings: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """Of each building: how many modules serve its meters, and how many of them are silent since a moment."""
+    found = {}
+    for building in buildings:
+        rows = db.rows(
+            "SELECT count(DISTINCT c.dev_eui), count(DISTINCT CASE WHEN coalesce(d.last_uplink_at_us, 0) < ?2"
+            " THEN c.dev_eui END) FROM point p JOIN installation i ON i.point_id = p.id AND i.removed_at_us IS NULL"
+            " JOIN module_channel c ON c.meter_id = i.meter_id AND c.valid_until_us IS NULL"
+            " LEFT JOIN device_state d ON d.dev_eui = c.dev_eui WHERE p.building_id = ?1",
+            (building, since_us),
+        )
+        found[building] = (rows[0][0], rows[0][1])
+    return found
 
 
 def check_tally(connection: Connection) -> dict[int, tuple[int, int]]:

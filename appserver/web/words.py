@@ -66,6 +66,20 @@ EVENTS = {
     "no_end_value": N_("no value at removal"),
     "no_meter": N_("days without a meter"),
 }
+SILENCE = {
+    "not_registered": N_("not among the network's devices"),
+    "disabled": N_("the device is switched off in the network"),
+    "not_handed_over": N_("the network hears it, but its readings do not arrive"),
+    "new": N_("bound lately, not heard yet"),
+    "not_joined": N_("has not joined the network"),
+    "gateway": N_("the gateway that heard it is silent"),
+    "building": N_("much of the house is silent: look at the gateway or the power"),
+    "sends_rarely": N_("sends less often than that"),
+    "battery": N_("the battery is flat"),
+    "weak_signal": N_("it was at the edge of hearing"),
+    "never_heard": N_("it was never heard"),
+    "unknown": N_("not seen from here: look on the spot"),
+}
 FRAME_TYPES = {
     "up": N_("Uplink"),
     "down": N_("Downlink"),
@@ -245,6 +259,7 @@ TABLES = {
     "premises": PREMISES,
     "quality": QUALITIES,
     "event": EVENTS,
+    "silence": SILENCE,
     "kind": KINDS,
     "source": SOURCES,
     "register": REGISTERS,
