@@ -19,7 +19,7 @@ import structlog
 
 from meterwan.cli import main
 
-WITHIN_S = 30.0
+WITHIN_S = 120.0
 
 
 def free_port(kind: socket.SocketKind) -> int:
