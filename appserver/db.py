@@ -53,6 +53,10 @@ _PRAGMAS = (
 )
 
 
+ROOMY_CACHE_KIB = 131_072
+"""Of a connection that writes all over a large database: the inner pages of its tables and a batch's leaves stay in memory."""
+
+
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.isolation_level = None  # transactions are begun and ended by us, never by the driver
     connection.create_function("fold", 1, fold, deterministic=True)
@@ -65,6 +69,25 @@ def stream(connection: Connection, sql: str) -> Iterator[tuple[Any, ...]]:
     if isinstance(connection, PostgresConnection):
         return connection.stream(sql)
     return connection.execute(sql)
+
+
+ROWS_A_STATEMENT = 500
+
+
+def insert_returning(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    """Insert rows by ``INSERT INTO … VALUES (?, …) … RETURNING …``; what it returns of those that went in."""
+    if isinstance(connection, PostgresConnection):
+        return connection.insert_returning(sql, rows)
+    head, one, tail = sql.partition(" VALUES ")[0], *_ONE_ROW.search(sql).groups()  # type: ignore[union-attr]
+    told: list[tuple[Any, ...]] = []
+    for start in range(0, len(rows), ROWS_A_STATEMENT):
+        chunk = rows[start : start + ROWS_A_STATEMENT]
+        values = [value for row in chunk for value in row]
+        told += connection.execute(f"{head} VALUES {', '.join([one] * len(chunk))}{tail}", values).fetchall()
+    return told
+
+
+_ONE_ROW = re.compile(r" VALUES (\([^()]*\))(.*)", re.S)
 
 
 def fold(text: object) -> str:
@@ -189,6 +212,12 @@ class Database:
         connection = sqlite3.connect(self.path, check_same_thread=False, cached_statements=256)
         _prepare(connection)
         return connection
+
+    def make_room(self) -> None:
+        """Give this thread's connection the cache of one that writes all over a large database; memory is taken as needed."""
+        if not self.url and not getattr(self._local, "roomy", False):
+            self.connection.execute(f"PRAGMA cache_size = -{ROOMY_CACHE_KIB}")
+            self._local.roomy = True
 
     def rows(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query."""

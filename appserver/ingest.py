@@ -20,14 +20,13 @@ import msgspec
 import structlog
 
 from appserver import device_flags
-from appserver.db import ERRORS, Database
+from appserver.db import ERRORS, Database, insert_returning
 from appserver.decoding import Device, Frame, clock_offset_us, clock_zone, load_devices, read_frame, readings_of
 from appserver.heat import records as calculators
 from appserver.integrations import chirpstack
 from appserver.integrations.metering import tell_readings
 from appserver.integrations.outbox import enqueue, wanted_types
 from appserver.metering.readings import NewReading, store
-from appserver.metering.refreshing import listed
 from internalapi.client import ApiError, NetworkUnavailable
 from internalapi.messages import Event, EventsResult, NetworkStatus
 
@@ -92,6 +91,7 @@ class Ingest:
     def take(self, events: Sequence[Event]) -> Taken:
         """Take a batch in one transaction; events up to the cursor are left out."""
         now_us = self._clock()
+        self._db.make_room()
         with self._db.transaction() as connection:
             row = connection.execute("SELECT event_id FROM event_cursor WHERE name = ?", (CURSOR,)).fetchone()
             after = row[0] if row else 0
@@ -113,8 +113,11 @@ class Ingest:
         return taken
 
 
-UPLINKS_A_STATEMENT = 500
-_UPLINK = "event_id, frame_id, dev_eui, session_id, f_cnt, f_port, data, received_at_us, codec, state, reason, object"
+_NEW_UPLINK = (
+    "INSERT INTO uplink (event_id, frame_id, dev_eui, session_id, f_cnt, f_port, data, received_at_us, codec, state,"
+    " reason, object) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    " RETURNING id, dev_eui, session_id, f_cnt, received_at_us"
+)
 _Key = tuple[str, int, int, int]
 """What makes an uplink one: module, session, counter, moment."""
 
@@ -181,17 +184,10 @@ class _Batch:
             if (key := _key_of(event)) not in frames:
                 frames[key] = event, read_frame(event.codec, event.f_port, event.data, event.time_us)
         self.know({event.dev_eui for event in events})
-        kept = list(frames.values())
-        for start in range(0, len(kept), UPLINKS_A_STATEMENT):
-            rows = [_uplink_row(event, result) for event, result in kept[start : start + UPLINKS_A_STATEMENT]]
-            values, parameters = listed(rows)
-            for id_, *its in self._connection.execute(
-                f"INSERT INTO uplink ({_UPLINK}) VALUES {values} ON CONFLICT DO NOTHING"
-                " RETURNING id, dev_eui, session_id, f_cnt, received_at_us",
-                parameters,
-            ).fetchall():
-                key = (its[0], its[1], its[2], its[3])
-                self._received[key] = id_, frames[key][1]
+        rows = [_uplink_row(event, result) for event, result in frames.values()]
+        for id_, dev_eui, session_id, f_cnt, received_at_us in insert_returning(self._connection, _NEW_UPLINK, rows):
+            key = (dev_eui, session_id, f_cnt, received_at_us)
+            self._received[key] = id_, frames[key][1]
 
     def know(self, dev_euis: Collection[str]) -> None:
         """Read what is known of devices that are about to be needed, all at once."""

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, Integer, MetaData
 from sqlalchemy.ext.compiler import compiles
 
+from appserver import postgres_rows
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -36,6 +38,8 @@ ERRORS: tuple[type[Exception], ...] = () if _psycopg is None else (_psycopg.Erro
 """What a query may raise here."""
 TEMPORARY_ERRORS: tuple[type[Exception], ...] = () if _psycopg is None else (_psycopg.OperationalError,)
 ROWS_A_STATEMENT = 1000
+ROWS_AS_ARRAYS = 50
+"""So many rows go as an array for each column."""
 
 OPTIONS = f"-c lock_timeout={LOCK_TIMEOUT_S}s -c standard_conforming_strings=on"
 LOCK = f"SELECT pg_advisory_xact_lock({WRITER_LOCK})"
@@ -290,6 +294,8 @@ class PostgresConnection:
     def __init__(self, raw: psycopg.Connection[Any], own: bool = True) -> None:
         self.raw = raw
         self._own = own
+        self._types: dict[str, dict[str, str]] = {}
+        """Of the columns of tables that took many rows."""
         if own:
             adapted(raw)
 
@@ -335,14 +341,43 @@ class PostgresConnection:
         if insert is None or not translated(sql).is_plain or not _are_apart(insert, rows):
             query = translated(sql)
             return _Many(sum(self._run(chunk) for chunk in _chunks([query.filled(row) for row in rows])))
-        head, one, tail = insert.groups()
-        query, tail = translated(one), translated(tail).filled(())
-        done = 0
-        for chunk in _chunks(rows):
-            done += self.cursor().execute(f"{head}{', '.join(map(query.filled, chunk))}{tail}").rowcount
-        if own_ids := _OWN_IDS.match(head):
+        done = sum(cursor.rowcount for cursor in self._inserted(insert, rows))
+        if own_ids := _OWN_IDS.match(insert[1]):
             self._count_on(own_ids[1])
         return _Many(done)
+
+    def insert_returning(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+        """Insert rows that do not touch one another; what ``RETURNING`` tells of those that went in."""
+        insert = _INSERT_VALUES.match(sql)
+        assert insert is not None
+        return [row for cursor in self._inserted(insert, rows) for row in cursor.fetchall()]
+
+    def _inserted(self, insert: re.Match[str], rows: Sequence[Sequence[Any]]) -> Iterator[Any]:
+        """The cursors of the statements that take all rows: a few are written out, many go as arrays."""
+        head, one, tail = insert.groups()
+        tail = translated(tail).filled(())
+        types = self._types_of(head) if len(rows) >= ROWS_AS_ARRAYS else None
+        if types is not None:
+            words = [word.strip() for word in one.strip("()").split(",")]
+            into = head[: head.upper().rindex("VALUES")]
+            for chunk in _chunks(rows):
+                yield self.cursor().execute(f"{into}{postgres_rows.selection(words, types, chunk)}{tail}")
+            return
+        query = translated(one)
+        for chunk in _chunks(rows):
+            yield self.cursor().execute(f"{head}{', '.join(map(query.filled, chunk))}{tail}")
+
+    def _types_of(self, head: str) -> list[str] | None:
+        """The types of the columns that an insert names; None when it names none or has one that is unknown."""
+        target = postgres_rows.target_of(head)
+        if target is None:
+            return None
+        table, columns = target
+        types = postgres_rows.types_of(columns, self._types.get(table, {}))
+        if types is None:
+            self._types[table] = dict(self.cursor().execute(postgres_rows.COLUMN_TYPES.format(table)).fetchall())
+            types = postgres_rows.types_of(columns, self._types[table])
+        return types
 
     def _run(self, statements: list[str]) -> int:
         """Statements that go together and are answered together."""
@@ -355,12 +390,6 @@ class PostgresConnection:
     def _count_on(self, table: str) -> None:
         """Rows came with ids of their own: the next id of the table is after them, as on SQLite."""
         self.cursor().execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}")
-
-    @staticmethod
-    def _insert(cursor: Any, head: str, one: str, tail: str, rows: list[Sequence[Any]]) -> int:
-        values = ", ".join([one] * len(rows))
-        cursor.execute(f"{head}{values}{tail}", [value for row in rows for value in row])
-        return int(cursor.rowcount)
 
     def close(self) -> None:
         """Close it."""
@@ -388,6 +417,6 @@ class _Many:
         self.rowcount = rowcount
 
 
-def _chunks(rows: list[Any]) -> Iterator[list[Any]]:
+def _chunks(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for start in range(0, len(rows), ROWS_A_STATEMENT):
         yield rows[start : start + ROWS_A_STATEMENT]
