@@ -36,6 +36,7 @@ from appserver.api import (
     tariffs,
     users,
     verifications,
+    volumes,
 )
 from appserver.api.router import Api
 
@@ -60,6 +61,7 @@ MODULES = (
     gar,
     readings,
     silence,
+    volumes,
     tariffs,
     history,
     periods,

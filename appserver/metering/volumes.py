@@ -16,9 +16,9 @@ from typing import Any
 
 from appserver.db import Connection, Database
 from appserver.errors import RegistryError
-from appserver.metering.balance import worse
+from appserver.metering.balance import shown, worse
 from appserver.metering.queries import house_balance
-from appserver.metering.timebase import date_of, day_number, microseconds, midnight_us, zone_of
+from appserver.metering.timebase import clock_bound_us, date_of, day_number, microseconds, midnight_us, zone_of
 from appserver.models.columns import from_micro
 from appserver.models.registry import REGISTERS, UNITS
 
@@ -51,6 +51,10 @@ class PointVolume:
     end_us: int | None
     volume: Decimal | None
     quality: str
+    clock: Decimal | None = None
+    """How much of the volume may be clock, at most; like ``error`` only where bounds were asked for."""
+    error: Decimal | None = None
+    """Bound of its whole error."""
 
 
 def volumes(
@@ -61,10 +65,12 @@ def volumes(
     organisation_id: int | None = None,
     individual: bool = True,
     whole_period: bool = False,
+    bounds: bool = False,
 ) -> Iterator[PointVolume]:
     """Every point of the town (of an organisation) from ``from_date`` to ``to_date`` (excluded), by building and premises.
 
-    ``individual``: without the common meters of houses; ``whole_period`` as for a house's balance. Raises RegistryError
+    ``individual``: without the common meters of houses; ``whole_period`` as for a house's balance;
+    ``bounds``: each volume with how far it may be off. Raises RegistryError
     ``invalid`` for a resource or dates that make no sense. Blocks are read one after another: what comes in between may
     show in later ones.
     """
@@ -72,7 +78,9 @@ def volumes(
         raise RegistryError("invalid", "resource", f"There is no resource {resource!r}; use {', '.join(REGISTERS)}.")
     if not from_date < to_date:
         raise RegistryError("invalid", "to", "The period is empty: `to` is excluded and must be after `from`.")
-    return _blocks(db, day_number(from_date), day_number(to_date), resource, organisation_id, individual, whole_period)
+    return _blocks(
+        db, day_number(from_date), day_number(to_date), resource, organisation_id, individual, whole_period, bounds
+    )
 
 
 def _blocks(
@@ -83,6 +91,7 @@ def _blocks(
     organisation_id: int | None,
     individual: bool,
     whole_period: bool,
+    bounds: bool,
 ) -> Iterator[PointVolume]:
     parameters = {
         "first": first,
@@ -98,7 +107,7 @@ def _blocks(
                 return
             given = parameters | {"low": buildings[0], "high": buildings[-1]}
             rows = sorted(connection.execute(_POINTS, given).fetchall(), key=_place)
-            marks = _marks(connection, rows, given)
+            marks = _marks(connection, rows, given, _BOUND if bounds else _MARK)
             origins = _origins(connection, marks)
             found: list[PointVolume] = []
             for (building, of), group in groupby(rows, key=lambda row: (row[1], row[6])):
@@ -143,6 +152,8 @@ def _as_balanced(
             None if point.end_at is None else microseconds(point.end_at),
             point.volume,
             point.quality,
+            point.clock,
+            point.error,
         )
 
 
@@ -188,21 +199,24 @@ def _place(row: Any) -> tuple[object, ...]:
 
 
 _MARK = "day, value_micro, total_micro, breaks, quality, event"
-_Mark = tuple[int, int, int, int, str, str]
+_BOUND = f"{_MARK}, clock_us, spread_micro"
+_BOUNDS_AT = 6
+_Mark = tuple[Any, ...]
+"""What :data:`_MARK` or :data:`_BOUND` names."""
 _Ends = tuple[_Mark | None, _Mark | None]
 
 
-def _marks(connection: Connection, rows: list[Any], parameters: dict[str, Any]) -> dict[int, _Ends]:
+def _marks(connection: Connection, rows: list[Any], parameters: dict[str, Any], columns: str) -> dict[int, _Ends]:
     """First and last mark of each point: nearly all have one at both ends, the others are looked for one by one."""
     found: dict[int, list[_Mark | None]] = {row[0]: [None, None] for row in rows}
     if not found:
         return {}
     low, high = min(found), max(found)
     if high - low < SPREAD * len(found):
-        asked = f"SELECT point_id, {_MARK} FROM boundary WHERE day = ? AND point_id BETWEEN ? AND ?"
+        asked = f"SELECT point_id, {columns} FROM boundary WHERE day = ? AND point_id BETWEEN ? AND ?"
         queries = [(asked, (parameters[name], low, high)) for name in ("first", "last")]
     else:
-        names = ", ".join(f"b.{name}" for name in _MARK.split(", "))
+        names = ", ".join(f"b.{name}" for name in columns.split(", "))
         asked = (
             f"SELECT b.point_id, {names} FROM point p CROSS JOIN boundary b ON b.point_id = p.id"
             " AND b.day IN (?, ?) WHERE p.building_id BETWEEN ? AND ?"
@@ -216,7 +230,7 @@ def _marks(connection: Connection, rows: list[Any], parameters: dict[str, Any]) 
         for end, order in enumerate(("", " DESC")):
             if ends[end] is None:
                 ends[end] = connection.execute(
-                    f"SELECT {_MARK} FROM boundary WHERE point_id = ? AND day BETWEEN ? AND ? ORDER BY day{order} LIMIT 1",
+                    f"SELECT {columns} FROM boundary WHERE point_id = ? AND day BETWEEN ? AND ? ORDER BY day{order} LIMIT 1",
                     (point, parameters["first"], parameters["last"]),
                 ).fetchone()
     return {point: (ends[0], ends[1]) for point, ends in found.items()}
@@ -244,7 +258,7 @@ def _volume(
 ) -> PointVolume:
     point, building, address, timezone, premises, account, resource, role, name, serial = row
     zone = zone_of(timezone)
-    start_us = end_us = volume = value = None
+    start_us = end_us = volume = value = clock = error = None
     quality = "missing"
     if start is not None and end is not None:
         start_us, end_us, value = midnight_us(start[0], zone), midnight_us(end[0], zone), start[1]
@@ -259,6 +273,9 @@ def _volume(
             if (start[0] > first and not origin) or end[0] < last:
                 quality = "partial"
             volume = end[2] - volume
+            if len(end) > _BOUNDS_AT:
+                ends = (_AT_ORIGIN if origin else start[_BOUNDS_AT:], end[_BOUNDS_AT:])
+                clock, error = _bounds(volume, ends, (begins, end[4]), end_us - start_us)
         else:
             volume = None
     return PointVolume(
@@ -278,4 +295,19 @@ def _volume(
         end_us,
         None if volume is None else from_micro(volume),
         quality,
+        clock,
+        error,
     )
+
+
+_AT_ORIGIN = (0, 0)
+"""An act has neither a clock nor a step."""
+
+
+def _bounds(
+    volume: int, ends: tuple[tuple[Any, ...], tuple[Any, ...]], qualities: tuple[str, str], length_us: int
+) -> tuple[Decimal, Decimal]:
+    """As :func:`appserver.metering.balance.errors_of`, out of millionths."""
+    off_us = sum(clock_bound_us(its[0], of == "server_time") for its, of in zip(ends, qualities, strict=True))
+    clock = from_micro(abs(volume)) * off_us / length_us
+    return shown(clock), shown(clock + from_micro(sum(its[1] or 0 for its in ends)))

@@ -125,6 +125,16 @@ WORDS: dict[str, tuple[str, str]] = {
     "h.days": ("сут.", "days"),
     "h.worst": ("наибольшее отклонение", "largest deviation"),
     "h.degree_hours": ("Градусо-часы нарушений", "Degree-hours of breaches"),
+    # volumes of a free period
+    "volumes.title": ("Расход за период", "Volumes of a period"),
+    "volumes.point": ("Точка учёта", "Point"),
+    "volumes.individual": ("ИПУ", "individual"),
+    "volumes.house": ("ОДПУ", "common"),
+    "volumes.node": ("узел сети", "node"),
+    "volumes.from": ("С", "From"),
+    "volumes.to": ("По", "To"),
+    "volumes.error": ("Погрешность, ±", "Error, ±"),
+    "volumes.clock": ("в т. ч. часы, ±", "of it clock, ±"),
     # silent modules
     "silent.title": ("Радиомодули без связи", "Silent radio modules"),
     "silent.at": ("На момент", "As of"),

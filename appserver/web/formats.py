@@ -61,6 +61,11 @@ def minute(microseconds: int | None, zone: str) -> str:
     )
 
 
+def local_minute(value: datetime) -> str:
+    """Date and time to the minute of a moment in the zone that it has."""
+    return format_datetime(value, "d MMM y HH:mm", tzinfo=value.tzinfo, locale=language())
+
+
 def clock(microseconds: int | None, zone: str) -> str:
     """Time of day to the second in ``zone``."""
     return DASH if microseconds is None else _local(microseconds, zone).strftime("%H:%M:%S")

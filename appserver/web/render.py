@@ -18,7 +18,7 @@ from appserver.web import adr, explanations, formats, i18n, incident_words, regi
 
 FILTERS = """
     number volume percent unit moment minute clock iso day isoday day_short month month_name day_before ago interval
-    eui frequency
+    eui frequency local_minute
 """.split()  # noqa: SIM905
 STATIC_DIR = Path(__file__).parent / "static"
 

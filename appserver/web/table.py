@@ -31,6 +31,7 @@ from appserver.web import (
     pages_sources,
     pages_stations,
     pages_subscriptions,
+    pages_volumes,
 )
 from appserver.web.render import STATIC_DIR, static_url
 
@@ -75,6 +76,8 @@ def add_routes(app: web.Application) -> None:
         ("GET", "/incidents", pages_incidents.incidents),
         ("POST", "/incidents/{id}/acknowledge", pages_incidents.acknowledge),
         ("POST", "/incidents/{id}/comment", pages_incidents.comment),
+        ("GET", "/volumes", pages_volumes.volumes),
+        ("GET", "/volumes/download", pages_volumes.download),
         ("GET", "/silent", pages_silence.silent),
         ("GET", "/silent/download", pages_silence.download),
         ("GET", "/meters", pages_meters.meters),
