@@ -12,7 +12,9 @@ from appserver.api.jobs import read_upload
 from appserver.api.problems import from_validation
 from appserver.api.registry import Resource
 from appserver.api.router import Api, Call
+from appserver.auth.grants import Operation
 from appserver.exchange import billing, gis
+from appserver.metering.charges import next_month
 
 api = Api("Imports and exports")
 MAX_EXPORT = 50 * 1024 * 1024
@@ -69,6 +71,9 @@ async def post_gis_readings(call: Call) -> web.Response:
         given = GisFields.model_validate(fields)
     except ValidationError as error:
         raise from_validation(error, "form") from error
+    month = given.month.replace(day=1)
+    days = (month, next_month(month))
+    await call.need((Operation.report, Operation.personal), "building", given.building_id, days, "*")
     db = call.services.database
     numbers = await db.run(gis.numbers_of, data)
     found = await db.run(gis.readings, db, given.building_id, given.month, numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,9 @@ from appserver import incidents as room
 from appserver.api.fields import Eui, Id, Input, Limit, Name, Output, Page, Search, Text, Time, microseconds_of, time_of
 from appserver.api.registry import IdPath
 from appserver.api.router import Api, Call
+from appserver.auth.grants import Operation
 from appserver.incidents import subscriptions as subscribing
+from appserver.incidents.store import PLACE
 from appserver.integrations.addresses import AllowList
 from appserver.metering.readings import read_cursor, write_cursor
 from appserver.models import Subscription
@@ -91,9 +94,10 @@ class IncidentQuery(Input):
     since: Annotated[Time | None, Field(alias="from", description="Those that held at or after this moment")] = None
     until: Annotated[Time | None, Field(alias="to", description="Those that began before this moment")] = None
 
-    def filter(self) -> room.Filter:
-        """The same as the store takes it."""
+    def filter(self, call: Call) -> room.Filter:
+        """The same as the store takes it, within what the caller may see."""
         return room.Filter(
+            only=call.covered(Operation.incidents, *PLACE),
             kinds=(self.kind,) if self.kind else (),
             layer=self.layer or "",
             severity=self.severity or "",
@@ -138,7 +142,7 @@ async def list_incidents(call: Call, query: IncidentListQuery) -> Page[IncidentV
     if query.cursor:
         started, id_ = read_cursor(query.cursor, 2)
         before = (started, id_)
-    rows = await db.run(room.incidents, db, query.filter(), query.limit + 1, before)
+    rows = await db.run(room.incidents, db, query.filter(call), query.limit + 1, before)
     last = rows[query.limit - 1] if len(rows) > query.limit else None
     cursor = write_cursor((last.started_at_us, last.id)) if last else None
     return Page(items=[view(row) for row in rows[: query.limit]], next_cursor=cursor)
@@ -147,7 +151,7 @@ async def list_incidents(call: Call, query: IncidentListQuery) -> Page[IncidentV
 @api.add("GET", "/incidents/counts", answers=dict[str, int], summary="Count open incidents by kind")
 async def count_incidents(call: Call, query: IncidentQuery) -> dict[str, int]:
     db = call.services.database
-    wanted = query.filter() if query.model_fields_set else room.Filter(state="open")
+    wanted = query.filter(call) if query.model_fields_set else replace(query.filter(call), state="open")
     return await db.run(room.counts, db, wanted)
 
 

@@ -26,6 +26,7 @@ from appserver.api.fields import (
 )
 from appserver.api.registry import IdPath, note_of
 from appserver.api.router import Api, Call
+from appserver.auth.grants import Operation
 from appserver.models import Installation as InstallationRow
 from appserver.models import ModuleChannel
 
@@ -146,7 +147,9 @@ def _at(moment: Any) -> int | None:
 @api.add("GET", "/installations", answers=Page[Installation], summary="List installations")
 async def list_installations(call: Call, query: InstallationQuery) -> Page[Installation]:
     db = call.services.database
-    page = await db.run(registry.page, db, "installation", **query.model_dump())
+    page = await db.run(
+        registry.page, db, "installation", only=call.only(Operation.meters, "installation"), **query.model_dump()
+    )
     return Page(items=[installation_view(row) for row in page.items], next_cursor=page.next_cursor)
 
 

@@ -9,6 +9,8 @@ from pydantic import Field
 from appserver.api.fields import Day, Input, Output, Time, Volume, time_of
 from appserver.api.registry import IdPath
 from appserver.api.router import Api, Call
+from appserver.auth.gate import today_of
+from appserver.auth.places import stays_at
 from appserver.heat import control as heat_control
 from appserver.metering import resident
 from appserver.rules.entered import rule_book
@@ -48,12 +50,14 @@ class PremisesMeter(Output):
 @api.add("GET", "/premises/{id}/summary", answers=list[PremisesMeter], summary="What the people of a flat may see")
 async def get_premises_summary(call: Call, path: IdPath, query: SummaryQuery) -> list[PremisesMeter]:
     db = call.services.database
+    stays = await db.run(stays_at, db, call.who.scope, path.id, today_of(call.services))
     return [
         PremisesMeter.model_construct(
             **{name: getattr(row, name) for name in PremisesMeter.model_fields if hasattr(row, name)}
             | {"rules": list(row.rules), "incidents": list(row.incidents), "last_at": time_of(row.last_at_us)}
         )
-        for row in await db.run(resident.resident_view, db, path.id, query.month)
+        for stay in stays
+        for row in await db.run(resident.resident_view, db, path.id, query.month, stay)
     ]
 
 

@@ -21,6 +21,7 @@ from appserver.api.fields import (
 )
 from appserver.api.registry import IdPath, Resource
 from appserver.api.router import Api, Call
+from appserver.auth.grants import Operation
 from appserver.metering.balance import Balance as BalanceValue
 from appserver.metering.balance import PeriodRow, PointRow
 from appserver.metering.closed import counted_balance
@@ -29,6 +30,7 @@ from appserver.metering.explain import Explanation as ExplanationValue
 from appserver.metering.explain import explain_balance, norm_a_person, norm_rule
 from appserver.metering.frozen import summary_of
 from appserver.metering.readings import (
+    LAST_PLACE,
     LastReadingRow,
     ReadingRow,
     add_manual_reading,
@@ -187,7 +189,16 @@ async def list_last_readings(call: Call, query: LastReadingsQuery) -> Page[LastR
     db = call.services.database
     silent_since = call.services.clock() - query.silent_hours * 3_600_000_000 if query.silent_hours else None
     page = await db.run(
-        last_readings, db, query.building_id, query.resource or "", query.q, query.cursor, query.limit, silent_since
+        last_readings,
+        db,
+        query.building_id,
+        query.resource or "",
+        query.q,
+        query.cursor,
+        query.limit,
+        silent_since,
+        call.covered(Operation.read, *LAST_PLACE),
+        call.personal,
     )
     return Page(items=[last_reading_view(row) for row in page.items], next_cursor=page.next_cursor)
 

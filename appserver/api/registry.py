@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from appserver import registry
 from appserver.api.fields import Day, Id, Input, Name, Output, Page, PageQuery, RequiredName, Volume, no_control
 from appserver.api.router import Api, Call
+from appserver.auth.grants import Operation
 from appserver.models.registry import UNITS
 
 api = Api("Registry")
@@ -285,13 +286,25 @@ RESOURCES: tuple[Shelf[Any], ...] = (
 )
 
 
+_LISTED = {"entrance": Operation.registry, "account": Operation.personal}
+"""What a member needs for a list, where it is not ``meters``: doors have codes, accounts have holders."""
+
+
 def enter(api: Api, resource: Shelf[Any]) -> None:
     """Enter the five operations of a resource."""
     kind, path = resource.kind, f"/{resource.path}"
 
     async def listing(call: Call, query: Any) -> Any:
         db = call.services.database
-        page = await db.run(registry.page, db, kind, **query.model_dump())
+        only = call.only(_LISTED.get(kind, Operation.meters), kind)
+        page = await db.run(
+            registry.page,
+            db,
+            kind,
+            only=only,
+            hidden=() if call.personal else ("account_number",),
+            **query.model_dump(),
+        )
         return Page(items=[resource.view(row) for row in page.items], next_cursor=page.next_cursor)
 
     async def post(call: Call, body: Any) -> Any:

@@ -6,8 +6,10 @@ are pydantic models, present only where the handler wants them. The same annotat
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from functools import cached_property
 from typing import Any, TypeVar, get_type_hints
 
@@ -15,8 +17,10 @@ from aiohttp import web
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from appserver.api.problems import Problem, from_validation
-from appserver.auth.gate import client_address
+from appserver.auth.gate import client_address, today_of
+from appserver.auth.grants import Operation as Permission
 from appserver.auth.identity import Identity, identity_of
+from appserver.auth.places import covers, listed
 from appserver.services import SERVICES, Services
 
 PREFIX = "/api/v1"
@@ -31,6 +35,47 @@ class Call:
     request: web.Request
     services: Services
     who: Identity
+
+    def only(self, operation: Permission, kind: str) -> str:
+        """The condition that narrows a list of the registry's ``kind`` to what the caller was granted; empty for staff."""
+        return "" if self.who.scope is None else listed(self.who.scope, operation, kind, today_of(self.services))
+
+    def covered(self, operation: Permission, building: str, premises: str, resource: str) -> str:
+        """The condition over SQL for a row's place that narrows a list to what is granted today; empty for staff."""
+        today = today_of(self.services)
+        days = {"first": today, "last": today + timedelta(days=1)}
+        return "" if self.who.scope is None else self.who.scope.sql(operation, building, premises, resource, **days)
+
+    @property
+    def personal(self) -> bool:
+        """Whether the caller may see accounts and whose they are."""
+        return self.who.scope is None or self.who.scope.sees_personal
+
+    async def reaches(self, operation: Permission, kind: str, key: int, resource: str = "") -> bool:
+        """Whether the caller may do this to one thing today."""
+        if self.who.scope is None:
+            return True
+        db, today = self.services.database, today_of(self.services)
+        days = (today, today + timedelta(days=1))
+        return await db.run(covers, db, self.who.scope, operation, kind, key, *days, resource)
+
+    async def need(
+        self,
+        operations: Sequence[Permission],
+        kind: str,
+        key: int,
+        days: tuple[date, date] | None = None,
+        resource: str = "",
+    ) -> None:
+        """For what the gate cannot read, such as an upload: Problem 403 unless a member's grants cover it all."""
+        if self.who.scope is None:
+            return
+        today = today_of(self.services)
+        first, last = days or (today, today + timedelta(days=1))
+        for operation in operations:
+            db = self.services.database
+            if not await db.run(covers, db, self.who.scope, operation, kind, key, first, last, resource):
+                raise Problem(403, "Your grants do not reach this.")
 
     async def audit(self, action: str, subject: str, detail: dict[str, Any] | None = None) -> None:
         """Write down who did what to what."""
@@ -124,14 +169,31 @@ def _endpoint(operation: Operation) -> Callable[[web.Request], Awaitable[web.Str
             return result
         if operation.writer is None:
             return web.Response(status=204)
+        body = operation.writer.dump_json(operation.writer.validate_python(result), by_alias=True)
+        if not call.personal and not operation.path.startswith("/cabinet"):
+            body = without_personal(body)
         return web.Response(
             status=operation.status,
-            body=operation.writer.dump_json(operation.writer.validate_python(result), by_alias=True),
+            body=body,
             content_type="application/json",
             headers={"Cache-Control": "no-store"},
         )
 
     return endpoint
+
+
+_PERSONAL = frozenset({"account_number", "holder", "unified_number", "service_id", "door_code"})
+
+
+def without_personal(body: bytes) -> bytes:
+    """A JSON answer with the fields empty that lead to a person: for members whose grants do not say ``personal``."""
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {name: "" if name in _PERSONAL and value else walk(value) for name, value in node.items()}
+        return [walk(item) for item in node] if isinstance(node, list) else node
+
+    return json.dumps(walk(json.loads(body)), ensure_ascii=False).encode()
 
 
 async def _read_path(request: web.Request, model: type[BaseModel]) -> BaseModel:

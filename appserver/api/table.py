@@ -13,6 +13,7 @@ from appserver.api import (
     gar,
     gateway_statistics,
     gateways,
+    grants,
     history,
     incidents,
     installations,
@@ -75,6 +76,7 @@ MODULES = (
     integrations,
     jobs,
     users,
+    grants,
 )
 
 

@@ -43,6 +43,8 @@ Login = Annotated[str, StringConstraints(strip_whitespace=True, to_lower=True, p
 Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
 Email = Annotated[str, StringConstraints(max_length=200, pattern=r"^([^@\s<>,;\"]+@[^@\s<>,;\"]+\.[^@\s<>,;\"]+)?$")]
 Password = Annotated[str, StringConstraints(max_length=MAX_LENGTH + 1)]
+TokenRole = Literal[Role.viewer, Role.dispatcher, Role.engineer, Role.admin]
+"""Grants are people's: a token has none."""
 NumberCursor = Annotated[str, StringConstraints(pattern=r"^\d{0,18}$")]
 
 
@@ -220,7 +222,7 @@ class NewToken(Input):
     """A token to make."""
 
     name: RequiredName
-    role: Role = Role.viewer
+    role: TokenRole = Role.viewer
     expires_at: Time | None = None
 
 

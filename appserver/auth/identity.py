@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from appserver.auth.grants import Scope
 from appserver.auth.roles import Role
 
 
@@ -24,6 +25,8 @@ class Identity:
     language: str = ""
     timezone: str = ""
     must_change_password: bool = False
+    scope: Scope | None = None
+    """What a member was granted; None: no borders but the role's."""
 
 
 _IDENTITY = web.RequestKey("identity", Identity)

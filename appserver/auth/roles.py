@@ -8,6 +8,8 @@ from enum import StrEnum
 class Role(StrEnum):
     """A person's or a token's rights; each role includes the ones before it."""
 
+    member = "member"
+    """Does what its grants say, and nothing else: people of other organisations, residents (:mod:`appserver.auth.grants`)."""
     viewer = "viewer"
     """Reads everything that belongs to metering and to the network."""
     dispatcher = "dispatcher"
@@ -166,6 +168,12 @@ API_ACCESS: dict[str, Access] = {
     "/imports": {"GET": Role.engineer, "POST": Role.engineer},
     "/imports/{id}": {"GET": Role.engineer},
     "/imports/{id}/apply": {"POST": Role.engineer},
+    "/registry-book/imports": {"GET": Role.engineer, "POST": Role.engineer},
+    "/registry-book/imports/{id}": {"GET": Role.engineer},
+    "/registry-book/imports/{id}/apply": {"POST": Role.engineer},
+    "/registry-book/exports": {"POST": Role.engineer},
+    "/registry-book/exports/{id}": {"GET": Role.engineer},
+    "/registry-book/exports/{id}/file": {"GET": Role.engineer},
     "/exports": {"GET": Role.dispatcher, "POST": Role.dispatcher},
     "/exports/{id}": {"GET": Role.dispatcher},
     "/exports/{id}/file": {"GET": Role.dispatcher},
@@ -175,6 +183,9 @@ API_ACCESS: dict[str, Access] = {
     "/integrations/{id}/replay": {"POST": Role.admin},
     "/users": _ADMIN_LIST,
     "/users/{id}": _ADMIN_ITEM,
+    "/grants": {"GET": Role.admin},
+    "/grants/{id}": {"PUT": Role.admin, "DELETE": Role.admin},
+    "/users/{id}/grants": {"POST": Role.admin},
     "/tokens": _ADMIN_LIST,
     "/tokens/{id}": {"DELETE": Role.admin},
     "/audit": {"GET": Role.admin},
@@ -259,11 +270,18 @@ PAGE_ACCESS: dict[str, Access] = {
     "/live": _READ,
     "/live/stream": _READ,
     "/live/{id}": _READ,
+    "/registry-book": {"GET": Role.engineer, "POST": Role.engineer},
+    "/registry-book/export": {"POST": Role.engineer},
+    "/registry-book/export/{id}": {"GET": Role.engineer},
+    "/registry-book/export/{id}/file": {"GET": Role.engineer},
+    "/registry-book/{id}": {"GET": Role.engineer},
+    "/registry-book/{id}/apply": {"POST": Role.engineer},
     "/import": {"GET": Role.engineer, "POST": Role.engineer},
     "/import/{id}": {"GET": Role.engineer},
     "/import/{id}/apply": {"POST": Role.engineer},
     "/admin/users": {"GET": Role.admin, "POST": Role.admin},
     "/admin/users/{id}": {"GET": Role.admin, "POST": Role.admin},
+    "/admin/users/{id}/grants": {"GET": Role.admin, "POST": Role.admin},
     "/admin/tokens": {"GET": Role.admin, "POST": Role.admin},
     "/admin/tokens/{id}/revoke": {"POST": Role.admin},
     "/sources": _READ,

@@ -13,11 +13,13 @@ from sqlalchemy import delete, func, or_, update
 from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col, select
 
+from appserver.auth.grant_store import scope_of
+from appserver.auth.grants import Scope
 from appserver.auth.identity import Identity
 from appserver.auth.roles import Role
 from appserver.auth.secrets import TOKEN_PREFIX, digest, new_session_secret, new_token
 from appserver.db import Database, contains
-from appserver.models import ApiToken, Audit, User, UserSession
+from appserver.models import ApiToken, Audit, ResidentCode, RoleGrant, Ticket, User, UserSession
 
 SHOWN_TOKEN_CHARACTERS = len(TOKEN_PREFIX) + 8
 SEEN_STEP_US = 60_000_000
@@ -103,15 +105,17 @@ class AuthStore:
         if touch and now - session.seen_at_us >= SEEN_STEP_US:
             with contextlib.suppress(OperationalError), self._database.writing() as db:  # a full disk locks nobody out
                 db.execute(update(UserSession).where(col(UserSession.secret_hash) == key).values(seen_at_us=now))
+        role = Role(user.role)
         return Identity(
             name=user.login,
-            role=Role(user.role),
+            role=role,
             user_id=user.id,
             session_id=key,
             csrf=session.csrf_token,
             language=user.language,
             timezone=user.timezone,
             must_change_password=user.must_change_password,
+            scope=scope_of(self._database, user.id or 0) if role is Role.member else None,
         )
 
     async def close_session(self, session_id: str) -> None:
@@ -161,7 +165,9 @@ class AuthStore:
         if token.used_at_us is None or now - token.used_at_us >= SEEN_STEP_US:
             with contextlib.suppress(OperationalError), self._database.writing() as db:
                 db.execute(update(ApiToken).where(col(ApiToken.id) == token.id).values(used_at_us=now))
-        return Identity(name=f"token:{token.name}", role=Role(token.role), token_id=token.id)
+        role = Role(token.role)
+        scope = Scope() if role is Role.member else None
+        return Identity(name=f"token:{token.name}", role=role, token_id=token.id, scope=scope)
 
     async def tokens(self) -> list[ApiToken]:
         """All tokens, newest first."""
@@ -257,6 +263,9 @@ class AuthStore:
                     return False
                 db.execute(delete(UserSession).where(col(UserSession.user_id) == user_id))
                 db.execute(update(ApiToken).where(col(ApiToken.user_id) == user_id).values(user_id=None))
+                db.execute(update(Ticket).where(col(Ticket.user_id) == user_id).values(user_id=None))
+                for own in (RoleGrant, ResidentCode):
+                    db.execute(delete(own).where(col(own.user_id) == user_id))  # type: ignore[attr-defined]
                 db.delete(user)
                 db.flush()
                 self._keep_an_admin(db)

@@ -216,10 +216,13 @@ class Filter:
     """A part of the address or the meter's number."""
     since_us: int | None = None
     until_us: int | None = None
+    only: str = ""
+    """A condition of ours over :data:`PLACE`, never text from outside."""
 
     def where(self) -> tuple[str, list[Any]]:
         """The condition with its parameters."""
-        parts, values = ["true"], []
+        parts: list[str] = [self.only or "true"]
+        values: list[Any] = []
         kinds = [k.name for k in KINDS.values() if (not self.kinds or k.name in self.kinds)]
         kinds = [name for name in kinds if not self.layer or KINDS[name].layer == self.layer]
         if self.severity:
@@ -253,6 +256,8 @@ class Filter:
         return " AND ".join(parts), values
 
 
+PLACE = ("i.building_id", "i.premises_id", "coalesce(p.resource, m.resource, '')")
+"""Columns of an incident's place in the queries here."""
 _STATES = {
     "open": "i.ended_at_us IS NULL",
     "closed": "i.ended_at_us IS NOT NULL",

@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 from appserver.db import Connection, Database, contains, like
@@ -51,6 +52,7 @@ _EARLIER = (
 )
 """Of frames that tell the same the first received is the one that told it, also when it is taken later."""
 KEYS_A_QUERY = 1000
+_KEY = itemgetter(0, 1, 2, 3)
 _LAST = (
     "INSERT INTO last_reading (meter_id, register, measured_at_us, value_micro, quality, received_at_us)"
     " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (meter_id, register) DO UPDATE SET"
@@ -99,6 +101,7 @@ def store(connection: Connection, readings: Sequence[NewReading], now_us: int) -
             )
         )
         values[r.value_micro] = r.received_at_us
+    rows.sort(key=_KEY)  # neighbours in the table one after another
     connection.executemany(_INSERT, rows)
     if earlier:
         connection.executemany(_EARLIER, [_origin(r) for r in earlier])
@@ -111,7 +114,7 @@ def store(connection: Connection, readings: Sequence[NewReading], now_us: int) -
             newest[key] = reading
     connection.executemany(
         _LAST,
-        [(*key, r.measured_at_us, r.value_micro, r.quality, r.received_at_us) for key, r in newest.items()],
+        [(*key, r.measured_at_us, r.value_micro, r.quality, r.received_at_us) for key, r in sorted(newest.items())],
     )
     if new or earlier:
         refresh_many(connection, affected(connection, readings))
@@ -131,6 +134,7 @@ def _known(connection: Connection, readings: Sequence[NewReading]) -> dict[tuple
     for reading in readings:
         by_register.setdefault(reading.register_name, []).append((reading.meter_id, reading.measured_at_us))
     for register, keys in by_register.items():
+        keys.sort()
         for start in range(0, len(keys), KEYS_A_QUERY):
             values, parameters = listed(keys[start : start + KEYS_A_QUERY])
             for meter_id, at_us, value, received_us in connection.execute(
@@ -267,11 +271,16 @@ _DEV_EUI = (
     "(SELECT c.dev_eui FROM module_channel c WHERE c.meter_id = m.id AND c.valid_until_us IS NULL"
     " ORDER BY c.valid_from_us DESC LIMIT 1)"
 )
+_ACCOUNTS = " OR pr.account_number LIKE :exact ESCAPE '\\'"
 _SEARCH = (
-    "(m.serial LIKE :exact ESCAPE '\\' OR m.model LIKE :exact ESCAPE '\\' OR pr.account_number LIKE :exact ESCAPE '\\'"
+    f"(m.serial LIKE :exact ESCAPE '\\' OR m.model LIKE :exact ESCAPE '\\'{_ACCOUNTS}"
     " OR pr.number = :word OR b.id IN (SELECT id FROM building WHERE fold(address) LIKE :folded ESCAPE '\\')"
     " OR m.id IN (SELECT meter_id FROM module_channel WHERE valid_until_us IS NULL AND dev_eui LIKE :exact ESCAPE '\\'))"
 )
+
+
+LAST_PLACE = ("p.building_id", "p.premises_id", "m.resource")
+"""Columns of a meter's place in the query of last readings."""
 
 
 def last_readings(
@@ -282,14 +291,17 @@ def last_readings(
     cursor: str = "",
     limit: int = 100,
     silent_since_us: int | None = None,
+    only: str = "",
+    accounts: bool = True,
 ) -> LastReadingPage:
     """Meters with their last reading of the principal register; a page by key.
 
     In the order of flats within a building, else in that of the registry. ``q`` is a part of the serial number, model,
     account, address or DevEUI, or the number of a flat; ``silent_since_us`` leaves only those without a reading
-    received since. Raises RegistryError ``invalid`` for a cursor that is not one.
+    received since; ``only`` is a condition of ours over :data:`LAST_PLACE`, ``accounts`` lets ``q`` look into accounts.
+    Raises RegistryError ``invalid`` for a cursor that is not one.
     """
-    conditions: list[str] = ["true"]
+    conditions: list[str] = [only or "true"]
     parameters: dict[str, Any] = {"limit": limit + 1}
     if building_id is not None:
         conditions.append("p.building_id = :building")
@@ -301,7 +313,7 @@ def last_readings(
         conditions.append("coalesce(l.received_at_us, 0) < :since")
         parameters["since"] = silent_since_us
     if q.strip():
-        conditions.append(_SEARCH)
+        conditions.append(_SEARCH if accounts else _SEARCH.replace(_ACCOUNTS, ""))
         parameters |= {"exact": like(q), "folded": contains(q), "word": q.strip()}
     key, length, source = ("m.id", 1, _FROM_METERS) if building_id is None else (_PLACE_KEY, 4, _FROM_BUILDING)
     if cursor:

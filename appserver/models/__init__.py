@@ -6,6 +6,15 @@ and differences are exact. A schema change is a new file in ``appserver/migratio
 """
 
 from appserver.models.archives import ArchiveQuery, CalculatorRecord
+from appserver.models.cabinet import (
+    Announcement,
+    GisReading,
+    Photo,
+    ResidentCode,
+    RoleGrant,
+    Ticket,
+    TicketMessage,
+)
 from appserver.models.clocks import ClockCorrection
 from appserver.models.history import (
     Correction,
@@ -38,6 +47,7 @@ from appserver.models.sources import Intake, RefusedReading, Source
 
 __all__ = [
     "Account",
+    "Announcement",
     "ApiToken",
     "ArchiveQuery",
     "Audit",
@@ -54,6 +64,7 @@ __all__ = [
     "Entrance",
     "EventCursor",
     "GatewayLog",
+    "GisReading",
     "Incident",
     "IncidentComment",
     "Installation",
@@ -74,14 +85,19 @@ __all__ = [
     "PeriodReopen",
     "PeriodResult",
     "PeriodValue",
+    "Photo",
     "Point",
     "Premises",
     "Reading",
     "RefusedReading",
     "RegistryEvent",
+    "ResidentCode",
+    "RoleGrant",
     "Sink",
     "Source",
     "Subscription",
+    "Ticket",
+    "TicketMessage",
     "Unsealed",
     "Uplink",
     "User",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,12 +153,28 @@ def delete(db: Database, name: str, id_: int, note: Note = SYSTEM) -> None:
             rebuild(raw(session), point_id)
 
 
-def page(db: Database, name: str, *, q: str = "", cursor: str = "", limit: int = 100, **filters: Any) -> Page:
-    """Objects in the order of their ids; ``filters`` are columns of the kind's table, None leaves one out."""
+def page(
+    db: Database,
+    name: str,
+    *,
+    q: str = "",
+    cursor: str = "",
+    limit: int = 100,
+    only: str = "",
+    hidden: Sequence[str] = (),
+    **filters: Any,
+) -> Page:
+    """Objects in the order of their ids; ``filters`` are columns of the kind's table, None leaves one out.
+
+    ``only`` is a condition of ours (:func:`appserver.auth.places.listed`), never text from outside;
+    ``hidden`` are columns that the caller may neither search nor filter by.
+    """
     kind = kind_of(name)
     model: Any = kind.model
     query: Any = select(model).order_by(model.id)
     for column, value in filters.items():
+        if column in hidden and value is not None:
+            raise RegistryError("invalid", column, f"{column}: you may not see it.")
         if column not in kind.filters:
             known = ", ".join(kind.filters)
             raise RegistryError("invalid", column, f"{column}: this list is narrowed by {known or 'nothing'} only.")
@@ -167,8 +183,16 @@ def page(db: Database, name: str, *, q: str = "", cursor: str = "", limit: int =
     if q.strip():
         pattern = contains(q)
         query = query.where(
-            or_(*(func.fold(getattr(model, column)).like(pattern, escape="\\") for column in kind.search))
+            or_(
+                *(
+                    func.fold(getattr(model, column)).like(pattern, escape="\\")
+                    for column in kind.search
+                    if column not in hidden
+                )
+            )
         )
+    if only:
+        query = query.where(text(only))
     if cursor:
         query = query.where(model.id > read_cursor(cursor, 1)[0])
     limit = max(1, min(limit, MAX_LIMIT))

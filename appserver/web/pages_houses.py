@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -17,6 +17,8 @@ from appserver.api.fields import EARLIEST_DAY, LATEST_DAY, Id, Input, PageQuery
 from appserver.api.problems import Problem
 from appserver.api.registry import Resource
 from appserver.api.statements import StatementQuery, statement_file
+from appserver.auth.grants import Operation
+from appserver.auth.identity import identity_of
 from appserver.db import Database
 from appserver.metering.balance import Balance
 from appserver.metering.closed import counted_balance
@@ -51,8 +53,12 @@ def overview(request: web.Request) -> Any:
 
 
 async def start(request: web.Request) -> web.Response:
-    """The numbers a dispatcher looks at first."""
+    """The numbers a dispatcher looks at first; members are led to what is theirs."""
     services = request.app[SERVICES]
+    scope = identity_of(request).scope
+    if scope is not None:
+        ways = ((Operation.cabinet, "/cabinet"), (Operation.read, "/houses"), (Operation.audit, "/admin/audit"))
+        raise web.HTTPSeeOther(next((way for operation, way in ways if scope.may(operation)), "/profile"))
     status: m.NetworkStatus | None = None
     try:
         status = await services.network.status()
@@ -77,15 +83,25 @@ async def houses(request: web.Request) -> web.Response:
     """All houses with the month's imbalances."""
     query = seen_query(request, PageQuery)
     db: Database = request.app[SERVICES].database
-    found = await db.run(registry.page, db, "building", q=query.q, cursor=query.cursor, limit=PER_PAGE)
+    only = call_of(request).only(Operation.read, "building")
+    found = await db.run(registry.page, db, "building", q=query.q, cursor=query.cursor, limit=PER_PAGE, only=only)
     view: Overview = await overview(request)
 
     def rows() -> list[tuple[Any, ...]]:
         return [db.rows(_HOUSES, (building.id,))[0] for building in found.items]
 
-    items = [(*row, view.of_building(row[0])) for row in await db.run(rows)]
+    items = []
+    for row in await db.run(rows):
+        seen = await _seen(request, row[0], [volumes.resource for volumes in view.of_building(row[0])])
+        items.append((*row, [volumes for volumes in view.of_building(row[0]) if volumes.resource in seen]))
     more = link(request, cursor=found.next_cursor) if found.next_cursor else None
     return page(request, "houses.html", items=items, more=more, q=query.q)
+
+
+async def _seen(request: web.Request, building_id: int, resources: list[str]) -> list[str]:
+    """Those of a house's resources that the reader may see."""
+    call = call_of(request)
+    return [resource for resource in resources if await call.reaches(Operation.read, "building", building_id, resource)]
 
 
 # --------------------------------------------------------------------------------------------------- page of a house
@@ -164,7 +180,7 @@ async def house(request: web.Request) -> web.Response:
     query = seen_query(request, _HouseQuery)
     building = await db.run(registry.get, db, "building", building_id)
     organisation = await db.run(registry.get, db, "organisation", building.organisation_id)
-    resources = await db.run(_resources, db, building_id)
+    resources = await _seen(request, building_id, await db.run(_resources, db, building_id))
     resource = query.resource if query.resource in resources else (resources[0] if resources else None)
     balance: Balance | None = None
     explanation: Explanation | None = None
@@ -177,6 +193,7 @@ async def house(request: web.Request) -> web.Response:
         last = await db.run(last_day, db, building_id, resource)
         known = (last - timedelta(days=1)) if last is not None else period.first
         period = read_period(query.step, query.period, known)
+        await call_of(request).need((Operation.read,), "building", building_id, (period.first, period.last), resource)
         counted = await db.run(counted_balance, db, building_id, resource, period.first, period.last, query.step)
         balance, closing, within = counted.balance, counted.closing, counted.within
         book = await db.run(rule_book, db)
@@ -188,6 +205,8 @@ async def house(request: web.Request) -> web.Response:
             used = [rule.version] if rule is not None else []
             explanation = await db.run(explain_balance, db, balance, norm_a_person(book, balance))
         parts = await db.run(parts_of, db, balance, explanation, book)
+        if not call_of(request).personal:
+            balance = replace(balance, points=[replace(point, account_number="") for point in balance.points])
     return page(
         request,
         "house.html",
@@ -268,6 +287,13 @@ async def download(request: web.Request) -> web.Response:
     query = seen_query(request, _DownloadQuery)
     today = date_of(call.services.clock() // 86_400_000_000)
     period = read_period(query.step, query.period, today)
+    await call.need(
+        (Operation.report, Operation.personal),
+        "building",
+        building_id,
+        (period.first, period.last),
+        query.resource or "*",
+    )
     wanted = {
         "building_id": building_id,
         "from": period.first,

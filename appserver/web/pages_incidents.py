@@ -10,9 +10,11 @@ from appserver import incidents as room
 from appserver.api.fields import Id, Input
 from appserver.api.incidents import IncidentListQuery, NewComment
 from appserver.api.problems import Problem
+from appserver.auth.grants import Operation
 from appserver.auth.identity import identity_of
 from appserver.db import Database
 from appserver.errors import RegistryError
+from appserver.incidents.store import PLACE
 from appserver.incidents.subscriptions import pointed_out, subscriptions
 from appserver.metering.readings import read_cursor, write_cursor
 from appserver.services import SERVICES
@@ -37,7 +39,7 @@ async def incidents(request: web.Request) -> web.Response:
     db: Database = request.app[SERVICES].database
     query = seen_query(request, _Query)
     state = query.state or ("" if query.all else "open")
-    wanted = query.model_copy(update={"state": state or None}).filter()
+    wanted = query.model_copy(update={"state": state or None}).filter(call_of(request))
     before: tuple[int, int] | None = None
     if query.cursor:
         try:
@@ -47,7 +49,8 @@ async def incidents(request: web.Request) -> web.Response:
             before = None
     rows = await db.run(room.incidents, db, wanted, PER_PAGE + 1, before)
     last = rows[PER_PAGE - 1] if len(rows) > PER_PAGE else None
-    buildings = await db.run(db.rows, "SELECT id, address FROM building ORDER BY address LIMIT 500")
+    only = call_of(request).only(Operation.incidents, "building") or "true"
+    buildings = await db.run(db.rows, f"SELECT id, address FROM building WHERE {only} ORDER BY address LIMIT 500")
     told = await db.run(subscriptions, db)
     role = identity_of(request).role
     marked = {row.id for row in rows if row.ended_at_us is None and pointed_out(told, role, row.kind, row.building_id)}
@@ -56,7 +59,7 @@ async def incidents(request: web.Request) -> web.Response:
         "incidents.html",
         items=rows[:PER_PAGE],
         marked=marked,
-        counts=await db.run(room.counts, db),
+        counts=await db.run(room.counts, db, room.Filter(state="open", only=wanted.only)),
         buildings=buildings,
         query=query,
         state=state,
@@ -114,4 +117,5 @@ async def open_figures(request: web.Request) -> dict[str, int]:
 async def open_of(request: web.Request, **where: Any) -> list[room.IncidentRow]:
     """Open incidents of one house or meter, for its page."""
     db: Database = request.app[SERVICES].database
-    return await db.run(room.incidents, db, room.Filter(state="open", **where), 20)
+    only = call_of(request).covered(Operation.incidents, *PLACE)
+    return await db.run(room.incidents, db, room.Filter(state="open", only=only, **where), 20)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,12 +15,16 @@ from appserver import registry
 from appserver.api.fields import Id, Input, PageQuery, Volume
 from appserver.api.problems import Problem, from_registry, invalid
 from appserver.api.readings import LastReadingsQuery
+from appserver.api.router import Call
+from appserver.auth.gate import today_of
+from appserver.auth.grants import Operation
+from appserver.auth.places import covered_installations
 from appserver.backfill.store import of_meter
 from appserver.db import Database
 from appserver.errors import RegistryError
 from appserver.heat.archive import archive_of
-from appserver.metering.readings import add_manual_reading, last_readings, point_readings
-from appserver.metering.timebase import date_of, midnight_us, moment
+from appserver.metering.readings import LAST_PLACE, add_manual_reading, last_readings, point_readings
+from appserver.metering.timebase import date_of, day_number, midnight_us, moment
 from appserver.models.columns import from_micro
 from appserver.models.registry import REGISTERS, RESOURCES, UNITS
 from appserver.services import SERVICES
@@ -38,20 +42,29 @@ CHART_DAYS = 62
 async def meters(request: web.Request) -> web.Response:
     """All meters by house and flat."""
     services, db = request.app[SERVICES], request.app[SERVICES].database
-    query = seen_query(request, LastReadingsQuery)
+    query, call = seen_query(request, LastReadingsQuery), call_of(request)
     silent_since = services.clock() - query.silent_hours * 3_600_000_000 if query.silent_hours else None
     try:
         found = await db.run(
-            last_readings, db, query.building_id, query.resource or "", query.q, query.cursor, PER_PAGE, silent_since
+            last_readings,
+            db,
+            query.building_id,
+            query.resource or "",
+            query.q,
+            query.cursor,
+            PER_PAGE,
+            silent_since,
+            call.covered(Operation.read, *LAST_PLACE),
+            call.personal,
         )
     except RegistryError as error:
         raise from_registry(error) from error
-    buildings = await db.run(registry.page, db, "building", limit=1000)
+    buildings = await db.run(registry.page, db, "building", limit=1000, only=call.only(Operation.read, "building"))
     today = date_of(services.clock() // 86_400_000_000)
     return page(
         request,
         "meters.html",
-        items=found.items,
+        items=found.items if call.personal else [replace(item, account_number=None) for item in found.items],
         more=link(request, cursor=found.next_cursor) if found.next_cursor else None,
         query=query,
         buildings=buildings.items,
@@ -96,13 +109,18 @@ async def _meter(
     services, db = request.app[SERVICES], request.app[SERVICES].database
     meter_id = _meter_id(request)
     row = await db.run(registry.get, db, "meter", meter_id)
+    call = call_of(request)
     places = [_place(record) for record in await db.run(db.rows, _PLACES, (meter_id,))]
+    theirs = await _theirs(call, meter_id, places)
+    places = theirs.places
     here = places[0] if places and places[0]["removed_on"] is None else None
     register = seen_query(request, _MeterQuery).register_name or REGISTERS[row.resource]
     cursor = seen_query(request, PageQuery).cursor
     readings, following = await db.run(
-        point_readings, db, meter_id=meter_id, register_name=register, cursor=cursor, limit=PER_PAGE
+        point_readings, db, **theirs.readings_of(meter_id), register_name=register, cursor=cursor, limit=PER_PAGE
     )
+    if call.who.scope is not None:
+        readings = [replace(reading, dev_eui=None) for reading in readings]
     registers = await db.run(db.rows, "SELECT register FROM last_reading WHERE meter_id = ? ORDER BY 1", (meter_id,))
     channels = await db.run(
         db.rows,
@@ -116,7 +134,8 @@ async def _meter(
         last = (await db.run(db.rows, "SELECT max(day) FROM boundary WHERE point_id = ?", (here["point_id"],)))[0][0]
         if last is not None:
             today = date_of(last)
-            marks = await db.run(db.rows, _MARKS, (here["point_id"], last - CHART_DAYS))
+            first = max(last - CHART_DAYS, day_number(theirs.since) if theirs.since else 0)
+            marks = await db.run(db.rows, _MARKS, (here["point_id"], first))
     zone = here["timezone"] if here else None
     return page(
         request,
@@ -130,10 +149,12 @@ async def _meter(
         registers=[name for (name,) in registers],
         readings=readings,
         more=link(request, cursor=following) if following else None,
-        channels=channels,
+        channels=channels if theirs.whole else [],
         incidents=await open_of(request, meter_id=meter_id),
-        queries=await db.run(of_meter, db, meter_id),
-        archive=await db.run(archive_of, db, meter_id, seen_query(request, _MeterQuery).archive),
+        queries=await db.run(of_meter, db, meter_id) if theirs.whole else [],
+        archive=await db.run(archive_of, db, meter_id, seen_query(request, _MeterQuery).archive)
+        if theirs.whole
+        else None,
         strip=_strip(marks, today),
         chart=_chart(marks, row.resource, zone) if len(marks) > 1 and register == REGISTERS[row.resource] else None,
         today=today_in(services.clock(), zone or services.settings.timezone),
@@ -141,6 +162,37 @@ async def _meter(
         fields=fields or {"value": "", "measured_at": ""},
         zone=zone,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Theirs:
+    """What of a meter's history the reader may see."""
+
+    places: list[dict[str, Any]]
+    since: date | None = None
+    whole: bool = True
+    """Everything, as staff does."""
+
+    def readings_of(self, meter_id: int) -> dict[str, int]:
+        """Whose readings, from when: a member sees those of the point where the meter hangs, since the grant begins."""
+        if self.whole:
+            return {"meter_id": meter_id}
+        here = self.places[0]
+        first = midnight_us(day_number(self.since), ZoneInfo(here["timezone"])) if self.since else 0
+        return {"point_id": here["point_id"], "from_us": first}
+
+
+async def _theirs(call: Call, meter_id: int, places: list[dict[str, Any]]) -> _Theirs:
+    scope, db = call.who.scope, call.services.database
+    if scope is None:
+        return _Theirs(places)
+    today = today_of(call.services)
+    covered = await db.run(covered_installations, db, scope, Operation.read, meter_id, today)
+    shown = [place if call.personal else place | {"account": ""} for place in places if place["id"] in covered]
+    if not shown or shown[0]["removed_on"] is not None:
+        raise Problem(403, N_("Your grants do not reach this."))
+    starts = [grant.since for grant in scope.grants if grant.since is not None and Operation.read in grant.operations]
+    return _Theirs(shown, max(starts, default=None), whole=False)
 
 
 class _MeterQuery(Input):

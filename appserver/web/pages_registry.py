@@ -10,7 +10,10 @@ from aiohttp import web
 from appserver import registry
 from appserver.api.fields import Id, Input, PageQuery
 from appserver.api.problems import Problem
+from appserver.auth.gate import today_of
+from appserver.auth.grants import Operation
 from appserver.auth.identity import identity_of
+from appserver.auth.places import covered_installations
 from appserver.db import Database
 from appserver.metering.readings import read_cursor, write_cursor
 from appserver.metering.timebase import date_of
@@ -109,6 +112,13 @@ async def _passport(
     id_ = _no_meter(request)
     row = await db.run(registry.get, db, "meter", id_)
     places = [dict(zip(_PLACE, record, strict=True)) for record in await db.run(db.rows, _PLACES, (id_,))]
+    call = call_of(request)
+    journal = await _journal(request, "meter", id_)
+    if call.who.scope is not None:
+        today = today_of(services)
+        theirs = await db.run(covered_installations, db, call.who.scope, Operation.meters, id_, today)
+        places = [place for place in places if place["id"] in theirs]
+        journal = {"journal": [], "more": None}
     for place in places:
         for name in ("start_value", "end_value"):
             place[name] = None if place[name] is None else from_micro(place[name])
@@ -126,7 +136,7 @@ async def _passport(
         forms=_METER_FORMS,
         problem=problem,
         sent={"form": "", "of": "", **(sent or {})},
-        **await _journal(request, "meter", id_),
+        **journal,
     )
 
 

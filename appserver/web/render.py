@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from appserver.auth.grants import Operation
 from appserver.auth.identity import Identity, identity_of, signed_in
 from appserver.auth.roles import Role
 from appserver.services import SERVICES
@@ -110,6 +111,7 @@ def text(request: web.Request, template: str, **values: Any) -> str:
             who=who,
             signed_in=signed_in(request),
             may=lambda role: may(who, role),
+            can=lambda operation: who.scope is not None and who.scope.may(Operation(operation)),
             lang=i18n.language(),
             csrf=who.csrf,
             zone=values.pop("zone", None) or zone_of(request),

@@ -5,10 +5,35 @@ from __future__ import annotations
 from appserver.web.i18n import N_, gettext
 
 ROLES = {
+    "member": N_("By grants"),
     "viewer": N_("Viewer"),
     "dispatcher": N_("Dispatcher"),
     "engineer": N_("Engineer"),
     "admin": N_("Administrator"),
+}
+PARTIES = {
+    "management_company": N_("Management company"),
+    "resource_supplier": N_("Resource supplier"),
+    "homeowners": N_("Homeowners, council of the house"),
+    "resident": N_("Resident"),
+    "developer": N_("Developer"),
+    "service": N_("Service organisation"),
+    "verifier": N_("Verifier"),
+    "auditor": N_("Auditor"),
+}
+OPERATIONS = {
+    "meters": N_("houses, flats, meters and their papers"),
+    "read": N_("readings and balances"),
+    "personal": N_("accounts (personal data)"),
+    "report": N_("statements and registers"),
+    "enter": N_("entering readings"),
+    "incidents": N_("incidents"),
+    "registry": N_("changes in the registry"),
+    "verify": N_("verifications"),
+    "radio": N_("radio modules"),
+    "tickets": N_("requests of residents"),
+    "audit": N_("audit record"),
+    "cabinet": N_("own flat"),
 }
 RESOURCES = {
     "cold_water": N_("Cold water"),
@@ -253,6 +278,8 @@ TABLES = {
     "heat_field": HEAT_FIELDS,
     "archive_query": ARCHIVE_QUERIES,
     "role": ROLES,
+    "party": PARTIES,
+    "operation": OPERATIONS,
     "resource": RESOURCES,
     "point_role": POINT_ROLES,
     "node_kind": NODE_KINDS,
