@@ -83,7 +83,7 @@ def kill_at_random(server: Server, rng: random.Random, lab: Future[object]) -> C
     killed: Counter[str] = Counter()
     while killed.total() < KILLS:
         part = rng.choice(["network", "network", "application"])
-        wait_until(lambda part=part: server.is_well(part), 60, f"the {part} process is well again")
+        wait_until(lambda part=part: server.is_well(part), 180, f"the {part} process is well again")
         time.sleep(rng.uniform(0.0, 2.0))
         assert not lab.done(), "the lab ended before the last kill: no frames were left to lose"
         killed[part] += server.kill(part)
