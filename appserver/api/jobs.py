@@ -179,7 +179,8 @@ async def _read_part(part: BodyPartReader, limit: int) -> bytes:
     return bytes(data)
 
 
-def _yes(text: str) -> bool:
+def yes(text: str) -> bool:
+    """A form's field as a truth. Raises Problem."""
     if text.lower() in TRUE:
         return True
     if text.lower() in FALSE:
@@ -201,7 +202,7 @@ async def post_import(call: Call) -> ImportJob:
     unknown = sorted(set(fields) - {"dry_run"})
     if unknown:
         raise invalid(unknown[0][:60], "unknown field")
-    return import_view(start_import(call, filename, data, _yes(fields.get("dry_run", "false"))))
+    return import_view(start_import(call, filename, data, yes(fields.get("dry_run", "false"))))
 
 
 @api.add("GET", "/imports/{id}", answers=ImportJob, summary="Show an import")

@@ -27,6 +27,7 @@ from appserver.api import (
     profiles,
     readings,
     registry,
+    registry_book,
     rules,
     sessions,
     silence,
@@ -75,6 +76,7 @@ MODULES = (
     incidents,
     integrations,
     jobs,
+    registry_book,
     users,
     grants,
 )

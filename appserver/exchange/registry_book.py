@@ -228,6 +228,10 @@ class BookReport:
     created: dict[str, int] = field(default_factory=dict)
     changed: dict[str, int] = field(default_factory=dict)
     unchanged: dict[str, int] = field(default_factory=dict)
+    dev_euis: set[str] = field(default_factory=set)
+    """Modules with a new binding: frames that waited for it can be decoded."""
+    readings: int = 0
+    """Readings found in such frames."""
 
 
 def read_book(data: bytes, name: str = "") -> dict[str, list[tuple[int, dict[str, str]]]]:
@@ -276,16 +280,24 @@ class _RollBack(Exception):
 
 
 def import_book(
-    db: Database, rows: Mapping[str, list[tuple[int, dict[str, str]]]], dry_run: bool, note: Note = SYSTEM
+    db: Database,
+    rows: Mapping[str, list[tuple[int, dict[str, str]]]],
+    dry_run: bool,
+    note: Note = SYSTEM,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BookReport:
-    """Import tables, all or nothing. The same again changes nothing."""
+    """Import tables, all or nothing. The same again changes nothing. ``progress(done, total)`` is told now and then."""
     report = BookReport(dry_run)
+    done, total = 0, sum(map(len, rows.values()))
     try:
         with db.writing() as session:
             writer = _Writer(session, report, note)
             for sheet in SHEETS.values():
                 for number, cells in rows.get(sheet.name, ()):
                     writer.take(sheet, number, cells)
+                    done += 1
+                    if done % 100 == 0:
+                        progress(done, total)
             for point_id in sorted(writer.points):
                 rebuild(raw(session), point_id)
             if dry_run or report.errors:
@@ -378,6 +390,10 @@ class _Writer:
         return self._session
 
     @property
+    def report(self) -> BookReport:
+        return self._report
+
+    @property
     def note(self) -> Note:
         return self._note
 
@@ -457,6 +473,7 @@ def _bind(writer: _Writer, sheet: Sheet, values: dict[str, Any]) -> None:
     )  # fmt: skip
     made.valid_until_us = values.get("valid_until")
     writer.session.add(made)
+    writer.report.dev_euis.add(made.dev_eui)
 
 
 def _rebind(writer: _Writer, sheet: Sheet, known: Any, values: dict[str, Any]) -> bool:

@@ -91,6 +91,19 @@ EVENTS = {
     "no_end_value": N_("no value at removal"),
     "no_meter": N_("days without a meter"),
 }
+SHEETS = {
+    "organisations": N_("Organisations"),
+    "buildings": N_("Houses"),
+    "entrances": N_("Entrances"),
+    "premises": N_("Premises"),
+    "accounts": N_("Accounts"),
+    "points": N_("Metering points"),
+    "meters": N_("Meters"),
+    "verifications": N_("Verifications"),
+    "seals": N_("Seals"),
+    "installations": N_("Installations"),
+    "channels": N_("Channels of radio modules"),
+}
 SILENCE = {
     "not_registered": N_("not among the network's devices"),
     "disabled": N_("the device is switched off in the network"),
@@ -287,6 +300,7 @@ TABLES = {
     "quality": QUALITIES,
     "event": EVENTS,
     "silence": SILENCE,
+    "sheet": SHEETS,
     "kind": KINDS,
     "source": SOURCES,
     "register": REGISTERS,
