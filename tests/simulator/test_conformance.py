@@ -1,98 +1,31 @@
-"""The conformance run: green against this server, red where a fault is planted."""
+"""The conformance run: green against this server, red where a fault is planted.
+
+The live runs wait nearly all of their time, so they go side by side, once for the module.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import socket
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from lorasim.conformance import command, output, registry, runner
-from lorasim.conformance.adapters import WISHES, Received
 from lorasim.conformance.bench import Where
-from lorasim.conformance.probe import Identity
-from lorasim.conformance.runner import Setup
+from lorasim.conformance.ground import Ground
 from lorasim.conformance.verdicts import Result, Verdict
 from lorasim.station_entry import StationEntry
 
-from internalapi import messages as m
-from internalapi.client import NetworkClient
 from regional import plan
 from tests.support import live_network, saboteur
+from tests.support.certificates import Authority
+from tests.support.conformance_lab import Internal, setup_of, udp_of
 from tests.support.program import free_port
-
-
-class Internal:
-    """An adapter on the network process itself."""
-
-    name = "internal"
-    wishes = WISHES
-
-    def __init__(self, client: NetworkClient) -> None:
-        self._client = client
-        self._profiles: dict[str, str] = {}
-
-    async def open(self) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass
-
-    async def add_gateway(self, eui: int, beacons: bool = False) -> None:
-        await self._client.gateway_put(gateway_eui=f"{eui:016x}", class_b="server" if beacons else "off")
-
-    async def add_device(self, identity: Identity) -> None:
-        wishes: dict[str, Any] = {"adr": "off", "dev_status_interval_s": 0, **identity.wishes}
-        if "channels" in wishes:
-            wishes["channels"] = [m.ChannelWrite(**one) for one in wishes["channels"]]
-        key = repr((identity.mac_version, identity.device_class, wishes))
-        name = self._profiles.setdefault(key, f"conformance-{abs(hash(key)):x}")
-        mac_version, device_class = identity.mac_version, identity.device_class
-        await self._client.profile_put(name=name, mac_version=mac_version, device_class=device_class, **wishes)
-        fields: dict[str, str] = {}
-        if identity.activation == "OTAA":
-            fields["app_key"] = identity.app_key.hex()
-            if identity.lorawan_1_1:
-                fields["nwk_key"] = identity.nwk_key.hex()
-        dev_eui, join_eui = f"{identity.dev_eui:016x}", f"{identity.join_eui:016x}"
-        write = m.DeviceWrite(dev_eui, join_eui=join_eui, profile=name, activation=identity.activation, **fields)
-        await self._client.devices_put(items=[write])
-        keys = identity.keys
-        if keys is not None:
-            names = ("f_nwk_s_int_key", "s_nwk_s_int_key", "nwk_s_enc_key")
-            network = {name: getattr(keys, name).hex() for name in names}
-            if not keys.lorawan_1_1:
-                network = {"nwk_s_key": keys.nwk_s_enc_key.hex()}
-            await self._client.session_put(
-                dev_eui=dev_eui, dev_addr=f"{identity.dev_addr:08x}", app_s_key=keys.app_s_key.hex(), **network
-            )
-
-    async def queue(self, dev_eui: int, f_port: int, data: bytes, confirmed: bool) -> None:
-        await self._client.queue_put(dev_eui=f"{dev_eui:016x}", f_port=f_port, data=data, confirmed=confirmed)
-
-    async def uplinks(self, dev_eui: int) -> list[Received] | None:
-        events = (await self._client.events(after=0, limit=1000)).events
-        mine = [one for one in events if one.type == "up" and one.dev_eui == f"{dev_eui:016x}"]
-        return [Received(one.f_cnt, one.f_port or 0, one.data) for one in mine]
-
-    async def rejoin(self, dev_eui: int, rejoin_type: int) -> None:
-        await self._client.rejoin(dev_eui=f"{dev_eui:016x}", rejoin_type=rejoin_type)
-
-
-def setup_of(udp: tuple[str, int], seed: int = 1, lanes: int = 24) -> Setup:
-    ru864 = plan("RU864")
-    channels = [channel.frequency_hz for channel in ru864.default_channels] + list(ru864.presets["864"])
-    return Setup(Where(udp), ru864, channels, seed, lanes)
-
-
-def udp_of(network: Any) -> tuple[str, int]:
-    host, port = network.settings.gateways.udp.listen.split(":")
-    return host, int(port)
-
+from tests.support.station_server import tls_settings
 
 FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "answers 50 ms late": ("windows.every-channel", {"plant": saboteur.later(50_000)}),
@@ -113,34 +46,6 @@ FAULTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-async def test_every_planted_fault_is_found(tmp_path: Path) -> None:
-    """A proxy makes the server's answers wrong in one way each; a case written for it says so."""
-    async with live_network.server(tmp_path) as (network, client, _):
-        adapter = Internal(client)
-
-        async def judged(seed: int, name: str, fault: dict[str, Any]) -> tuple[Result, int]:
-            async with saboteur.sabotage(udp_of(network), **fault) as between:
-                setup = setup_of(between.address, seed, 1)
-                [result] = await runner.run(setup, adapter, [registry.load()[name]])
-                return result, between.planted
-
-        found = await asyncio.gather(
-            *(judged(seed, name, fault) for seed, (name, fault) in enumerate(FAULTS.values(), start=2))
-        )
-    for what, (result, planted) in zip(FAULTS, found, strict=True):
-        assert planted, f"{what}: nothing was planted"
-        assert result.verdict is Verdict.FAIL and result.reason, f"{what}: {result}"
-
-
-async def test_short_form_is_green(tmp_path: Path) -> None:
-    """The real network process over real UDP."""
-    async with live_network.server(tmp_path, channels="864") as (network, client, _):
-        cases = registry.choose(short=True)
-        results = await runner.run(setup_of(udp_of(network)), Internal(client), cases)
-    assert [f"{one.name}: {one.reason}" for one in results if one.verdict is not Verdict.PASS] == []
-    assert len(results) >= 40
-
-
 STATION_CASES = [
     "join.otaa-1-0-4",
     "windows.one-downlink",
@@ -158,15 +63,115 @@ STATION_CASES = [
 ]
 
 
-async def test_cases_over_basics_stations(tmp_path: Path) -> None:
-    """All gateways of the run are stations, on WebSockets of the real network process."""
-    port = free_port(socket.SOCK_STREAM)
-    udp, base = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}", f"ws://127.0.0.1:{port}"
-    gateways = {"udp": {"listen": udp}, "basicstation": {"listen": f"127.0.0.1:{port}"}}
-    async with live_network.server(tmp_path, channels="864", gateways=gateways) as (network, client, _):
-        setup = replace(setup_of(udp_of(network)), where=Where(udp_of(network), StationEntry(url=base)))
+FIXED_CASES = [
+    "join.cf-list",
+    "windows.every-data-rate",
+    "windows.every-channel",
+    "counters.two-down-counters",
+    "downlinks.item",
+    "asked-by-server.channel-mask",
+    "asked-by-server.rx-param-setup",
+    "class-b.ping-slot",
+    "class-c.at-once",
+]
+"""What is another thing where channels are only switched and downlinks have frequencies and data rates of their own."""
+
+
+async def faulty(folder: Path) -> list[tuple[Result, int]]:
+    """A proxy makes the server's answers wrong in one way each."""
+    async with live_network.server(folder) as (network, client, _):
+        adapter = Internal(client)
+
+        async def judged(seed: int, name: str, fault: dict[str, Any]) -> tuple[Result, int]:
+            async with saboteur.sabotage(udp_of(network), **fault) as between:
+                setup = setup_of(Where(between.address), seed, 1)
+                [result] = await runner.run(setup, adapter, [registry.load()[name]])
+                return result, between.planted
+
+        return await asyncio.gather(
+            *(judged(seed, name, fault) for seed, (name, fault) in enumerate(FAULTS.values(), start=2))
+        )
+
+
+async def short_form(folder: Path) -> list[Result]:
+    """The real network process over real UDP."""
+    async with live_network.server(folder, channels="864") as (network, client, _):
+        setup = setup_of(Where(udp_of(network)))
+        return await runner.run(setup, Internal(client), registry.choose(short=True, ground=setup.ground))
+
+
+async def over_stations(folder: Path) -> list[Result]:
+    """All gateways are stations, on WebSockets with TLS, each with the token that the server has made for it."""
+    port, authority = free_port(socket.SOCK_STREAM), Authority(folder)
+    gateways = {
+        "udp": {"listen": f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"},
+        "basicstation": {"listen": f"127.0.0.1:{port}", "open_to": "nobody"} | tls_settings(authority, folder),
+    }
+    async with live_network.server(folder, channels="864", gateways=gateways) as (network, client, _):
+        entry = StationEntry(url=f"wss://127.0.0.1:{port}", trust=str(authority.certificate))
         cases = [registry.load()[name] for name in STATION_CASES]
-        results = {one.name: one for one in await runner.run(setup, Internal(client), cases)}
+        strangers = replace(entry, token="of-nobody")
+        runs = [
+            runner.run(setup_of(Where(udp_of(network), entry)), Internal(client), cases),
+            runner.run(setup_of(Where(udp_of(network), strangers), seed=2), Internal(client), cases[:1]),
+        ]
+        return [result for results in await asyncio.gather(*runs) for result in results]
+
+
+async def fixed_plan(folder: Path, region: str) -> list[Result]:
+    async with live_network.server(folder, region=region, channels="2") as (network, client, _):
+        setup = setup_of(Where(udp_of(network)), region=region)
+        cases = [registry.load()[name] for name in FIXED_CASES]
+        return await runner.run(setup, Internal(client, region), cases)
+
+
+@dataclass
+class Played:
+    faulty: list[tuple[Result, int]]
+    short: list[Result]
+    stations: list[Result]
+    us915: list[Result]
+    au915: list[Result]
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    def folder(name: str) -> Path:
+        return tmp_path_factory.mktemp(name)
+
+    async def everything() -> Played:
+        return Played(
+            *await asyncio.gather(
+                faulty(folder("faulty")),
+                short_form(folder("short")),
+                over_stations(folder("stations")),
+                fixed_plan(folder("us"), "US915"),
+                fixed_plan(folder("au"), "AU915"),
+            )
+        )
+
+    return asyncio.run(everything())
+
+
+def not_passed(results: list[Result]) -> list[str]:
+    return [f"{one.name}: {one.verdict.value}, {one.reason}" for one in results if one.verdict is not Verdict.PASS]
+
+
+def test_every_planted_fault_is_found(played: Played) -> None:
+    """A case written for it says so."""
+    for what, (result, planted) in zip(FAULTS, played.faulty, strict=True):
+        assert planted, f"{what}: nothing was planted"
+        assert result.verdict is Verdict.FAIL and result.reason, f"{what}: {result}"
+
+
+def test_short_form_is_green(played: Played) -> None:
+    assert not_passed(played.short) == []
+    assert len(played.short) >= 40
+
+
+def test_cases_over_basics_stations_with_tls_and_tokens(played: Played) -> None:
+    *found, stranger = played.stations
+    results = {one.name: one for one in found}
     left = results.pop("windows.radio-parameters")
     assert left.verdict is Verdict.NOT_PROVOKED and "Station decides" in left.reason
     for name, why in (
@@ -176,7 +181,29 @@ async def test_cases_over_basics_stations(tmp_path: Path) -> None:
     ):
         unfit = results.pop(name)
         assert unfit.verdict is Verdict.NOT_SUPPORTED and why in unfit.reason, name
-    assert [f"{one.name}: {one.reason}" for one in results.values() if one.verdict is not Verdict.PASS] == []
+    assert not_passed(list(results.values())) == []
+    assert stranger.verdict is Verdict.FAIL, "stations with another token are let in"
+
+
+@pytest.mark.parametrize("region", ["us915", "au915"])
+def test_fixed_plans_are_green_on_a_sub_band(played: Played, region: str) -> None:
+    results: list[Result] = getattr(played, region)
+    assert not_passed(results) == []
+    [mask] = [one.reason for one in results if one.name == "asked-by-server.channel-mask"]
+    assert mask == "channels 8, 9, 10, 11, 12, 13, 14, 15, 65"
+
+
+def test_a_region_has_the_cases_that_it_has_a_place_for() -> None:
+    def names(region: str) -> set[str]:
+        of = plan(region)
+        ground = Ground(of, command.channels_of(of, None))
+        return {one.name for one in registry.choose(ground=ground)}
+
+    ru864, us915 = names("RU864"), names("US915")
+    assert {"asked-by-server.new-channel", "asked-by-server.dl-channel", "gateways.duty-cycle"} <= ru864 - us915
+    assert us915 - ru864 == {"asked-by-server.channel-mask", "asked-by-server.no-channel-requests"}
+    assert "asked-by-server.tx-param-setup" in us915 - names("AU915")
+    assert len(ru864 & us915) > 90
 
 
 RESULTS = [
@@ -205,6 +232,9 @@ def test_wrong_use_is_named(capsys: pytest.CaptureFixture[str]) -> None:
         (["--dev-addr", "12", "--token", "t"], "--dev-addr"),
         (["--adapter", "chirpstack", "--token", "t"], "--tenant"),
         ([], "--token"),
+        (["--token", "t", "--region", "US915", "--preset", ""], "eight of US915's channels: default, 1, 2"),
+        (["--token", "t", "--preset", "999"], "RU864 has"),
+        (["--token", "t", "--region", "MARS"], "MARS"),
     ):
         with pytest.raises(SystemExit) as ended:
             command.main(arguments)

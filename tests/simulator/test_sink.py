@@ -22,7 +22,7 @@ from lorasim.__main__ import main
 from lorasim.sink import FormatError, line_of
 
 from tests.support.mosquitto import mosquitto
-from tests.support.program import free_port
+from tests.support.ports import free_port
 
 UP = {
     "deduplicationId": "3ac7e3c4-4401-4b8d-9386-a5c902f9202d",

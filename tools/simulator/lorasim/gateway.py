@@ -40,6 +40,8 @@ class GatewayConfig:
     channels_hz: Sequence[int] = ()
     """Uplink channels that its demodulators are set to."""
     forwarder: str = "1302"
+    power_table_dbm: Sequence[int] = ()
+    """What its concentrator is calibrated for; empty: what forwarders of its kind come with."""
     tx_min_hz: int = 863_000_000
     tx_max_hz: int = 870_000_000
     keepalive_s: float = 10.0
@@ -206,8 +208,9 @@ class Gateway:
             return {"error": "TX_FREQ"}
         forwarder = FORWARDERS[self.config.forwarder]
         power, warn = packet.power_dbm, None
-        if power not in forwarder.power_table_dbm:
-            lower = [p for p in forwarder.power_table_dbm if p <= power] or [forwarder.power_table_dbm[0]]
+        table = self.config.power_table_dbm or forwarder.power_table_dbm
+        if power not in table:
+            lower = [p for p in table if p <= power] or [table[0]]
             if not forwarder.clamps_power:
                 return {"error": "TX_POWER"}
             power = lower[-1]

@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from lorasim.conformance.ground import Ground
 from lorasim.gateway import Gateway, GatewayConfig
 from lorasim.radio import Datagram, Downlink, Note, Reception
 from lorasim.station import Dial, Link, Station, StationConfig, Text
@@ -19,6 +20,8 @@ from lorasim.station_link import StationLink
 AnyGateway = Gateway | Station
 FIRST_EUI = 0x0016C001FF0C0000
 READY_S = 15.0
+MOST_DBM = 27
+"""What usual gateways are calibrated for: more than most regions allow, so that too much is really radiated."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,10 +61,12 @@ class Line:
     def eui(self) -> int:
         return self.gateway.config.eui
 
-    async def open(self, where: Where) -> None:
+    async def open(self, where: Where, token: str = "") -> None:
+        """``token``: of this gateway alone, in place of the one for all."""
         if isinstance(self.gateway, Station):
             assert where.station is not None
-            self._link = StationLink(self.eui, where.station, self)
+            entry = replace(where.station, token=token) if token else where.station
+            self._link = StationLink(self.eui, entry, self)
         else:
             loop = asyncio.get_running_loop()
             for pull in (False, True):
@@ -159,29 +164,38 @@ class Lane:
 class Bench:
     """``async with`` opens all lanes; ``euis`` are those of the gateways that the server must know."""
 
-    def __init__(self, where: Where, channels_hz: Sequence[int], lanes: int, per_lane: int, seed: int) -> None:
+    def __init__(self, where: Where, ground: Ground, lanes: int, per_lane: int, seed: int) -> None:
         self._where = where
-        self.channels_hz = channels_hz
+        self.ground = ground
+        self.channels_hz = ground.channels_hz
         self._offset_us = time.time_ns() // 1000 - time.monotonic_ns() // 1000
+        self.tokens: dict[int, str] = {}
+        """Of stations, by EUI."""
         self.lanes = [Lane(number) for number in range(lanes)]
         for lane in self.lanes:
             for place in range(per_lane):
                 eui = FIRST_EUI + (seed & 0xFF) * 0x100 + lane.number * per_lane + place
-                lane.lines.append(Line(self._gateway(eui, channels_hz, place, seed), lane, self.now_us))
+                lane.lines.append(Line(self._gateway(eui, place, seed), lane, self.now_us))
 
-    def _gateway(self, eui: int, channels_hz: Sequence[int], place: int, seed: int) -> AnyGateway:
+    def _gateway(self, eui: int, place: int, seed: int) -> AnyGateway:
         rng = random.Random(f"{seed}/conformance/{eui:x}")
         station = self._where.station
         if station is not None:
             return Station(StationConfig(eui, url=station.url, gps=True, reconnect_s=1.0), rng)
         forwarder = "1302" if place % 2 == 0 else "1301"
-        return Gateway(GatewayConfig(eui, channels_hz=channels_hz, forwarder=forwarder, gps=True, keepalive_s=5.0), rng)
+        return Gateway(self._config(eui, forwarder=forwarder), rng)
 
-    async def extra(self, lane: Lane, eui: int, channels_hz: Sequence[int], **config: Any) -> Line:
+    def _config(self, eui: int, **more: Any) -> GatewayConfig:
+        """A gateway that was built for the region: its frequencies, its powers."""
+        plan = self.ground.plan
+        low_hz, high_hz = plan.frequency_range_hz or (0, 1 << 32)
+        powers = range(max(MOST_DBM, int(plan.max_eirp_dbm)) + 1)
+        limits: dict[str, Any] = {"tx_min_hz": low_hz, "tx_max_hz": high_hz, "power_table_dbm": powers}
+        return GatewayConfig(eui, channels_hz=self.channels_hz, gps=True, keepalive_s=5.0, **limits, **more)
+
+    async def extra(self, lane: Lane, eui: int, **config: Any) -> Line:
         """One more gateway in a lane, with Semtech UDP; whoever asked for it closes it."""
-        gateway = Gateway(
-            GatewayConfig(eui, channels_hz=channels_hz, gps=True, keepalive_s=5.0, **config), random.Random(eui)
-        )
+        gateway = Gateway(self._config(eui, **config), random.Random(eui))
         line = Line(gateway, lane, self.now_us)
         lane.lines.append(line)
         await line.open(self._where)
@@ -198,7 +212,7 @@ class Bench:
     async def __aenter__(self) -> Bench:
         for lane in self.lanes:
             for line in lane.lines:
-                await line.open(self._where)
+                await line.open(self._where, self.tokens.get(line.eui, ""))
         lines = [line for lane in self.lanes for line in lane.lines]
         end_s = time.monotonic() + READY_S
         while not all(line.ready for line in lines) and time.monotonic() < end_s:

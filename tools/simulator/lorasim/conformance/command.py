@@ -15,11 +15,14 @@ from lorasim.conformance.adapters.chirpstack import ChirpStack
 from lorasim.conformance.adapters.manual import Manual
 from lorasim.conformance.adapters.meterwan import MeterWAN
 from lorasim.conformance.bench import Where
+from lorasim.conformance.ground import Ground
 from lorasim.conformance.runner import Setup
 from lorasim.conformance.verdicts import Result, Verdict
 from lorasim.station_entry import StationEntry
-from regional import PlanError, plan
+from regional import Plan, plan
 
+FIXED_PRESET = "2"
+"""The sub-band that most networks of fixed plans use: channels 8 to 15 and 65."""
 TOKEN = "LORASIM_TOKEN"
 """The environment variable for the token, so that it stands in no list of processes."""
 
@@ -29,7 +32,9 @@ def main(arguments: Sequence[str]) -> int:
     parser = parser_of_options()
     given = parser.parse_args(arguments)
     try:
-        cases = registry.choose(given.cases, given.short)
+        region = plan(given.region)
+        ground = Ground(region, channels_of(region, given.preset))
+        cases = registry.choose(given.cases, given.short, ground)
     except ValueError as error:
         parser.error(str(error))
     if given.list:
@@ -37,9 +42,9 @@ def main(arguments: Sequence[str]) -> int:
             print(f"{case.name:44}  {case.title} [{case.clause}]")
         return 0
     try:
-        setup, adapter = _setup(given), _adapter(given)
-    except (ValueError, PlanError, KeyError) as error:
-        parser.error(str(error).strip("'\""))
+        setup, adapter = _setup(given, ground), _adapter(given)
+    except ValueError as error:
+        parser.error(str(error))
     show = sys.stderr.isatty()
 
     def told(result: Result) -> None:
@@ -84,7 +89,10 @@ def parser_of_options() -> argparse.ArgumentParser:
     parser.add_argument("--tenant", default="", metavar="ID", help="ChirpStack: the tenant for gateways and profiles")
     parser.add_argument("--application", default="", metavar="ID", help="ChirpStack: the application for devices")
     parser.add_argument("--region", default="RU864")
-    parser.add_argument("--preset", default="864", help="extra channels of the gateways; empty: none")
+    parser.add_argument(
+        "--preset",
+        help="channels of the gateways: 864 in RU864, sub-band 2 of fixed plans, if not given; empty: default ones",
+    )
     parser.add_argument("--dev-addr", default="00f00000/12", metavar="PREFIX/BITS", help="addresses of ABP devices")
     parser.add_argument("--seed", type=int, default=1, help="another run with other devices and keys")
     parser.add_argument("--lanes", type=int, default=16, help="cases side by side, each with gateways of its own")
@@ -96,7 +104,24 @@ def parser_of_options() -> argparse.ArgumentParser:
     return parser
 
 
-def _setup(given: argparse.Namespace) -> Setup:
+def channels_of(region: Plan, preset: str | None) -> list[int]:
+    """Uplink channels of the gateways. Dynamic plans: the default ones and the preset's; fixed ones: the sub-band's.
+
+    Raises ValueError for a preset that the plan does not have, and for none where gateways cannot hear all channels.
+    """
+    if preset is None:
+        preset = FIXED_PRESET if region.is_fixed else next((one for one in ("864",) if one in region.presets), "")
+    if preset and preset not in region.presets:
+        raise ValueError(f"--preset {preset!r}: {region.name} has {', '.join(region.presets) or 'none'}")
+    chosen = list(region.presets[preset]) if preset else []
+    if not region.is_fixed:
+        return [channel.frequency_hz for channel in region.default_channels] + chosen
+    if not chosen:
+        raise ValueError(f"--preset: the gateways hear eight of {region.name}'s channels: {', '.join(region.presets)}")
+    return chosen
+
+
+def _setup(given: argparse.Namespace, ground: Ground) -> Setup:
     host, _, port = given.server.rpartition(":")
     if not port.isdigit():
         raise ValueError(f"--server {given.server!r} is not HOST:PORT")
@@ -108,14 +133,9 @@ def _setup(given: argparse.Namespace) -> Setup:
     station = None
     if given.station:
         station = StationEntry(url=given.station, token=given.station_token, trust=given.station_trust)
-    region = plan(given.region)
-    if region.is_fixed:
-        raise ValueError(f"--region {given.region}: the cases are made for plans whose channels the network gives")
-    extra = region.presets[given.preset] if given.preset else ()
-    channels = [channel.frequency_hz for channel in region.default_channels] + list(extra)
     where = Where((host or "127.0.0.1", int(port)), station)
     lanes = 1 if given.adapter == "manual" else given.lanes
-    return Setup(where, region, channels, given.seed, lanes, given.gateways, addresses)
+    return Setup(where, ground.plan, ground.channels_hz, given.seed, lanes, given.gateways, addresses)
 
 
 def _adapter(given: argparse.Namespace) -> Adapter:

@@ -9,6 +9,7 @@ import random
 from lorasim.class_b import gps_of
 from lorasim.conformance.adapters import Adapter, Received
 from lorasim.conformance.bench import FIRST_EUI, Bench, Lane, Line
+from lorasim.conformance.ground import Ground
 from lorasim.conformance.probe import Identity, Probe
 from lorasim.conformance.verdicts import Failed, NotSupported, expect
 from lorasim.crypto import SessionKeys
@@ -28,6 +29,7 @@ class Lab:
         self, case: str, plan: Plan, bench: Bench, lane: Lane, adapter: Adapter, seed: int, addresses: tuple[int, int]
     ) -> None:
         self.plan = plan
+        self.ground = Ground(plan, bench.channels_hz)
         self.bench = bench
         self.lane = lane
         self.adapter = adapter
@@ -138,7 +140,7 @@ class Lab:
         eui = FIRST_EUI | 0x10000 | int.from_bytes(digest[:2], "big")
         if registered:
             await self.adapter.add_gateway(eui, beacons)
-        line = await self.bench.extra(self.lane, eui, self.bench.channels_hz, **config)
+        line = await self.bench.extra(self.lane, eui, **config)
         self._extra.append(line)
         return line
 

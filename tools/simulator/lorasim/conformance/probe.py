@@ -8,12 +8,13 @@ FPort 0 and in FOpts at once. MAC commands are obeyed and answered with the next
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from lorasim import mac
 from lorasim.conformance.bench import Bench, Lane
 from lorasim.conformance.exchange import Down, Exchange, Window
+from lorasim.conformance.ground import Ground
 from lorasim.conformance.verdicts import expect
 from lorasim.crypto import SessionKeys
 from lorasim.joining import Accepted, Joiner
@@ -69,6 +70,7 @@ class Probe:
         self.unasked: list[Down] = []
         """Downlinks of class B and C."""
         self.unasked_radios: list[Downlink] = []
+        self.ground = Ground(plan, bench.channels_hz)
         self.state = self._fresh_state()
         self.session: Session | None = None
         self.answers: list[Command] = []
@@ -77,8 +79,8 @@ class Probe:
         self.snr_db = 8.0
         self.weaker_db = 4.0
         """How much weaker each further gateway of the lane hears it."""
-        self.listens_to: Window | None = None
-        """Class C: what RXC is set to; its time does not matter."""
+        self.listens_to: Callable[[int], Window] | None = None
+        """Classes B and C: the window that is open at a time, besides RX1 and RX2."""
         self.accepts: list[Accepted] = []
         self.exchange: Exchange | None = None
         self.last_request = b""
@@ -98,7 +100,7 @@ class Probe:
         self.lane.on_downlink.remove(self._heard)
 
     def _fresh_state(self) -> MacState:
-        return MacState(self.plan, 5, keeps_15=self.identity.counts_nonces, manners=Manners())
+        return MacState(self.plan, self.ground.fast, keeps_15=self.identity.counts_nonces, manners=Manners())
 
     def _session(self, dev_addr: int, net_id: NetID, keys: SessionKeys, rekeyed: bool) -> Session:
         strict = not self.identity.counts_nonces
@@ -110,13 +112,25 @@ class Probe:
 
     # ------------------------------------------------------------------------------------------------- sending
 
+    def channels(self, dr: int | None = None) -> list[int]:
+        """Channels that are on, that the gateways hear and that allow a data rate: those that cases send on."""
+        hear = self.ground.channels_hz
+        dr = self.state.dr if dr is None else dr
+        return [n for n in self.state.usable(dr) if self.state.channels[n].frequency_hz in hear]
+
     def put_on_air(
-        self, phy: bytes, dr: int, channel: int = 0, accept: bool = False, gateways: Collection[int] | None = None
+        self,
+        phy: bytes,
+        dr: int | None = None,
+        channel: int | None = None,
+        accept: bool = False,
+        gateways: Collection[int] | None = None,
     ) -> Exchange:
         """A frame has just ended at the gateways (``gateways``: places in the lane; None: all). Its windows begin to count."""
         now = self.bench.now_us()
         state, plan = self.state, self.plan
-        used = state.channels[channel]
+        dr = state.dr if dr is None else dr
+        used = state.channels[self.channels(dr)[0] if channel is None else channel]
         datr = str(plan.datr(dr))
         delay_s = plan.join_accept_delay1_s if accept else state.rx1_delay_s
         rx1_hz = plan.join_rx1_frequency_hz(used.frequency_hz) if accept else used.rx1_hz
@@ -148,19 +162,22 @@ class Probe:
         says: Sequence[Command] = (),
         answers: bool = True,
         dr: int | None = None,
-        channel: int = 0,
+        channel: int | None = None,
         f_cnt: int | None = None,
     ) -> bytes:
         """The next uplink's bytes. ``says``: MAC commands of its own; ``answers``: those that it owes come first."""
         session = self.session
         assert session is not None
         dr = self.state.dr if dr is None else dr
+        channel = self.channels(dr)[0] if channel is None else channel
         owed = [*self.sticky, *self.answers] if answers else []
         if answers:
             self.answers = []
         block = b"".join(one.encode() for one in (*owed, *says))
         if len(block) > frames.MAX_F_OPTS or f_port == 0:
             f_port, data, block = 0, block, b""
+        elif f_port:
+            data = data[: max(0, self.plan.max_payload(dr, dwell=self.state.uplink_dwell) - len(block))]
         if f_cnt is not None:
             session.f_cnt_up = f_cnt
         acked = session.confirmed_down if ack is None or ack else None
@@ -183,7 +200,12 @@ class Probe:
         return phy
 
     def send(
-        self, *, dr: int | None = None, channel: int = 0, gateways: Collection[int] | None = None, **more: object
+        self,
+        *,
+        dr: int | None = None,
+        channel: int | None = None,
+        gateways: Collection[int] | None = None,
+        **more: object,
     ) -> Exchange:
         """Seal an uplink and put it on the air; see :meth:`seal`."""
         dr = self.state.dr if dr is None else dr
@@ -206,7 +228,7 @@ class Probe:
     def ask_to_join(self, phy: bytes | None = None, **more: object) -> Exchange:
         """Send a join-request, a fresh one unless its bytes are given."""
         self.last_request = self.request() if phy is None else phy
-        return self.put_on_air(self.last_request, 5, accept=True, **more)  # type: ignore[arg-type]
+        return self.put_on_air(self.last_request, self.ground.join_dr, accept=True, **more)  # type: ignore[arg-type]
 
     async def join(self, what: str = "a good join-request") -> Accepted:
         """Join, and follow the accept. Raises Failed without one."""
@@ -244,15 +266,15 @@ class Probe:
     def _is_ours(self, downlink: Downlink) -> bool:
         return self.session is not None and int.from_bytes(downlink.phy[1:5], "little") == self.session.dev_addr
 
-    def _window_of(self, downlink: Downlink) -> Window | None:
+    def _window_of(self, downlink: Downlink) -> tuple[Window | None, bool]:
+        """The window that hears a downlink, and whether no uplink opened it."""
         windows = list(self.exchange.windows) if self.exchange is not None else []
         for window in windows:
             if not window.differs(downlink):
-                return window
-        rxc = self.listens_to
-        if rxc is not None and (downlink.frequency_hz, downlink.datr) == (rxc.frequency_hz, rxc.datr):
-            return rxc
-        return None
+                return window, False
+        if self.listens_to is not None and not (rxc := self.listens_to(downlink.start_us)).differs(downlink):
+            return rxc, True
+        return None, False
 
     def _fault(self, text: str) -> None:
         self.faults.append(text)
@@ -286,13 +308,12 @@ class Probe:
             self._fault(f"join-accept: {error}")
             return
         exchange.radios.append(downlink)
-        if self._radio_is_right(downlink, self._window_of(downlink)):
+        if self._radio_is_right(downlink, self._window_of(downlink)[0]):
             self.accepts.append(accepted)
         exchange.changed.set()
 
     def _data(self, session: Session, downlink: Downlink) -> None:
-        window = self._window_of(downlink)
-        unasked = window is not None and window is self.listens_to
+        window, unasked = self._window_of(downlink)
         if self.exchange is None and not unasked:
             self._fault("a downlink before the first uplink")
             return

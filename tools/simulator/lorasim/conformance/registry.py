@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lorasim.conformance.ground import Ground
+
 if TYPE_CHECKING:
     from lorasim.conformance.lab import Lab
 
@@ -43,12 +45,20 @@ class Case:
     """Part of the short form."""
     seconds: float = 10.0
     """About how long it takes: long ones begin first."""
+    fits: Callable[[Ground], bool] = lambda _: True
+    """Whether the region has what the case is about."""
 
 
 CASES: dict[str, Case] = {}
 
 
-def case(title: str, clause: str, short: bool = False, seconds: float = 10.0) -> Callable[[Play], Play]:
+def case(
+    title: str,
+    clause: str,
+    short: bool = False,
+    seconds: float = 10.0,
+    fits: Callable[[Ground], bool] = lambda _: True,
+) -> Callable[[Play], Play]:
     """Register the decorated coroutine under its group and its own name."""
 
     def register(play: Play) -> Play:
@@ -56,7 +66,7 @@ def case(title: str, clause: str, short: bool = False, seconds: float = 10.0) ->
         name = f"{group}.{play.__name__}".replace("_", "-")
         if name in CASES:
             raise ValueError(f"two cases are called {name}")
-        CASES[name] = Case(name, group.replace("_", " "), title, clause, play, short, seconds)
+        CASES[name] = Case(name, group.replace("_", " "), title, clause, play, short, seconds, fits)
         return play
 
     return register
@@ -69,10 +79,17 @@ def load() -> dict[str, Case]:
     return CASES
 
 
-def choose(patterns: Iterable[str] = (), short: bool = False) -> list[Case]:
-    """Cases whose name begins with one of the patterns; none: all. Raises ValueError for a pattern without a case."""
+def choose(patterns: Iterable[str] = (), short: bool = False, ground: Ground | None = None) -> list[Case]:
+    """Cases whose name begins with one of the patterns; none: all. Raises ValueError for a pattern without a case.
+
+    ``ground``: only those that the region has a place for.
+    """
     cases, wanted = load(), tuple(patterns)
     for pattern in wanted:
         if not any(name.startswith(pattern) for name in cases):
             raise ValueError(f"no case is called {pattern!r}")
-    return [one for one in cases.values() if one.name.startswith(wanted or "") and (one.short or not short)]
+    return [
+        one
+        for one in cases.values()
+        if one.name.startswith(wanted or "") and (one.short or not short) and (ground is None or one.fits(ground))
+    ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lorasim.conformance.adapters import Adapter, AdapterError
 from lorasim.conformance.bench import Bench, Lane, Where
+from lorasim.conformance.ground import Ground
 from lorasim.conformance.lab import Lab
 from lorasim.conformance.registry import Case
 from lorasim.conformance.verdicts import Ended, Result, Verdict
@@ -34,16 +35,22 @@ class Setup:
     addresses: tuple[int, int] = (0x00F00000, 12)
     """Prefix of the DevAddrs of ABP devices and its bits: of the server's NetID."""
 
+    @property
+    def ground(self) -> Ground:
+        return Ground(self.plan, self.channels_hz)
+
 
 async def run(setup: Setup, adapter: Adapter, cases: Sequence[Case], told: Told | None = None) -> list[Result]:
     """Play the cases; their results in the order of ``cases``. Raises AdapterError when the server cannot be prepared."""
     lanes = max(1, min(setup.lanes, len(cases)))
-    bench = Bench(setup.where, setup.channels_hz, lanes, setup.gateways_per_lane, setup.seed)
+    bench = Bench(setup.where, setup.ground, lanes, setup.gateways_per_lane, setup.seed)
     await adapter.open()
     results: dict[str, Result] = {}
     try:
         for eui in bench.euis:
             await adapter.add_gateway(eui)
+            if setup.where.station is not None and not setup.where.station.token:
+                bench.tokens[eui] = await adapter.station_token(eui)
         waiting = sorted(cases, key=lambda case: -case.seconds)
 
         async def work(lane: Lane) -> None:

@@ -57,6 +57,9 @@ class Adapter(Protocol):
     async def add_gateway(self, eui: int, beacons: bool = False) -> None:
         """``beacons``: the server shall make this gateway send class B beacons."""
 
+    async def station_token(self, eui: int) -> str:
+        """The token of a gateway's own with which it comes as a Basics Station; empty: the server gives none."""
+
     async def add_device(self, identity: Identity) -> None:
         """Make a device anew: an older one of the same DevEUI goes, with its session and its nonces."""
 

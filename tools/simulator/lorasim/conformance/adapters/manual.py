@@ -30,6 +30,9 @@ class Manual:
         wish = " The server shall send class B beacons through it." if beacons else ""
         await self._ask(f"Register the gateway {eui:016x}.{wish}")
 
+    async def station_token(self, eui: int) -> str:
+        return ""
+
     async def add_device(self, identity: Identity) -> None:
         await self._ask(describe(identity))
 

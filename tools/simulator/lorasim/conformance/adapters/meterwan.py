@@ -40,6 +40,10 @@ class MeterWAN:
         if await self._rest.ask("POST", "/gateways", body, fine=(409,)) is not None:
             self._made.append(f"/gateways/{eui:016x}")
 
+    async def station_token(self, eui: int) -> str:
+        made = await self._rest.ask("POST", f"/gateways/{eui:016x}/credentials", {})
+        return str(made["lns_token"])
+
     async def add_device(self, identity: Identity) -> None:
         profile = await self._profile(identity)
         path = f"/devices/{identity.dev_eui:016x}"

@@ -13,15 +13,21 @@ UPLINKS = 24
 WITHIN_US = 66_000_000
 """Uplinks go on for so long: a server may look at the link of a device that sends every few seconds once a minute only."""
 
+CHANNELS_WITHIN = 5
+"""Uplinks within which a server of a fixed plan switches channels."""
 
-async def _until_asked(probe: Probe, dr: int = 0) -> list[commands.LinkADRReq]:
-    """Uplinks with the ADR bit, :data:`UPLINKS` and :data:`WITHIN_US` of them, until a LinkADRReq comes."""
+
+async def _until_asked(probe: Probe, dr: int) -> list[commands.LinkADRReq]:
+    """Uplinks with the ADR bit, :data:`UPLINKS` and :data:`WITHIN_US` of them, until a LinkADRReq comes.
+
+    One that leaves data rate and power as they are is about channels, and is not meant.
+    """
     uplinks, begun_us = 0, probe.bench.now_us()
     while uplinks < UPLINKS or probe.bench.now_us() - begun_us < WITHIN_US:
         uplinks += 1
         for down in await probe.send(adr=True, dr=dr).settled():
             asked = [one for one in down.commands if isinstance(one, commands.LinkADRReq)]
-            if asked:
+            if any((one.dr, one.tx_power) not in ((dr, 0), (15, 15)) for one in asked):
                 return asked
     return []
 
@@ -35,17 +41,20 @@ async def ack_req(lab: Lab) -> str:
 
 
 @case(
-    "a strong signal at SF12: a faster rate, on channels that the device has, accepted", "TS001-1.0.4 §5.3", seconds=75
+    "a strong signal at the slowest rate: a faster one, on channels that the device has, accepted",
+    "TS001-1.0.4 §5.3",
+    seconds=75,
 )
 async def faster(lab: Lab) -> str:
     probe = await lab.device(adr="default")
-    probe.state.dr, probe.snr_db = 0, 12.0
-    asked = await _until_asked(probe)
+    slow = lab.ground.slow
+    probe.state.dr, probe.snr_db = slow, 12.0
+    asked = await _until_asked(probe, slow)
     if not asked:
-        raise NotProvoked(f"no LinkADRReq in {WITHIN_US / 1e6:g} s of frames at SF12 with 12 dB")
+        raise NotProvoked(f"no LinkADRReq in {WITHIN_US / 1e6:g} s of frames at DR{slow} with 12 dB")
     last = asked[-1]
-    expect(last.dr > 0 or last.dr == 15, f"LinkADRReq keeps DR{last.dr} with a signal 32 dB above the floor")
-    [answer] = [one for one in probe.answers if isinstance(one, commands.LinkADRAns)][:1]
+    expect(last.dr not in (slow, 15), f"LinkADRReq keeps DR{slow} with a signal far above the floor")
+    answer = next(one for one in probe.answers if isinstance(one, commands.LinkADRAns))
     expect(answer.accepted, f"the device had to refuse {last}: {answer}")
     expect(1 <= (last.nb_trans or 1) <= 3, f"NbTrans {last.nb_trans}")
     dr = probe.state.dr
@@ -61,24 +70,31 @@ async def faster(lab: Lab) -> str:
 @case("a device without the ADR bit keeps its data rate", "TS001-1.0.4 §4.3.1.1", seconds=12)
 async def without_bit(lab: Lab) -> None:
     probe = await lab.device(adr="default")
-    probe.state.dr, probe.snr_db = 0, 12.0
+    slow = lab.ground.slow
+    probe.state.dr, probe.snr_db = slow, 12.0
     for _ in range(4):
         for down in await probe.send(adr=False).settled():
             asked = [one for one in down.commands if isinstance(one, commands.LinkADRReq)]
-            expect(all(one.dr in (0, 15) for one in asked), f"asked for {asked} though ADR is off")
+            expect(all(one.dr in (slow, 15) for one in asked), f"asked for {asked} though ADR is off")
 
 
 @case("a refused LinkADRReq is not asked for ever", "TS001-1.0.4 §5.3", seconds=90)
 async def refused(lab: Lab) -> str:
     probe = await lab.device(adr="default")
-    probe.state.dr, probe.snr_db = 0, 12.0
+    slow = lab.ground.slow
+    probe.state.dr, probe.snr_db = slow, 12.0
+    heard = set(probe.channels())
+    for _ in range(CHANNELS_WITHIN if lab.plan.is_fixed else 0):
+        await probe.send(adr=True).settled()
+        if set(probe.state.usable(slow)) == heard:
+            break  # the channels are switched, and the device agreed: what it refuses from now on is the data rate
     probe.state.manners.refused = frozenset({"LinkADRReq.data_rate_ack"})
-    asked = await _until_asked(probe)
+    asked = await _until_asked(probe, slow)
     if not asked:
         raise NotProvoked(f"no LinkADRReq in {WITHIN_US / 1e6:g} s of frames")
     times = 1
     for _ in range(8):
-        for down in await probe.send(adr=True, dr=0).settled():
+        for down in await probe.send(adr=True, dr=slow).settled():
             times += any(isinstance(one, commands.LinkADRReq) for one in down.commands)
     expect(times < 9, "every frame was answered with a request that the device refuses")
     return f"asked {times} times in 9 frames"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from lorasim.conformance.ground import dynamic, fixed, no_tx_param_setup
 from lorasim.conformance.lab import Lab
 from lorasim.conformance.probe import Probe
 from lorasim.conformance.registry import case
@@ -63,10 +64,10 @@ async def old_until_answered(lab: Lab) -> None:
 
 @case("RXParamSetupReq: RX1DROffset, RX2 data rate and frequency", "TS001-1.0.4 §5.4", short=True, seconds=25)
 async def rx_param_setup(lab: Lab) -> str:
-    hz = lab.plan.default_channels[0].frequency_hz
-    probe = await lab.device(rx1_dr_offset=2, rx2_dr=3, rx2_frequency_hz=hz)
+    dr, hz = lab.ground.other_rx2
+    probe = await lab.device(rx1_dr_offset=2, rx2_dr=dr, rx2_frequency_hz=hz)
     asked = await _asked(probe, commands.RXParamSetupReq)
-    wanted = (2, 3, hz)
+    wanted = (2, dr, hz)
     got = (asked.rx1_dr_offset, asked.rx2_dr, asked.frequency_hz)
     expect(got == wanted, f"asked for offset, data rate, frequency {got}, wanted are {wanted}")
     await _content(probe, commands.RXParamSetupReq, 2)
@@ -87,7 +88,7 @@ async def sticky_answer(lab: Lab) -> str:
     raise Failed("four uplinks carried the same RXTimingSetupAns and none was answered: it eats FOpts for ever")
 
 
-@case("NewChannelReq: a channel is made and used", "TS001-1.0.4 §5.6", short=True, seconds=25)
+@case("NewChannelReq: a channel is made and used", "TS001-1.0.4 §5.6", short=True, seconds=25, fits=dynamic)
 async def new_channel(lab: Lab) -> str:
     hz = lab.bench.channels_hz[-1]
     probe = await lab.device(channels=[{"frequency_hz": hz}])
@@ -101,7 +102,7 @@ async def new_channel(lab: Lab) -> str:
     return f"channel {index}, answered in {down.window}"
 
 
-@case("DlChannelReq: RX1 of a channel moves", "TS001-1.0.4 §5.8", seconds=30)
+@case("DlChannelReq: RX1 of a channel moves", "TS001-1.0.4 §5.8", seconds=30, fits=dynamic)
 async def dl_channel(lab: Lab) -> str:
     hz, down_hz = lab.bench.channels_hz[-1], lab.plan.default_channels[0].frequency_hz
     probe = await lab.device(channels=[{"frequency_hz": hz, "downlink_frequency_hz": down_hz}])
@@ -111,6 +112,34 @@ async def dl_channel(lab: Lab) -> str:
     await _content(probe, commands.DlChannelReq, 1)
     down = await probe.accepted("a frame on the channel", channel=asked.ch_index)
     return f"answered in {down.window} on {down.radio.frequency_hz / 1e6:g} MHz"
+
+
+@case(
+    "LinkADRReq switches off the channels that no gateway hears",
+    "TS001-1.0.4 §5.2; RP002, ChMaskCntl",
+    short=True,
+    seconds=20,
+    fits=fixed,
+)
+async def channel_mask(lab: Lab) -> str:
+    """A device of ABP begins with all channels; eight of them, and a wide one, are worth sending on."""
+    probe = await lab.device()
+    await _asked(probe, commands.LinkADRReq)
+    on = {probe.state.channels[n].frequency_hz for n in probe.state.enabled}
+    expect(
+        on == set(lab.bench.channels_hz), f"{len(on)} channels are on, the gateways hear {len(lab.bench.channels_hz)}"
+    )
+    await _content(probe, commands.LinkADRReq)
+    return f"channels {', '.join(map(str, sorted(probe.state.enabled)))}"
+
+
+@case("NewChannelReq and DlChannelReq are not sent where channels are fixed", "TS001-1.0.4 §5.6, §5.8", fits=fixed)
+async def no_channel_requests(lab: Lab) -> None:
+    probe = await lab.device()
+    for _ in range(3):
+        for down in await probe.send(confirmed=True).settled():
+            wrong = [one for one in down.commands if isinstance(one, commands.NewChannelReq | commands.DlChannelReq)]
+            expect(not wrong, f"{wrong} in {lab.plan.name}")
 
 
 @case("DutyCycleReq: once", "TS001-1.0.4 §5.3", seconds=20)
@@ -132,11 +161,10 @@ async def dev_status(lab: Lab) -> None:
     "TxParamSetupReq is not sent where the region does not know it",
     "TS001-1.0.4 §5.9; RP002, TxParamSetupReq",
     seconds=15,
+    fits=no_tx_param_setup,
 )
 async def tx_param_setup(lab: Lab) -> None:
     probe = await lab.device()
-    if lab.plan.tx_param_setup:
-        raise NotProvoked(f"{lab.plan.name} knows it: see the region's dwell time")
     for _ in range(4):
         for down in await probe.send(confirmed=True).settled():
             expect(not down.get(commands.TxParamSetupReq), f"TxParamSetupReq in {lab.plan.name}")
@@ -181,7 +209,7 @@ async def force_rejoin(lab: Lab) -> str:
     phy = probe.joiner.rejoin_request(asked.rejoin_type, session.net_id, session.keys)
     lab.needs_forwarding(phy)
     before = len(probe.accepts)
-    exchange = probe.put_on_air(phy, 5, accept=True)
+    exchange = probe.put_on_air(phy, accept=True)
     await exchange.until(lambda: len(probe.accepts) > before)
     expect(len(probe.accepts) > before, f"a rejoin-request of type {asked.rejoin_type} got no accept")
     probe.follow(probe.accepts[-1])
@@ -191,16 +219,16 @@ async def force_rejoin(lab: Lab) -> str:
 
 @case("PingSlotChannelReq (class B)", "TS001-1.0.4 §12.3", seconds=20)
 async def ping_slot_channel(lab: Lab) -> None:
-    hz = lab.plan.default_channels[1].frequency_hz
-    probe = await lab.device(mac_version="1.0.4", device_class="B", ping_slot_frequency_hz=hz, ping_slot_dr=4)
+    dr, hz = lab.ground.other_rx2
+    probe = await lab.device(mac_version="1.0.4", device_class="B", ping_slot_frequency_hz=hz, ping_slot_dr=dr)
     asked = await _asked(probe, commands.PingSlotChannelReq, 5, commands.PingSlotInfoReq(3))
-    expect((asked.frequency_hz, asked.dr) == (hz, 4), f"asked for {asked}")
+    expect((asked.frequency_hz, asked.dr) == (hz, dr), f"asked for {asked}")
     await _content(probe, commands.PingSlotChannelReq, 2)
 
 
 @case("BeaconFreqReq (class B)", "TS001-1.0.4 §12.2", seconds=20)
 async def beacon_freq(lab: Lab) -> None:
-    hz = lab.plan.default_channels[0].frequency_hz
+    hz = lab.ground.downlink_hz[0]
     probe = await lab.device(mac_version="1.0.4", device_class="B", beacon_frequency_hz=hz)
     asked = await _asked(probe, commands.BeaconFreqReq, 5, commands.PingSlotInfoReq(3))
     expect(asked.frequency_hz == hz, f"asked for {asked}")
@@ -209,7 +237,7 @@ async def beacon_freq(lab: Lab) -> None:
 
 @case("a refusal changes nothing and is not asked for ever", "TS001-1.0.4 §5.4", seconds=40)
 async def refusal(lab: Lab) -> str:
-    hz = lab.plan.default_channels[0].frequency_hz
+    _, hz = lab.ground.other_rx2
     probe = await lab.device(rx2_frequency_hz=hz)
     probe.state.manners.refused = frozenset({"RXParamSetupReq.channel_ack"})
     await _asked(probe, commands.RXParamSetupReq)

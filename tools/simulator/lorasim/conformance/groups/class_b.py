@@ -30,11 +30,15 @@ async def _locked(lab: Lab, periodicity: int = 0) -> Probe:
 
 
 def _listen(lab: Lab, probe: Probe) -> None:
-    assert probe.session is not None
-    hz = lab.plan.ping_slot_frequency_hz(probe.session.dev_addr, lab.gps_us() // 1_000_000)
-    dr = lab.plan.class_b.ping_slot_dr
-    assert dr is not None
-    probe.listens_to = Window("ping slot", 0, hz, str(lab.plan.datr(dr, downlink=True)))
+    session, plan, dr = probe.session, lab.plan, lab.plan.class_b.ping_slot_dr
+    assert session is not None and dr is not None
+    datr = str(plan.datr(dr, downlink=True))
+
+    def at(start_us: int) -> Window:
+        hz = plan.ping_slot_frequency_hz(session.dev_addr, gps_of(start_us) // 1_000_000)
+        return Window("ping slot", start_us, hz, datr)
+
+    probe.listens_to = at
 
 
 def _judge(lab: Lab, probe: Probe, downlink: Downlink, periodicity: int) -> int:

@@ -24,7 +24,8 @@ async def _listening(lab: Lab, **wishes: object) -> Probe:
 
 def _listen(lab: Lab, probe: Probe) -> None:
     state = probe.state
-    probe.listens_to = Window("RXC", 0, state.rx2_frequency_hz, str(lab.plan.datr(state.rx2_dr, downlink=True)))
+    hz, datr = state.rx2_frequency_hz, str(lab.plan.datr(state.rx2_dr, downlink=True))
+    probe.listens_to = lambda start_us: Window("RXC", start_us, hz, datr)
 
 
 async def _unasked(lab: Lab, probe: Probe, number: int) -> None:
@@ -82,14 +83,14 @@ async def confirmed(lab: Lab) -> str:
 
 @case("RXParamSetupReq moves RXC, too", "TS001-1.0.4 §17.1, §5.4", seconds=30)
 async def moved(lab: Lab) -> None:
-    hz = lab.plan.default_channels[0].frequency_hz
-    probe = await lab.device(device_class="C", rx2_dr=4, rx2_frequency_hz=hz)
+    dr, hz = lab.ground.other_rx2
+    probe = await lab.device(device_class="C", rx2_dr=dr, rx2_frequency_hz=hz)
     for _ in range(5):
         if any(down.get(RXParamSetupReq) for down in await probe.send(confirmed=True).settled()):
             break
     await probe.send(confirmed=True).settled()
     _listen(lab, probe)
-    if probe.state.rx2_dr != 4:
+    if probe.state.rx2_dr != dr:
         raise NotProvoked("no RXParamSetupReq in 5 uplinks")
     await lab.queue(probe, b"moved")
     await _unasked(lab, probe, 1)

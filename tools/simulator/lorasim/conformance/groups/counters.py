@@ -11,9 +11,9 @@ from lorasim.conformance.verdicts import expect
 async def replay(lab: Lab) -> None:
     probe = await lab.device()
     phy = probe.seal(confirmed=True)
-    await probe.put_on_air(phy, 5).down("the ACK of a frame")
+    await probe.put_on_air(phy).down("the ACK of a frame")
     await probe.accepted("the frame after it")
-    await probe.put_on_air(phy, 5).silence("it was an old frame, replayed after a newer one")
+    await probe.put_on_air(phy).silence("it was an old frame, replayed after a newer one")
     await probe.accepted("a frame after the replay")
     await lab.expect_uplinks(probe, [0, 1, 2], "after a replay")
 
@@ -23,7 +23,7 @@ async def old_counter(lab: Lab) -> None:
     probe = await lab.device()
     old = probe.seal(confirmed=True, f_cnt=3)
     await probe.accepted("FCnt 1000", f_cnt=1000)
-    await probe.put_on_air(old, 5).silence("FCnt 3 is behind 1000")
+    await probe.put_on_air(old).silence("FCnt 3 is behind 1000")
     await probe.accepted("FCnt 1001", f_cnt=1001)
     await lab.expect_uplinks(probe, [1000, 1001], "after a frame with an old counter")
 
@@ -82,9 +82,9 @@ async def late_copy(lab: Lab) -> None:
     """One gateway's way is 0.7 s longer."""
     probe = await lab.device()
     phy = probe.seal(data=b"late copy")
-    first = probe.put_on_air(phy, 5, gateways=[0])
+    first = probe.put_on_air(phy, gateways=[0])
     await lab.wait(0.7)
-    second = probe.put_on_air(phy, 5, gateways=[1])
+    second = probe.put_on_air(phy, gateways=[1])
     second.windows += first.windows
     await second.settled()
     expect(len(first.radios) + len(second.radios) <= 1, "both copies were answered")
@@ -97,9 +97,9 @@ async def confirmed_again(lab: Lab) -> str:
     """The ACK was lost. The second one needs a new FCntDown, which the device itself watches."""
     probe = await lab.device()
     phy = probe.seal(confirmed=True)
-    first = await probe.put_on_air(phy, 5).down("the first ACK")
+    first = await probe.put_on_air(phy).down("the first ACK")
     await probe.exchange.settled()  # type: ignore[union-attr]
-    exchange = probe.put_on_air(phy, 5)
+    exchange = probe.put_on_air(phy)
     downs = await exchange.settled()
     expect(downs, "the repeated frame was not acknowledged: its device would repeat it for ever")
     await lab.expect_uplinks(probe, [0], "for a confirmed frame that was repeated")
@@ -110,8 +110,9 @@ async def confirmed_again(lab: Lab) -> str:
 async def repetitions(lab: Lab) -> None:
     probe = await lab.device()
     phy = probe.seal(data=b"three times")
-    for channel in (0, 1, 0):
-        await probe.put_on_air(phy, 5, channel).settled()
+    channels = probe.channels()
+    for n in (0, 1, 0):
+        await probe.put_on_air(phy, channel=channels[n]).settled()
     probe.send(data=b"next")
     await lab.expect_uplinks(probe, [0, 1], "for one frame transmitted three times, and the next")
 

@@ -93,10 +93,10 @@ async def no_ack(lab: Lab) -> None:
 
 @case("an item of a full payload leaves room for MAC commands elsewhere", "TS001-1.0.4 §4.3.1.6", seconds=14)
 async def full_payload(lab: Lab) -> str:
-    """At DR5 N is 242: with FOpts the frame would be too long, which the device judges."""
+    """With FOpts the frame would be too long, which the device judges."""
     probe = await lab.device()
     await probe.send().settled()
-    limit = lab.plan.max_payload(5, downlink=True)
+    limit = lab.ground.fits_rx1(lab.ground.fast)
     await lab.queue(probe, bytes(limit))
     seen = []
     for _ in range(3):

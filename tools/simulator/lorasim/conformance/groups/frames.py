@@ -11,7 +11,7 @@ from lorawan import commands
 
 
 async def _ignored(lab: Lab, probe: Probe, phy: bytes, what: str) -> None:
-    await probe.put_on_air(phy, 5).silence(what)
+    await probe.put_on_air(phy).silence(what)
 
 
 def _signed(probe: Probe, message: bytes, f_cnt: int) -> bytes:
@@ -32,7 +32,7 @@ async def wrong_mic(lab: Lab) -> None:
     probe = await lab.device()
     phy = probe.seal(confirmed=True)
     await _ignored(lab, probe, phy[:-2] + bytes([phy[-2] ^ 0x10, phy[-1]]), "the MIC was wrong")
-    await probe.put_on_air(phy, 5).down("the ACK of the true frame after a forged one")
+    await probe.put_on_air(phy).down("the ACK of the true frame after a forged one")
     await lab.expect_uplinks(probe, [0], "after a forged frame")
 
 
@@ -66,12 +66,12 @@ async def bad_frames(lab: Lab) -> None:
         "a proprietary frame": b"\xe0" + good[1:],
     }
     for what, phy in bad.items():
-        exchange = probe.put_on_air(phy, 5)
+        exchange = probe.put_on_air(phy)
         await lab.wait(0.3)
         expect(not exchange.radios, f"{what} was answered")
     await lab.wait(2.2, probe)
     expect(not probe.exchange.radios, "a frame that must be ignored was answered")  # type: ignore[union-attr]
-    await probe.put_on_air(good, 5).down("the ACK of a good frame after bad ones")
+    await probe.put_on_air(good).down("the ACK of a good frame after bad ones")
 
 
 @case("MAC commands in FRMPayload on FPort 0 are understood", "TS001-1.0.4 §4.3.2", short=True)
@@ -112,7 +112,7 @@ async def rfu_bits(lab: Lab) -> None:
     lab.needs_forwarding(phy)
     session.f_cnt_up = 1
     probe.exchange = None
-    exchange = probe.put_on_air(phy, 5)
+    exchange = probe.put_on_air(phy)
     down = await exchange.down("the ACK of a frame with RFU bits set in MHDR")
     expect(down.frame.ack, "no ACK")
 
@@ -126,7 +126,7 @@ async def unknown_command(lab: Lab) -> None:
     payload = crypto.crypt_payload(session.keys.app_s_key, True, session.dev_addr, 0, b"x")
     phy = _signed(probe, _head(probe, 0, m_hdr=0x40, f_ctrl=len(block)) + block + b"\x0a" + payload, 0)
     session.f_cnt_up = 1
-    down = await probe.put_on_air(phy, 5).down("LinkCheckAns")
+    down = await probe.put_on_air(phy).down("LinkCheckAns")
     expect(down.get(commands.LinkCheckAns), "LinkCheckReq before an unknown command was not answered")
     await probe.accepted("a frame after an unknown command")
 
@@ -138,5 +138,5 @@ async def cut_command(lab: Lab) -> None:
     assert session is not None
     phy = _signed(probe, _head(probe, 0, m_hdr=0x80, f_ctrl=2) + b"\x06\x55", 0)  # DevStatusAns wants two bytes
     session.f_cnt_up = 1
-    await probe.put_on_air(phy, 5).down("the ACK of a frame with a cut command")
+    await probe.put_on_air(phy).down("the ACK of a frame with a cut command")
     await probe.accepted("the next frame")

@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from lorasim import gwmp
 from lorasim.conformance.bench import Line
+from lorasim.conformance.ground import narrow_sub_band
 from lorasim.conformance.lab import Lab
 from lorasim.conformance.registry import case
 from lorasim.conformance.verdicts import NotProvoked, expect
@@ -59,9 +60,9 @@ async def bad_checksum(lab: Lab) -> None:
     line, phy = lab.udp_lines[0], probe.seal(confirmed=True)
     assert isinstance(line.gateway, Gateway)
     now = lab.bench.now_us()
-    channel = probe.state.channels[0]
-    packet = gwmp.rxpk(line.gateway.tmst(now), channel.frequency_hz, "SF7BW125", -90, 5, phy, 0, stat=-1)
-    exchange = probe.put_on_air(phy, 5, gateways=[])
+    channel, datr = probe.state.channels[probe.channels()[0]], str(lab.plan.datr(lab.ground.fast))
+    packet = gwmp.rxpk(line.gateway.tmst(now), channel.frequency_hz, datr, -90, 5, phy, 0, stat=-1)
+    exchange = probe.put_on_air(phy, gateways=[])
     line.raw(gwmp.push_data(1, line.eui, {"rxpk": [packet]}))
     await exchange.silence("the gateway said that its checksum was wrong")
     await lab.expect_uplinks(probe, [0], "after a frame with a wrong checksum")
@@ -73,9 +74,9 @@ async def duplicated_datagram(lab: Lab) -> None:
     await probe.send().settled()
     line, phy = lab.udp_lines[0], probe.seal(confirmed=True)
     assert isinstance(line.gateway, Gateway)
-    exchange = probe.put_on_air(phy, 5, gateways=[])
-    channel = probe.state.channels[0]
-    packet = gwmp.rxpk(line.gateway.tmst(exchange.end_us), channel.frequency_hz, "SF7BW125", -90, 5, phy, 0)
+    exchange = probe.put_on_air(phy, gateways=[])
+    channel, datr = probe.state.channels[probe.channels()[0]], str(lab.plan.datr(lab.ground.fast))
+    packet = gwmp.rxpk(line.gateway.tmst(exchange.end_us), channel.frequency_hz, datr, -90, 5, phy, 0)
     for _ in range(2):
         line.raw(gwmp.push_data(77, line.eui, {"rxpk": [packet]}))
     downs = await exchange.settled()
@@ -124,9 +125,14 @@ async def unregistered(lab: Lab) -> None:
     await probe.send(confirmed=True, gateways=[lab.place(line)]).silence("its gateway is not registered")
 
 
-@case("the duty cycle of each sub-band is kept at every gateway", "RP002; the region's law", seconds=35)
+@case(
+    "the duty cycle of each sub-band is kept at every gateway",
+    "RP002; the region's law",
+    seconds=35,
+    fits=narrow_sub_band,
+)
 async def duty_cycle(lab: Lab) -> str:
-    """Confirmed frames at SF12 on a channel of the narrowest sub-band, through one gateway."""
+    """Confirmed frames at the slowest rate on a channel of the narrowest sub-band, through one gateway."""
     probe = await lab.device(mac_version="1.0.3", activation="OTAA")
     await probe.join()
     narrow = []
@@ -140,7 +146,9 @@ async def duty_cycle(lab: Lab) -> str:
     place, answered = lab.place(line), 0
     for n in range(7):
         answered += bool(
-            await probe.send(confirmed=True, dr=0, channel=narrow[n % len(narrow)], gateways=[place]).settled()
+            await probe.send(
+                confirmed=True, dr=lab.ground.slow, channel=narrow[n % len(narrow)], gateways=[place]
+            ).settled()
         )
     expect(answered, "no frame was answered")
     used_us: dict[str, float] = defaultdict(float)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from lorasim.conformance.bench import Line
+from lorasim.conformance.ground import uneven_windows
 from lorasim.conformance.lab import Lab
 from lorasim.conformance.registry import case
 from lorasim.conformance.verdicts import NotProvoked, expect
@@ -19,7 +20,9 @@ from lorasim.radio import Note
 async def every_data_rate(lab: Lab) -> str:
     probe = await lab.device()
     seen = []
-    for dr in range(6):
+    for dr in range(16):
+        if not probe.channels(dr) or not lab.plan.data_rate(dr).sf:
+            continue
         down = await probe.accepted(f"a frame at DR{dr}", dr=dr)
         await probe.exchange.settled()  # type: ignore[union-attr]
         seen.append(f"DR{dr} {down.window}")
@@ -29,7 +32,7 @@ async def every_data_rate(lab: Lab) -> str:
 @case("RX1 follows the channel of the uplink", "TS001-1.0.4 §3.3.1", short=True)
 async def every_channel(lab: Lab) -> str:
     probe = await lab.device()
-    windows = [(await probe.accepted(f"a frame on channel {n}", channel=n)).window for n in list(probe.state.channels)]
+    windows = [(await probe.accepted(f"a frame on channel {n}", channel=n)).window for n in probe.channels()]
     if "RX1" not in windows:
         raise NotProvoked("the server answered in RX2 only")
     return ", ".join(windows)
@@ -71,7 +74,7 @@ async def one_downlink(lab: Lab) -> str:
     probe = await lab.device()
     gateways = []
     for n in range(2):
-        exchange = probe.send(confirmed=True, channel=n % 2)
+        exchange = probe.send(confirmed=True, channel=probe.channels()[n])
         [down] = await exchange.settled() or [None]
         expect(down is not None, "no ACK came")
         gateways.append(f"{exchange.radios[0].gateway_eui & 0xFFFF:04x}")
@@ -130,16 +133,21 @@ async def radio_parameters(lab: Lab) -> str:
     "a payload that fits no window waits, and goes when the data rate allows",
     "RP002-1.0.4, maximum payload",
     seconds=14,
+    fits=uneven_windows,
 )
 async def payload_limit(lab: Lab) -> str:
     probe = await lab.device()
     await probe.send().settled()
-    data = bytes(range(120))
+    ground = lab.ground
+    slow_most = max(ground.fits_rx1(ground.slow), ground.fits_rx2())
+    data = bytes(range((slow_most + ground.fits_rx1(ground.fast)) // 2))
     await lab.queue(probe, data)
-    slow = await probe.send(dr=0).settled()
-    expect(all(down.data != data for down in slow), "120 bytes came at SF12: at most 51 fit")
+    slow = await probe.send(dr=ground.slow).settled()
+    expect(
+        all(down.data != data for down in slow), f"{len(data)} bytes came at DR{ground.slow}: at most {slow_most} fit"
+    )
     for _ in range(2):
-        for down in await probe.send(dr=5).settled():
+        for down in await probe.send(dr=ground.fast).settled():
             if down.data == data:
                 return f"came in {down.window} at {down.radio.datr}"
     raise NotProvoked("the item was dropped, or waits still")
