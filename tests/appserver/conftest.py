@@ -13,6 +13,7 @@ import pytest
 
 import appserver.db
 from appserver.db import Database
+from tests.support import schema
 from tests.support.postgres import PostgresServer
 
 ON_BOTH = frozenset(
@@ -71,23 +72,28 @@ def postgres_server() -> Iterator[PostgresServer]:
 def database_kind(request: pytest.FixtureRequest) -> Iterator[str]:
     """``sqlite`` or ``postgresql``: what ``open_database`` opens in this module."""
     kind = getattr(request, "param", "sqlite")
-    if kind == "sqlite":
-        yield kind
-        return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    names = _NAMES
-    migrate, database = appserver.db.migrate, Database
-
-    def url_of(path: Path) -> str:
-        if path not in names:
-            names[path] = _name(path)
-            server.create(names[path], "migrated")
-        return server.url_of(names[path])
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            appserver.db, "migrate", lambda path, revision="head", url="": migrate(path, revision, url or url_of(path))
-        )
+        if kind == "sqlite":
+            schema.copied(patch)
+            yield kind
+            return
+        server: PostgresServer = request.getfixturevalue("postgres_server")
+        names = _NAMES
+        migrate, database = appserver.db.migrate, Database
+
+        def url_of(path: Path) -> str:
+            if path not in names:
+                names[path] = _name(path)
+                server.create(names[path], "migrated")
+            return server.url_of(names[path])
+
+        def brought_up_to_date(path: Path, revision: str = "head", url: str = "") -> None:
+            if url or revision != "head" or path in names:
+                migrate(path, revision, url or url_of(path))
+            else:
+                url_of(path)  # a copy of one that is up to date
+
+        patch.setattr(appserver.db, "migrate", brought_up_to_date)
         patch.setattr(appserver.db, "Database", lambda path, url="": database(path, url or url_of(path)))
         yield kind
         while names:

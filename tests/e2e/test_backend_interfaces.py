@@ -24,7 +24,8 @@ from lorasim.runner import Simulation
 from lorasim.world import World
 
 from tests.support.certificates import Authority, Pem
-from tests.support.program import WITHIN_S, Program, free_port, make_program, wait_for
+from tests.support.ports import free_port
+from tests.support.program import WITHIN_S, Program, make_program, wait_for
 from tests.support.server import Server
 
 NET_KEK = "8f1d2a70c4b9e6533a7704d21c55ee90"

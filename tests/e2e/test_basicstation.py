@@ -23,7 +23,8 @@ from tests.support.certificates import Authority
 from tests.support.live_station import station
 from tests.support.node import Node
 from tests.support.otaa_device import OtaaDevice
-from tests.support.program import Program, free_port, make_program
+from tests.support.ports import free_port
+from tests.support.program import Program, make_program
 from tests.support.server import Server
 
 EUI = "0016c001ff1e5a01"

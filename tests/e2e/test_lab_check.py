@@ -14,7 +14,8 @@ import pytest
 from lorasim import checker, course, scenario, sink
 from lorasim.__main__ import main
 
-from tests.support.program import Program, free_port, make_program
+from tests.support.ports import free_port
+from tests.support.program import Program, make_program
 from tests.support.server import Server
 
 SECONDS = 20

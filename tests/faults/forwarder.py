@@ -22,6 +22,7 @@ from lorasim.scenario import GatewayEntry
 from lns.store.embedded.journal import StoreError
 from tests.faults import checks, report, seeds
 from tests.faults.universe import DEV_EUI, GATEWAY, JOIN_EUI, SECOND_US, VERSIONS, Universe
+from tests.support.scratch import scratch
 
 CLASSES = "AAAACCB"
 """Of so many devices each is of this class."""
@@ -101,7 +102,7 @@ class Hour(Universe):
 
 def hour(minutes: float = 60.0, seed: int = 1) -> dict[str, Any]:
     """Play it. Returns the figures; ``refused`` and ``violations`` must be empty."""
-    with tempfile.TemporaryDirectory(prefix="meterwan-hour-", dir=seeds.scratch()) as folder:
+    with tempfile.TemporaryDirectory(prefix="meterwan-hour-", dir=scratch()) as folder:
         universe = Hour(seed, Path(folder), frozenset(), minutes)
         universe.world.air._radio.loss = universe.world.air._radio.downlink_loss = 0.02
         universe.run()

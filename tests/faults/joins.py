@@ -29,6 +29,7 @@ from tests.support.fake_gateway import FakeGateway
 from tests.support.lab import SECOND_US, Lab
 from tests.support.node import Node
 from tests.support.otaa_device import OtaaDevice
+from tests.support.scratch import scratch
 
 HEARD_BY = 3
 FIRST_DEV_EUI = 0x70B3D5FFFE100000
@@ -187,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--gateways", type=int, default=24)
     given = parser.parse_args(arguments)
     seeds.quiet()
-    with tempfile.TemporaryDirectory(prefix="meterwan-joins-", dir=seeds.scratch()) as folder:
+    with tempfile.TemporaryDirectory(prefix="meterwan-joins-", dir=scratch()) as folder:
         figures = joins(given.devices, given.seconds, given.gateways, Path(folder))
     report.note("joins", figures)
     return bool(figures["wrong"] or figures["first_uplink_silent"] or figures["joined"] < 0.9 * given.devices)

@@ -38,6 +38,7 @@ from lorawan.frames import JoinRequest, parse
 from tests.faults import report, seeds
 from tests.support.lab import Lab
 from tests.support.otaa_device import OtaaDevice
+from tests.support.scratch import scratch
 
 Patch = pytest.MonkeyPatch
 COLUMN = {name: at for at, name in enumerate(statements.SESSION_COLUMNS)}
@@ -57,7 +58,7 @@ class Bug:
     def found(self, most: int = MOST_SEEDS) -> str:
         """What the kit says, empty when it has nothing to say."""
         if self.play is not None:
-            with tempfile.TemporaryDirectory(prefix="meterwan-planted-", dir=seeds.scratch()) as folder:
+            with tempfile.TemporaryDirectory(prefix="meterwan-planted-", dir=scratch()) as folder:
                 return self.play(Path(folder))
         for seed in range(most):
             result = seeds.play(seed, self.seeds, minutes=1.5)

@@ -23,6 +23,7 @@ from lorasim.checker import Violation
 from tests.faults import report
 from tests.faults.history import short
 from tests.faults.universe import BEGIN_US, Universe
+from tests.support.scratch import scratch
 
 
 @dataclass(slots=True, frozen=True)
@@ -34,11 +35,6 @@ class Result:
     story: tuple[str, ...]
     counts: dict[str, int]
     cpu_s: float
-
-
-def scratch() -> str | None:
-    """A folder in memory where there is one: the disk's faults are ours, its speed need not be."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 def play(seed: int, only: Iterable[str] | None = None, minutes: float | None = None) -> Result:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from lorasim.house import key_of
 
-from tests.support.program import WITHIN_S, Program, free_port, make_program, wait_for
+from tests.support.ports import free_port
+from tests.support.program import WITHIN_S, Program, make_program, wait_for
 
 SEED = 7
 JOIN_EUI = "70b3d5fffe0000ff"

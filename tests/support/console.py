@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-import sqlite3
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from appserver.db import migrate
 from appserver.main import Started, application
 from appserver.services import Services
 from appserver.settings import ApplicationSettings, HttpSettings
 from tests.support.memory_network import NOW_US, MemoryNetwork
+from tests.support.schema import empty_database
 
 
 @dataclass
@@ -115,18 +112,6 @@ class Console:
         return await self.ask("POST", path, data={"_csrf": await self.csrf(), **fields})
 
 
-@cache
-def _empty_database() -> bytes:
-    """application.db with its schema and nothing in it, made once."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "application.db"
-        migrate(path)
-        connection = sqlite3.connect(path)
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.close()
-        return path.read_bytes()
-
-
 @asynccontextmanager
 async def running_console(data_dir: Path, **http_settings: Any) -> AsyncIterator[Console]:
     """Start the process on a free port; passwords cost little here."""
@@ -138,7 +123,7 @@ async def running_console(data_dir: Path, **http_settings: Any) -> AsyncIterator
     )
     if not (data_dir / "application.db").exists():
         data_dir.mkdir(parents=True, exist_ok=True)
-        (data_dir / "application.db").write_bytes(_empty_database())
+        (data_dir / "application.db").write_bytes(empty_database())
     network, clock = MemoryNetwork(), Clock()
     async with application(settings, network, clock, background=False) as (services, started):
         url = re.sub(r"^https", "http", started.url)

@@ -26,6 +26,7 @@ from lorawan.backend import JoinAns, JoinReq
 from lorawan.identifiers import EUI64
 from tests.support.lab import KEK
 from tests.support.node import Node, keys_1_0
+from tests.support.ports import free_port
 
 TOKEN = "test-token"
 EUI = "70b3d50000000001"
@@ -33,9 +34,7 @@ KEYS = keys_1_0(1)
 
 
 def settings_of(folder: Path, **fields: Any) -> NetworkSettings:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port(socket.SOCK_DGRAM)
     values: dict[str, Any] = {"http": {"listen": ""}, "gateways": {"udp": {"listen": f"127.0.0.1:{port}"}}}
     return NetworkSettings(data_dir=folder, **(values | fields))
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.ports import free_port
+
 PROGRAM = "/usr/sbin/mosquitto"
 
 
@@ -17,9 +19,7 @@ class Broker:
 
     def __init__(self, folder: Path, tls: tuple[Path, Path] | None = None, user: tuple[str, str] | None = None) -> None:
         """``tls``: certificate and key of the broker; ``user``: the only one it lets in, with the password."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._config = folder / "mosquitto.conf"
         # Started by root it would become another user, who may not write here; anybody else stays who they are.
         self._config.write_text(

@@ -10,13 +10,15 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 import psycopg
+
+from tests.support.ports import free_port
+from tests.support.scratch import scratch
 
 DEBIAN = Path("/usr/lib/postgresql")
 START_S = 60.0
@@ -31,18 +33,16 @@ def program(name: str) -> str:
     return path
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class PostgresServer:
     """A server until :meth:`stop`; a folder that is given stays, with its databases."""
 
     def __init__(self, folder: Path | None = None, durable: bool = False, **settings: str) -> None:
         self._temporary = folder is None
-        self.folder = Path(tempfile.mkdtemp(prefix="meterwan-pg-")) if folder is None else folder
+        self.folder = (
+            Path(tempfile.mkdtemp(prefix="meterwan-pg-", dir=None if durable else scratch()))
+            if folder is None
+            else folder
+        )
         self._user = self._another_user()
         self.port = free_port()
         self.url = f"postgresql://meterwan@127.0.0.1:{self.port}/postgres"

@@ -18,15 +18,9 @@ import pytest
 import structlog
 
 from meterwan.cli import main
+from tests.support.ports import free_port
 
 WITHIN_S = 120.0
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket(socket.AF_INET, kind) as trial:
-        trial.bind(("127.0.0.1", 0))
-        return int(trial.getsockname()[1])
 
 
 @dataclass

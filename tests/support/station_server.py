@@ -13,7 +13,7 @@ from internalapi.client import NetworkClient
 from lns.network import Network
 from tests.support import live_network
 from tests.support.certificates import Authority
-from tests.support.program import free_port
+from tests.support.ports import free_port
 
 
 @contextlib.asynccontextmanager
