@@ -63,7 +63,7 @@ class Laid(Program):
 def laid_out(trial: Trial, folder: Path) -> Iterator[tuple[Server, list[str]]]:
     """A running server, and the words with which the run finds its way."""
     plain = make_program(folder / "server")
-    more, words = [f"network.region={trial.region}", f"network.channels={trial.channels}"], []
+    more, words = [f"region={trial.region}", f"network.channels={trial.channels}"], []
     if trial.stations:
         authority, port = Authority(folder), free_port(socket.SOCK_STREAM)
         pem = authority.issue("lns.example.com")

@@ -44,7 +44,9 @@ class ClassC:
             if same_channel(downlink.frequency_hz, frequency_hz) and downlink.datr == datr and _is_for(downlink, group):
                 self._locked_on, self.group = downlink, group
                 return None
-        return f"RXC listens on {rxc[0]} Hz at {rxc[1]}, not {downlink.frequency_hz} at {downlink.datr}"
+        if not same_channel(downlink.frequency_hz, rxc[0]):
+            return f"RXC listens on {rxc[0]} Hz, not {downlink.frequency_hz}"
+        return f"RXC listens at {rxc[1]}, not {downlink.datr}"
 
     def release(self, downlink: Downlink) -> bool:
         """A frame is complete; whether it is the one that was locked onto."""
