@@ -91,7 +91,7 @@ def parser_of_options() -> argparse.ArgumentParser:
     parser.add_argument("--region", default="RU864")
     parser.add_argument(
         "--preset",
-        help="channels of the gateways: 864 in RU864, sub-band 2 of fixed plans, if not given; empty: default ones",
+        help="channels of the gateways; not given: the first preset, of fixed plans sub-band 2; empty: default ones",
     )
     parser.add_argument("--dev-addr", default="00f00000/12", metavar="PREFIX/BITS", help="addresses of ABP devices")
     parser.add_argument("--seed", type=int, default=1, help="another run with other devices and keys")
@@ -110,7 +110,8 @@ def channels_of(region: Plan, preset: str | None) -> list[int]:
     Raises ValueError for a preset that the plan does not have, and for none where gateways cannot hear all channels.
     """
     if preset is None:
-        preset = FIXED_PRESET if region.is_fixed else next((one for one in ("864",) if one in region.presets), "")
+        named = (name for name, channels_hz in region.presets.items() if channels_hz)
+        preset = FIXED_PRESET if region.is_fixed else next(named, "")
     if preset and preset not in region.presets:
         raise ValueError(f"--preset {preset!r}: {region.name} has {', '.join(region.presets) or 'none'}")
     chosen = list(region.presets[preset]) if preset else []

@@ -67,9 +67,10 @@ class Ground:
         return self.plan.max_payload(self.plan.rx2_dr, downlink=True)
 
 
-def dynamic(ground: Ground) -> bool:
-    """The network gives channels."""
-    return not ground.plan.is_fixed
+def extra_channel(ground: Ground) -> bool:
+    """The network gives channels, and the gateways hear one that a device does not have from the start."""
+    first = {channel.frequency_hz for channel in ground.plan.default_channels}
+    return not ground.plan.is_fixed and ground.channels_hz[-1] not in first
 
 
 def fixed(ground: Ground) -> bool:

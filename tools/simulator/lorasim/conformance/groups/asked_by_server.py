@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from lorasim.conformance.ground import dynamic, fixed, no_tx_param_setup
+from lorasim.conformance.ground import extra_channel, fixed, no_tx_param_setup
 from lorasim.conformance.lab import Lab
 from lorasim.conformance.probe import Probe
 from lorasim.conformance.registry import case
@@ -88,7 +88,7 @@ async def sticky_answer(lab: Lab) -> str:
     raise Failed("four uplinks carried the same RXTimingSetupAns and none was answered: it eats FOpts for ever")
 
 
-@case("NewChannelReq: a channel is made and used", "TS001-1.0.4 §5.6", short=True, seconds=25, fits=dynamic)
+@case("NewChannelReq: a channel is made and used", "TS001-1.0.4 §5.6", short=True, seconds=25, fits=extra_channel)
 async def new_channel(lab: Lab) -> str:
     hz = lab.bench.channels_hz[-1]
     probe = await lab.device(channels=[{"frequency_hz": hz}])
@@ -102,7 +102,7 @@ async def new_channel(lab: Lab) -> str:
     return f"channel {index}, answered in {down.window}"
 
 
-@case("DlChannelReq: RX1 of a channel moves", "TS001-1.0.4 §5.8", seconds=30, fits=dynamic)
+@case("DlChannelReq: RX1 of a channel moves", "TS001-1.0.4 §5.8", seconds=30, fits=extra_channel)
 async def dl_channel(lab: Lab) -> str:
     hz, down_hz = lab.bench.channels_hz[-1], lab.plan.default_channels[0].frequency_hz
     probe = await lab.device(channels=[{"frequency_hz": hz, "downlink_frequency_hz": down_hz}])
