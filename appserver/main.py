@@ -31,6 +31,7 @@ from appserver.integrations.addresses import AllowList
 from appserver.jobs import Jobs
 from appserver.live import Live
 from appserver.metering import seals
+from appserver.metering.hours import keep_settling
 from appserver.models import User
 from appserver.rules import book_of
 from appserver.server import make_app
@@ -169,6 +170,7 @@ def background_work(services: Services, stop: asyncio.Event) -> dict[str, Callab
     database, clock = services.database, services.clock
     return {
         "ingest": lambda: ingest.consume(services.network, database, stop, clock),
+        "hours": lambda: keep_settling(database, stop, clock),
         "seals": lambda: seals.keep_sealing(database, stop, clock),
         "file drop": lambda: files.watch(database, services.settings.data_dir / "drop", stop, clock),
         "sources": lambda: sources.watch(database, stop, services.settings.webhook_allow, clock),

@@ -21,9 +21,8 @@ import structlog
 from appserver.codecs import CODECS
 from appserver.db import Database
 from appserver.decoding import Device, load_device, read_frame, readings_of
-from appserver.metering.readings import NewReading, affected, store
+from appserver.metering.readings import NewReading, affected, follow, store
 from appserver.metering.recalculations import STANDING
-from appserver.metering.store import refresh
 from appserver.models.columns import from_micro
 
 log = structlog.get_logger("redecoding")
@@ -241,8 +240,7 @@ def _take(
         withdrawn += 1
     report.withdrawn += withdrawn
     if withdrawn:
-        for point_id, near in days.items():
-            refresh(connection, point_id, near)
+        follow(connection, [*readings, *old])
 
 
 # ---------------------------------------------------------------------------------------------------- what it changes

@@ -31,6 +31,7 @@ if __name__ == "__main__":
 from appserver.db import Database, open_database
 from appserver.ingest import Ingest
 from appserver.metering import collection, house_balance, silent_modules, volumes
+from appserver.metering.hours import house_hours
 from appserver.metering.timebase import HOUR_US, date_of, day_number, midnight_us, zone_of
 from benchmarks.support.town import (
     DAY_US,
@@ -42,6 +43,7 @@ from benchmarks.support.town import (
     ZONE,
     Town,
     build,
+    build_hours,
     dev_eui,
     is_built,
     total_micro,
@@ -49,7 +51,7 @@ from benchmarks.support.town import (
 from internalapi.messages import Event, Reception
 
 FOLDER = Path("build") / "benchmarks" / "metering"
-WHOLE, QUICK = Town(houses=553, days=365), Town(houses=6, days=365)
+WHOLE, QUICK = Town(553, 365, hourly_houses=3), Town(6, 365, hourly_houses=1)
 READINGS, BATCH, HOUSES = 20_000, 1000, 15
 MONTH = (date(2026, 10, 1), LAST_DAY)
 
@@ -116,6 +118,19 @@ def house_chart(db: Database, town: Town) -> Figure:
 
     value, cpu, note = timed(one, HOUSES)
     return Figure("its chart by day (31 days)", value, "ms", 20, cpu, note)
+
+
+def year_of_hours(db: Database, town: Town) -> Figure:
+    """The house's hours: common meters, sum of 180 points, how many are known; out of their packed months."""
+    days = min(town.hourly_days, town.days - 1)
+    first = date_of(day_number(LAST_DAY) - 365)
+
+    def one(number: int) -> None:
+        hours = house_hours(db, 1 + number % town.hourly_houses, RESOURCE, first, LAST_DAY)
+        assert len(hours.house) == 365 * 24 and hours.known[-days * 24 :] == [POINTS_A_HOUSE - 1] * days * 24
+
+    value, cpu, note = timed(one, town.hourly_houses)
+    return Figure("a year of hours of a house (181 points)", value, "ms", 100, cpu, note)
 
 
 def collection_rate(db: Database, town: Town) -> Figure:
@@ -201,7 +216,7 @@ def frame(event_id: int, town: Town, point_id: int, day: int) -> Event:
 # ------------------------------------------------------------------------------------------------------------ the databases
 
 MEASURED: tuple[Callable[[Database, Town], Figure], ...] = (
-    house_month, house_chart, collection_rate, silent_list, statement, ingest,
+    house_month, house_chart, year_of_hours, collection_rate, silent_list, statement, ingest,
 )  # fmt: skip
 
 
@@ -225,6 +240,7 @@ def opened(on: str, town: Town, folder: Path, fresh: bool) -> Iterator[Database]
                 begin = time.perf_counter()
                 build(db, town, lambda text: print(f"  {on}: {text}", flush=True))
                 print(f"  {on}: built in {time.perf_counter() - begin:.0f} s", flush=True)
+            build_hours(db, town, lambda text: print(f"  {on}: {text}", flush=True))
             yield db
         finally:
             db.close()

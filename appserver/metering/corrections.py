@@ -13,8 +13,8 @@ from decimal import Decimal
 from appserver.db import Database
 from appserver.errors import RegistryError
 from appserver.metering.boundary import BoundaryValue, Sample, settle
-from appserver.metering.readings import NewReading, affected
-from appserver.metering.store import point_history, refresh, value_at
+from appserver.metering.readings import NewReading, follow
+from appserver.metering.store import point_history, value_at
 from appserver.models.columns import from_micro, to_micro
 from appserver.models.registry import REGISTERS
 
@@ -97,8 +97,7 @@ def correct(
                 (micro, meter_id, register, measured_at_us),
             )
         word = NewReading(meter_id, register, measured_at_us, micro or 0, "corrected", "manual", now_us)
-        for point_id, days in affected(connection, [word]).items():
-            refresh(connection, point_id, days)
+        follow(connection, [word])
     return CorrectionRow(
         id_, meter_id, register, measured_at_us, value, before, author, reason.strip(), document.strip(), now_us
     )

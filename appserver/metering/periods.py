@@ -21,6 +21,9 @@ from appserver.metering.boundary import MAX_GAP_US
 from appserver.metering.charges import charges, is_month
 from appserver.metering.explain import explain_balance, norm_a_person, norm_rule
 from appserver.metering.frozen import ChargedPoint, Recalculation, RuleUsed, Summary, packed
+from appserver.metering.hours.series import MAX_DAYS as HOURS_MAX_DAYS
+from appserver.metering.hours.series import PART as HOURS
+from appserver.metering.hours.series import house_hours
 from appserver.metering.queries import MAX_DAYS, house_balance
 from appserver.metering.recalculations import pending
 from appserver.metering.timebase import day_number, midnight_us, moment, zone_of
@@ -162,6 +165,8 @@ def _keep_results(db: Database, connection: Any, closed: ClosedPeriod, preview: 
                 preview.balance if step == "month" else house_balance(db, *span, step, whole_period=True)
             )  # type: ignore[arg-type]
     hashes = {part: packed(value) for part, value in parts.items()}
+    if (closed.last_day - closed.first_day).days <= HOURS_MAX_DAYS:
+        hashes[HOURS] = packed(house_hours(db, *span).frozen)
     hashes |= {
         part: packed(value)
         for part, value in prints_of(db, closed, {name: sha for name, (_, sha) in hashes.items()}, parts).items()

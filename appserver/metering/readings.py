@@ -13,6 +13,7 @@ from typing import Any
 
 from appserver.db import Connection, Database, contains, like
 from appserver.errors import RegistryError
+from appserver.metering.hours.due import due_around
 from appserver.metering.refreshing import listed, refresh_many
 from appserver.metering.store import days_near
 from appserver.metering.timebase import zone_of
@@ -117,8 +118,15 @@ def store(connection: Connection, readings: Sequence[NewReading], now_us: int) -
         [(*key, r.measured_at_us, r.value_micro, r.quality, r.received_at_us) for key, r in sorted(newest.items())],
     )
     if new or earlier:
-        refresh_many(connection, affected(connection, readings))
+        follow(connection, readings)
     return new
+
+
+def follow(connection: Connection, readings: Collection[NewReading]) -> None:
+    """Bring in line what these readings decide: boundary values now, the hours around them soon."""
+    days, moments = _moved(connection, readings)
+    due_around(connection, moments)
+    refresh_many(connection, days)
 
 
 def _origin(r: NewReading) -> tuple[object, ...]:
@@ -153,6 +161,14 @@ def _moment(reading: NewReading) -> tuple[int, int]:
 
 def affected(connection: Connection, readings: Collection[NewReading]) -> dict[int, set[int]]:
     """Which days of which points these readings decide."""
+    return _moved(connection, readings)[0]
+
+
+def _moved(
+    connection: Connection, readings: Collection[NewReading]
+) -> tuple[dict[int, set[int]], list[tuple[int, int]]]:
+    """The same, and of which points at which moments something is said."""
+    moments: list[tuple[int, int]] = []
     terms: dict[int, list[tuple[Any, ...]]] = {}
     for meter_id, *term in connection.execute(
         "SELECT i.meter_id, i.point_id, i.installed_at_us, coalesce(i.removed_at_us, 1 << 62), b.timezone, p.resource"
@@ -165,10 +181,11 @@ def affected(connection: Connection, readings: Collection[NewReading]) -> dict[i
     for reading in readings:
         for point_id, from_us, until_us, timezone, resource in terms.get(reading.meter_id, ()):
             if from_us <= reading.measured_at_us <= until_us and REGISTERS[resource] == reading.register_name:
+                moments.append((point_id, reading.measured_at_us))
                 near = days_near(reading.measured_at_us, zone_of(timezone))
                 if near:
                     days.setdefault(point_id, set()).update(near)
-    return days
+    return days, moments
 
 
 def add_manual_reading(

@@ -153,14 +153,14 @@ def _read_marks(connection: Connection, works: dict[int, _Work]) -> None:
         works[point].has_later = True
 
 
-_Window = tuple[int, int, int]
+Window = tuple[int, int, int]
 """Meter, and from when to when its samples decide a value."""
 
 
 def _read_values(connection: Connection, works: dict[int, _Work]) -> None:
     """The register of each point at its midnights, where it is known."""
-    asked: list[tuple[_Work, int, Term, _Window]] = []
-    of_register: dict[str, dict[_Window, list[Sample]]] = defaultdict(dict)
+    asked: list[tuple[_Work, int, Term, Window]] = []
+    of_register: dict[str, dict[Window, list[Sample]]] = defaultdict(dict)
     for work in works.values():
         for day in work.wanted:
             at_us = midnight_us(day, work.history.zone)
@@ -171,8 +171,8 @@ def _read_values(connection: Connection, works: dict[int, _Work]) -> None:
             window = (term.meter_id, max(at_us - MAX_GAP_US, term.from_us + 1), min(at_us + MAX_GAP_US, until_us))
             asked.append((work, day, term, window))
             of_register[work.history.register_name][window] = []
-    words: dict[str, dict[_Window, dict[int, int | None]]] = {
-        register: _read_samples(connection, register, windows) for register, windows in of_register.items()
+    words: dict[str, dict[Window, dict[int, int | None]]] = {
+        register: read_samples(connection, register, windows) for register, windows in of_register.items()
     }
     for work, day, term, window in asked:
         register = work.history.register_name
@@ -182,11 +182,11 @@ def _read_values(connection: Connection, works: dict[int, _Work]) -> None:
             work.fresh[day] = (term, value)
 
 
-def _read_samples(
-    connection: Connection, register: str, windows: dict[_Window, list[Sample]]
-) -> dict[_Window, dict[int, int | None]]:
+def read_samples(
+    connection: Connection, register: str, windows: dict[Window, list[Sample]]
+) -> dict[Window, dict[int, int | None]]:
     """Fill the windows with their readings in order of time; returns what people said of moments in them."""
-    said: dict[_Window, dict[int, int | None]] = {}
+    said: dict[Window, dict[int, int | None]] = {}
     for chunk in _chunks(list(windows)):
         values, parameters = listed(chunk)
         with_windows = f"WITH w (meter_id, low, high) AS (VALUES {values}) SELECT w.meter_id, w.low, w.high,"

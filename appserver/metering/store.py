@@ -213,7 +213,13 @@ def refresh(connection: Connection, point_id: int, days: Iterable[int]) -> int:
 
 
 def rebuild(connection: Connection, point_id: int) -> int:
-    """Compute all boundary values of a point from its readings: after a change of its installations or zone."""
+    """Compute all boundary values of a point from its readings: after a change of its installations or zone.
+
+    Its hours follow later.
+    """
+    from appserver.metering.hours.due import due_of_point  # which is made of the parts above
+
+    due_of_point(connection, point_id)
     history = point_history(connection, point_id)
     connection.execute("DELETE FROM boundary WHERE point_id = ?", (point_id,))
     days: set[int] = set()

@@ -205,3 +205,30 @@ class DeviceFlag(SQLModel, table=True):
     cleared_at_us: int | None = None
     uplink_id: int | None = Field(default=None, sa_column=Column(ForeignKey("uplink.id"), nullable=True))
     note: str = Field(default="", sa_type=Text)
+
+
+class PointHours(SQLModel, table=True):
+    """A month of a point by the hour, packed; see :mod:`appserver.metering.hours.packed`. Derived."""
+
+    __tablename__ = "point_hours"
+
+    point_id: int = Field(foreign_key="point.id", primary_key=True)
+    month: int = Field(primary_key=True)
+    """Of its building's calendar, counted from January of the year 0."""
+    volumes: bytes
+    """Eight bytes an hour: millionths of the unit, biased by 2⁶³, little-endian."""
+    ranks: bytes
+    """A byte an hour: the place of its quality in ``QUALITY_ORDER``."""
+
+
+class HoursDue(SQLModel, table=True):
+    """Hours that are to be computed again, noted by whatever moved them."""
+
+    __tablename__ = "hours_due"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    point_id: int = Field(primary_key=True)
+    first_day: int = Field(primary_key=True)
+    """Days since 1970-01-01 UTC that something new was said of."""
+    last_day: int = Field(primary_key=True)
+    """Included."""
