@@ -173,17 +173,22 @@ def check_wire(lines: list[Line]) -> list[Violation]:
 
 
 def _asked_anew(lines: list[Line]) -> list[Line]:
-    """Join-requests from before a restore that somebody brings after it, at the time when they came: the server does not
-    know their DevNonce any more and answers; the session of the device stays what it is (INV-15)."""
+    """Join-requests that the server hears first, or first again, long after they were made, at the time when they came.
+
+    It was dead when the device asked and somebody brings the request later, or a restore has made it forget the DevNonce:
+    it answers, and the session of the device stays what it is (INV-15).
+    """
     asked = {line["phy"]: line for line in lines if line["type"] == "join_request"}
     restored_us = [line["t"] for line in lines if line["type"] == "restored"]
-    return [
-        asked[line["phy"]] | {"t": line["t"]}
-        for line in lines
-        if line["type"] == "wire_up"
-        and line["phy"] in asked
-        and any(asked[line["phy"]]["t"] <= at_us < line["t"] for at_us in restored_us)
-    ]
+    heard: set[str] = set()
+    anew = []
+    for line in lines:
+        if line["type"] != "wire_up" or (request := asked.get(line["phy"])) is None:
+            continue
+        if line["phy"] not in heard or any(request["t"] <= at_us < line["t"] for at_us in restored_us):
+            anew.append(request | {"t": line["t"]})
+        heard.add(line["phy"])
+    return anew
 
 
 def check_devices(lines: Iterable[Line]) -> list[Violation]:

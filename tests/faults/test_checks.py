@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.checks import check_accepts, check_air, promised
+from tests.faults.checks import _asked_anew, check_accepts, check_air, promised
 from tests.faults.history import Line
 
 GATEWAY = "0016c001ff1e5a01"
@@ -32,6 +32,18 @@ def test_inv_21_a_promise_that_was_made_stays_one_when_the_process_dies() -> Non
     assert promised(dies) == {"40aa": 2}
     alive = [_up(1, "40aa"), _fault(2, "disk_full"), _up(70, "40bb"), _ack(71)]
     assert promised(alive) == {"40aa": 71, "40bb": 71}, "within a life every datagram is answered or none of its token"
+
+
+@pytest.mark.parametrize(
+    ("restored", "moments"),
+    [([], [77]), ([80], [77, 90]), ([70], [77, 90]), ([95], [77])],
+    ids=["replayed", "forgotten in between", "forgotten before", "forgotten later"],
+)
+def test_inv_15_what_is_asked_when_somebody_else_brings_it(restored: list[int], moments: list[int]) -> None:
+    """A server that was dead hears a request first from who replays it; the second time it is one replay more."""
+    request = {"t": 5, "type": "join_request", "dev_eui": "70b3d5fffe000001", "phy": "00aa", "dev_nonce": 1}
+    lines = [request, _up(77, "00aa"), _up(90, "00aa"), *({"t": t, "type": "restored"} for t in restored)]
+    assert [line["t"] for line in _asked_anew(sorted(lines, key=lambda line: line["t"]))] == moments
 
 
 ACCEPT = "20" + "00" * 16
