@@ -58,6 +58,10 @@ MEMBER_API: dict[str, dict[str, Rule]] = {
     "/buildings": {"GET": Rule(O.meters)},
     "/buildings/{id}": {"GET": _on(O.meters, _BUILDING)},
     "/buildings/{id}/balance": {"GET": _on(O.read, _BUILDING, resource=_RESOURCE, days=_SPAN)},
+    "/buildings/{id}/hours": {"GET": _on(O.read, _BUILDING, resource=_RESOURCE, days=_SPAN)},
+    "/buildings/{id}/hours/file": {
+        "GET": _on(O.report, _BUILDING, resource=_RESOURCE, days=_SPAN, also=(O.personal,))
+    },
     "/buildings/{id}/common-needs": {"GET": _on(O.read, _BUILDING, resource=_RESOURCE, days="query.month")},
     "/buildings/{id}/weather-control": {"GET": _on(O.read, _BUILDING, resource="heat", days=_SPAN)},
     "/entrances": {"GET": Rule(O.registry)},
@@ -121,6 +125,8 @@ MEMBER_PAGES: dict[str, dict[str, Rule]] = {
     "/sign-out": {"POST": Rule()},
     "/houses": {"GET": Rule(O.read)},
     "/houses/{id}": {"GET": _on(O.read, _BUILDING)},
+    "/houses/{id}/hours": {"GET": _on(O.read, _BUILDING)},
+    "/houses/{id}/hours/download": {"GET": _on(O.report, _BUILDING, resource=_ANY_RESOURCE, also=(O.personal,))},
     "/houses/{id}/download": {"GET": _on(O.report, _BUILDING, resource=_ANY_RESOURCE, also=(O.personal,))},
     "/houses/{id}/registry": {"GET": _on(O.personal, _BUILDING, resource="*", days="always")},
     "/meters": {"GET": Rule(O.read)},
@@ -272,6 +278,7 @@ PERSONAL: dict[str, str] = {
     "/api/v1/users/{id}": "user path.id",
     "/houses/{id}": "building path.id",
     "/houses/{id}/download": "building path.id",
+    "/houses/{id}/hours/download": "building path.id",
     "/houses/{id}/registry": "building path.id",
     "/meters": "building query.building_id",
     "/meters/{id}": "meter path.id",

@@ -135,6 +135,13 @@ WORDS: dict[str, tuple[str, str]] = {
     "volumes.to": ("По", "To"),
     "volumes.error": ("Погрешность, ±", "Error, ±"),
     "volumes.clock": ("в т. ч. часы, ±", "of it clock, ±"),
+    # hours of a house
+    "hours.start": ("Начало часа", "Hour begins"),
+    "hours.house": ("ОДПУ", "Common meter"),
+    "hours.individual": ("Сумма ИПУ", "Sum of flats"),
+    "hours.imbalance": ("Небаланс", "Imbalance"),
+    "hours.known": ("Известно точек из", "Points known of"),
+    "hours.estimated": ("в т. ч. по оценке", "of these estimated"),
     # silent modules
     "silent.title": ("Радиомодули без связи", "Silent radio modules"),
     "silent.at": ("На момент", "As of"),

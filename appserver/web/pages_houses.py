@@ -104,6 +104,12 @@ async def _seen(request: web.Request, building_id: int, resources: list[str]) ->
     return [resource for resource in resources if await call.reaches(Operation.read, "building", building_id, resource)]
 
 
+async def resources_seen(request: web.Request, building_id: int) -> list[str]:
+    """The resources of a house that the reader may see."""
+    db: Database = request.app[SERVICES].database
+    return await _seen(request, building_id, await db.run(_resources, db, building_id))
+
+
 # --------------------------------------------------------------------------------------------------- page of a house
 
 
@@ -176,11 +182,11 @@ def _resources(db: Database, building_id: int) -> list[str]:
 async def house(request: web.Request) -> web.Response:
     """The balance of a house as a chart and as tables."""
     services, db = request.app[SERVICES], request.app[SERVICES].database
-    building_id = _building_id(request)
+    building_id = building_id_of(request)
     query = seen_query(request, _HouseQuery)
     building = await db.run(registry.get, db, "building", building_id)
     organisation = await db.run(registry.get, db, "organisation", building.organisation_id)
-    resources = await _seen(request, building_id, await db.run(_resources, db, building_id))
+    resources = await resources_seen(request, building_id)
     resource = query.resource if query.resource in resources else (resources[0] if resources else None)
     balance: Balance | None = None
     explanation: Explanation | None = None
@@ -227,7 +233,8 @@ async def house(request: web.Request) -> web.Response:
     )
 
 
-def _building_id(request: web.Request) -> int:
+def building_id_of(request: web.Request) -> int:
+    """The house of an address. Raises Problem 404."""
     try:
         return check(_HousePath, {"id": request.match_info["id"]}).id
     except Problem as error:
@@ -283,7 +290,7 @@ class _DownloadQuery(Input):
 
 async def download(request: web.Request) -> web.Response:
     """A statement of the shown period as a file."""
-    call, building_id = call_of(request), _building_id(request)
+    call, building_id = call_of(request), building_id_of(request)
     query = seen_query(request, _DownloadQuery)
     today = date_of(call.services.clock() // 86_400_000_000)
     period = read_period(query.step, query.period, today)

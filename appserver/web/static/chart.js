@@ -19,7 +19,7 @@
       day: { day: "numeric", month: "short" },
       month: { month: "short" },
     };
-    const date = new Intl.DateTimeFormat(data.language, { timeZone: "UTC", ...form[data.step] });
+    const date = new Intl.DateTimeFormat(data.language, { timeZone: "UTC", ...form[data.dense ? "day" : data.step] });
     const full = new Intl.DateTimeFormat(data.language, {
       timeZone: "UTC", year: "numeric", month: data.step === "month" ? "long" : "short",
       ...(data.step === "month" ? {} : { day: "numeric" }),
@@ -34,6 +34,8 @@
       flats: { fill: colours.flats, width: 0, paths: bars(0.5), points: { show: false } },
       gap: { stroke: colours.gap, width: 2, points: { show: true, size: 5, fill: colours.gap } },
       value: { stroke: colours.value, width: 2, fill: colours.value + "22", points: { show: true, size: 4, fill: colours.value } },
+      line_house: { stroke: colours.house, width: 1, points: { show: false } },
+      line_flats: { stroke: colours.flats, width: 1, points: { show: false } },
       bar: { fill: colours.house, width: 0, paths: bars(0.7), points: { show: false } },
     };
     const all = data.series.flatMap((s) => s.values).filter((v) => v !== null);
@@ -56,7 +58,7 @@
             stroke: text, grid: { show: false }, ticks: { stroke: line, size: 4 }, font: "12px system-ui, sans-serif", gap: 4, size: 30,
             splits: data.step === "month" || data.series[0].kind === "value" && data.x.length < 3 ? () => data.x : undefined,
             values: (u, splits) => splits.map((s) => date.format(s * 1000)), space: 64,
-            incrs: data.step === "hour" ? [3600, 7200, 10800, 21600, 43200, 86400] : [86400, 172800, 432000, 604800, 864000, 1296000, 2592000, 7776000, 31536000],
+            incrs: data.step === "hour" && !data.dense ? [3600, 7200, 10800, 21600, 43200, 86400] : [86400, 172800, 432000, 604800, 864000, 1296000, 2592000, 7776000, 31536000],
           },
           {
             stroke: text, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif", size: 58, gap: 6,
