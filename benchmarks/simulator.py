@@ -50,7 +50,7 @@ def town_mb(quick: bool) -> dict[str, Any]:
     before = _rss_mb()
     world = virtual.world_of(plan)
     world.start(world.start_us)
-    hours = 6 if quick else 24
+    hours = 2 if quick else 24
     world.handle_timer(world.start_us + hours * 3_600_000_000)
     grown = _rss_mb() - before
     scale = 10 if quick else 1
@@ -63,7 +63,7 @@ def town_mb(quick: bool) -> dict[str, Any]:
 
 def day_s(quick: bool) -> dict[str, Any]:
     """CPU time of a virtual day of 10,000 hourly meters against the network server in the same process."""
-    hours, share = (6, 0.05) if quick else (24, 1.0)
+    hours, share = (3, 0.05) if quick else (24, 1.0)
     spent, summary = _virtual("load_hourly", hours * 3600.0, share)
     figures = {"uplinks": summary.uplinks, "acknowledged": summary.readings_acknowledged, "joined": summary.joined}
     return {"day_s": round(spent * 24 / hours / share, 1), **figures}
@@ -71,7 +71,7 @@ def day_s(quick: bool) -> dict[str, Any]:
 
 def year_s(quick: bool) -> dict[str, Any]:
     """CPU time of a virtual year of 1,000 daily meters."""
-    days, share = (20, 0.1) if quick else (365, 1.0)
+    days, share = (10, 0.05) if quick else (365, 1.0)
     spent, summary = _virtual("load_year", days * 86_400.0, share)
     return {"year_s": round(spent * 365 / days / share, 1), "uplinks": summary.uplinks}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from pathlib import Path
@@ -22,6 +23,8 @@ from tests.support.certificates import Authority
 from tests.support.station_server import server, tls_settings
 
 EUI = 0x0016C001FF1E5A11
+WITHIN_S = 30
+"""On a busy machine; an idle one needs a few seconds."""
 T0 = 1_790_000_000_000_000
 PHY = bytes.fromhex("40341200018203000a010baabbccdd11223344")
 CONFIG = {
@@ -312,10 +315,16 @@ join_spread_s = 0.1
 """
 
 
-@pytest.mark.parametrize("way", ["token", "certificate"])
-async def test_a_house_behind_a_station(tmp_path: Path, way: str) -> None:
+async def test_a_house_behind_a_station(tmp_path: Path) -> None:
     """Over a real WebSocket (TLS with a client certificate; in the clear with a token): join, uplink, acknowledgement,
     a downlink of class A, and a connection that breaks and comes back."""
+    folders = [(way, tmp_path / way) for way in ("token", "certificate")]
+    for _, folder in folders:
+        folder.mkdir()
+    await asyncio.gather(*(_behind_a_station(folder, way) for way, folder in folders))
+
+
+async def _behind_a_station(tmp_path: Path, way: str) -> None:
     authority = Authority(tmp_path)
     tls = tls_settings(authority, tmp_path) if way == "certificate" else {}
     async with server(tmp_path / "data", tls=bool(tls), **tls) as (_, client, base):
@@ -346,15 +355,15 @@ async def test_a_house_behind_a_station(tmp_path: Path, way: str) -> None:
         async with Simulation(world, ("127.0.0.1", 9)) as simulation:
             [station] = world.gateways.values()
             assert isinstance(station, Station)
-            await simulation.until(lambda _: station.link is Link.RUNNING, 5)
-            await simulation.until(lambda _: device.joined, 12)
+            await simulation.until(lambda _: station.link is Link.RUNNING, WITHIN_S)
+            await simulation.until(lambda _: device.joined, WITHIN_S)
             await client.queue_put(dev_eui=write.dev_eui, f_port=5, data=b"open")
             simulation.send(dev_eui, Message(2, b"hello", confirmed=True))
-            await simulation.until(lambda w: w.snapshot().downlinks_heard == 2, 6)
+            await simulation.until(lambda w: w.snapshot().downlinks_heard == 2, WITHIN_S)
             assert station._gps_offset_us is not None and world.summary.downlinks_refused == 0
             simulation.act(station, station.restart)
-            await simulation.until(lambda _: station.link is not Link.RUNNING, 3)
-            await simulation.until(lambda _: station.link is Link.RUNNING, 5)
+            await simulation.until(lambda _: station.link is not Link.RUNNING, WITHIN_S)
+            await simulation.until(lambda _: station.link is Link.RUNNING, WITHIN_S)
             simulation.send(dev_eui, Message(2, b"again", confirmed=True))
-            await simulation.until(lambda w: w.snapshot().downlinks_heard == 3, 6)
+            await simulation.until(lambda w: w.snapshot().downlinks_heard == 3, WITHIN_S)
         assert not world.summary.faults
