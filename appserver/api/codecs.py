@@ -299,6 +299,8 @@ class Redecoding(Output):
     created_by: str
     dry_run: bool
     codec: str
+    dev_euis: list[str]
+    """Only of these devices; empty: of all."""
     result: RedecodingResult | None
 
 
@@ -318,6 +320,7 @@ def _redecoding(job: Job) -> Redecoding:
         **head(job),
         dry_run=job.parameters["dry_run"],
         codec=job.parameters["codec"],
+        dev_euis=job.parameters["dev_euis"],
         result=result,
     )
 
@@ -326,7 +329,7 @@ def start_redecoding(call: Call, body: NewRedecoding) -> Job:
     """Begin to decode again, or to tell what that would change."""
     if body.codec is not None:
         _view(call, body.codec)
-    parameters = {"dry_run": body.dry_run, "codec": body.codec or ""}
+    parameters = {"dry_run": body.dry_run, "codec": body.codec or "", "dev_euis": body.dev_euis or []}
     job = call.services.jobs.add("redecoding", call.who.name, parameters)
     call.services.jobs.start(job, lambda progress: _redecode(call, job, body, progress))
     return job

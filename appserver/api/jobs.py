@@ -129,7 +129,8 @@ async def _read_and_run(call: Call, job: Job, data: bytes, progress: Progress) -
 async def _run(call: Call, job: Job, table: Table, progress: Progress) -> Any:
     services, total = call.services, len(table.rows)
     progress(0, total)
-    report = await run_import(services.database, services.network, table, job.parameters["dry_run"], services.clock())
+    dry_run, now_us = job.parameters["dry_run"], services.clock()
+    report = await run_import(services.database, services.network, table, dry_run, now_us, call.who.name)
     progress(total, total)
     if job.parameters["dry_run"]:
         job.payload = table

@@ -48,8 +48,13 @@ class ImportReport:
     """Readings found in frames that had waited for their meter."""
 
 
-async def run(db: Database, network: DeviceStore, table: Table, dry_run: bool, now_us: int) -> ImportReport:
-    """Import a table, all of it or nothing. A second run of the same file changes nothing."""
+async def run(
+    db: Database, network: DeviceStore, table: Table, dry_run: bool, now_us: int, actor: str = "import"
+) -> ImportReport:
+    """Import a table, all of it or nothing. A second run of the same file changes nothing.
+
+    ``actor`` stands in the journal beside what it creates and changes.
+    """
     report = ImportReport(dry_run, len(table.rows), ignored_columns=table.ignored)
     rows, devices = await db.run(_check, table, report)
     if not report.errors:
@@ -57,7 +62,7 @@ async def run(db: Database, network: DeviceStore, table: Table, dry_run: bool, n
     if not report.errors:
         await _put_devices(network, devices, dry_run, report)
     if not report.errors and not dry_run:
-        _take(report, await db.run(_apply, db, rows, now_us, report))
+        _take(report, await db.run(_apply, db, rows, now_us, report, actor))
         report.applied = not report.errors
     report.errors.sort(key=lambda error: error.row)
     del report.errors[MAX_ERRORS:]
@@ -108,13 +113,13 @@ def _preview(db: Database, rows: list[Row], now_us: int) -> Plan:
         return make_plan(connection, rows, now_us).plan
 
 
-def _apply(db: Database, rows: list[Row], now_us: int, report: ImportReport) -> Plan:
+def _apply(db: Database, rows: list[Row], now_us: int, report: ImportReport, actor: str) -> Plan:
     with db.transaction() as connection:
         planner = make_plan(connection, rows, now_us)
         if planner.plan.errors:
             return planner.plan
         planner.write()
-        settle(connection, now_us, planner.created())
+        settle(connection, now_us, planner.created(), planner.changed(), actor)
         for point_id in sorted(planner.plan.points):
             rebuild(connection, point_id)
     if planner.plan.dev_euis:

@@ -99,6 +99,8 @@ class _Thing:
     changed: bool = False
     rows: dict[str, int] = field(default_factory=dict)
     """Which row of the file said each value."""
+    before: dict[str, Any] = field(default_factory=dict)
+    """What stood there, of each value that changes."""
 
 
 class Planner:
@@ -290,6 +292,7 @@ class Planner:
         if said is not None and said != row.number:
             column = _COLUMN_OF.get((table, name), name)
             raise _Fault(column, f"{column}: row {said} says {_shown(name, before)}, this one {_shown(name, value)}.")
+        thing.before.setdefault(name, before)
         thing.values[name] = value
         thing.rows[name] = row.number
         if not thing.new and not thing.changed:
@@ -313,6 +316,17 @@ class Planner:
             for name in shown.keys() & MICRO:
                 shown[name] = None if shown[name] is None else from_micro(shown[name])
         return values
+
+    def changed(self) -> list[tuple[str, int, dict[str, Any], dict[str, Any], dict[str, Any]]]:
+        """(table, id, the thing, what stood there, what stands there now) of what the plan changes, as people know it."""
+        found = []
+        for table, things in self._things.items():
+            for thing in things.values():
+                if thing.changed and not thing.new:
+                    before = {name: _known(name, value) for name, value in thing.before.items()}
+                    after = {name: _known(name, thing.values[name]) for name in thing.before}
+                    found.append((table, thing.id, thing.values, before, after))
+        return found
 
     def write(self) -> None:
         """Carry the plan out in the open transaction."""
@@ -345,6 +359,11 @@ def _stored(name: str, value: Any) -> Any:
     if name in MICRO and value is not None:
         return to_micro(Decimal(value))
     return value.isoformat() if isinstance(value, date) else value
+
+
+def _known(name: str, value: Any) -> Any:
+    """A value that the database keeps, as it was meant."""
+    return from_micro(value) if name in MICRO and value is not None else value
 
 
 def _shown(name: str, value: Any) -> str:

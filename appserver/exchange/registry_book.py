@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import openpyxl
@@ -127,6 +128,8 @@ _DAY = frozenset({"opened_on", "closed_on", "verified_on", "valid_until", "set_o
 _TIME = frozenset({"installed_at", "removed_at", "valid_from"})
 _HANGING = frozenset({"installed", "commissioned", "removed"})
 """States that installations make; a book does not set them."""
+_MADE_LATER = _HANGING | {"written_off"}
+"""A new meter begins in stock when it is to end so: what is written off could not have hung anywhere."""
 
 
 def _is_time(sheet: Sheet, column: str) -> bool:
@@ -298,6 +301,7 @@ def import_book(
                     done += 1
                     if done % 100 == 0:
                         progress(done, total)
+            writer.settle_states()
             for point_id in sorted(writer.points):
                 rebuild(raw(session), point_id)
             if dry_run or report.errors:
@@ -317,16 +321,35 @@ class _Writer:
         self._note = note
         self.points: set[int] = set()
         self._known: dict[str, dict[tuple[str, ...], int]] = {}
-        self._states: dict[int, str] = {}
+        self._states: dict[int, tuple[int, str]] = {}
+        """Meter → its row and the state that it says; installations come first and make states of their own."""
+        self._number = 0
 
     def take(self, sheet: Sheet, number: int, cells: dict[str, str]) -> None:
         """One row; its fault is kept and the next goes on."""
+        self._number = number
+        self._try(sheet, number, lambda: self._take(sheet, cells))
+
+    def _try(self, sheet: Sheet, number: int, act: Callable[[], Any]) -> None:
         try:
             with self._session.begin_nested():
-                self._take(sheet, cells)
+                act()
         except RegistryError as error:
             column = f"{sheet.name}.{error.field}" if error.field else sheet.name
             self._report.errors.append(RowError(number, column, error.detail))
+
+    def wants_state(self, meter_id: int, state: str) -> None:
+        """The meter is to end in this state; what installations make is not set by a book."""
+        if state and state not in _HANGING:
+            self._states[meter_id] = (self._number, state)
+
+    def settle_states(self) -> None:
+        """Once all installations are in: a meter that hangs may have failed, one that was removed be under repair."""
+        for meter_id, (number, state) in self._states.items():
+            meter = self._session.get(Meter, meter_id)
+            if meter is not None and meter.state != state:
+                change = partial(update_in, self._session, "meter", meter_id, {"state": state}, self._note)
+                self._try(SHEETS["meters"], number, change)
 
     def _take(self, sheet: Sheet, cells: dict[str, str]) -> None:
         values = {name: self._read(sheet, name, cells[name]) for name in sheet.columns if name in cells}
@@ -399,18 +422,22 @@ class _Writer:
 
 
 def _create(writer: _Writer, sheet: Sheet, values: dict[str, Any]) -> None:
-    if sheet.name == "meters" and values.get("state") in _HANGING:
+    wanted = str(values.get("state") or "") if sheet.name == "meters" else ""
+    if wanted in _MADE_LATER:
         values = {**values, "state": "in_stock"}
-    create_in(writer.session, sheet.kind, {k: v for k, v in values.items() if v is not None}, writer.note)
+    given = {name: value for name, value in values.items() if value is not None}
+    made = create_in(writer.session, sheet.kind, given, writer.note)
+    if wanted:
+        writer.wants_state(made.id, wanted)
 
 
 def _change(writer: _Writer, sheet: Sheet, known: Any, values: dict[str, Any]) -> bool:
     given = {name: value for name, value in values.items() if getattr(known, name) != value}
-    if sheet.name == "meters" and given.get("state") in _HANGING:
-        del given["state"]
+    wanted = str(given.pop("state", None) or "") if sheet.name == "meters" else ""
+    writer.wants_state(known.id, wanted)
     if given:
         update_in(writer.session, sheet.kind, known.id, given, writer.note)
-    return bool(given)
+    return bool(given) or (wanted != "" and wanted not in _HANGING)
 
 
 _ON = ("install_act", "installed_by", "commissioned_on", "commission_act")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import date
 from typing import Any
 
 from appserver.metering.timebase import date_of
+from appserver.registry.journal import shown
 
 DAY_US = 86_400_000_000
 _SUBJECTS = ("organisation", "building", "premises", "point", "meter")
 _LINE = (
-    "INSERT INTO registry_event (recorded_at_us, effective_on, actor, subject, subject_id, event, field, after, document,"
-    " remark) VALUES (?, ?, ?, ?, ?, ?, '', ?, '', '')"
+    "INSERT INTO registry_event (recorded_at_us, effective_on, actor, subject, subject_id, event, field, before, after,"
+    " document, remark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', '')"
 )
 
 _HISTORIES = (
@@ -27,30 +27,51 @@ _HISTORIES = (
     " WHERE (m.verified_on IS NOT NULL OR m.verification_until IS NOT NULL) AND NOT EXISTS (SELECT 1"
     " FROM meter_verification v WHERE v.meter_id = m.id AND (v.verified_on = m.verified_on OR (v.verified_on IS NULL"
     " AND m.verified_on IS NULL) OR v.result = 'unfit'))",
-    "INSERT INTO account (premises_id, number, unified_number, service_id, holder) SELECT p.id, p.account_number, '', '',"
-    " '' FROM premises p WHERE p.account_number <> '' AND NOT EXISTS (SELECT 1 FROM account a"
-    " WHERE a.premises_id = p.id AND a.number = p.account_number)",
     "UPDATE meter SET state = 'installed' WHERE state IN ('ordered', 'in_stock', 'removed', 'repair')"
     " AND id IN (SELECT meter_id FROM installation WHERE removed_at_us IS NULL)",
 )
 
+_ACCOUNTS = (
+    "INSERT INTO account (premises_id, number, unified_number, service_id, holder) SELECT p.id, p.account_number, '', '',"
+    " '' FROM premises p WHERE p.account_number <> '' AND NOT EXISTS (SELECT 1 FROM account a"
+    " WHERE a.premises_id = p.id AND a.number = p.account_number) RETURNING id, number"
+)
+_UNTOLD = frozenset({"installed_at_us"})
+"""It follows from another column."""
 
-def settle(connection: Any, now_us: int, new: Iterable[tuple[str, int, dict[str, Any]]], actor: str = "import") -> None:
-    """In the transaction of the import. ``new``: (table, id, values) of what it created."""
+New = Iterable[tuple[str, int, dict[str, Any]]]
+Changed = Iterable[tuple[str, int, dict[str, Any], dict[str, Any], dict[str, Any]]]
+
+
+def settle(connection: Any, now_us: int, new: New, changed: Changed = (), actor: str = "import") -> None:
+    """In the transaction of the import. ``new``: (table, id, values) of what it created.
+
+    ``changed``: (table, id, values, before, after) of what was there. Every column that differs has its line; what belongs
+    to an installation or a channel stands in the journal of its meter.
+    """
     for statement in _HISTORIES:
         connection.execute(statement)
     today = date_of(now_us // DAY_US).isoformat()
-    lines = []
+    lines: list[tuple[Any, ...]] = []
+
+    def tell(
+        subject: str, id_: int, event: str, field: str = "", before: Any = None, after: Any = "", on: str = ""
+    ) -> None:
+        lines.append((now_us, on or today, actor, subject, id_, event, field, shown(before), shown(after)))
+
+    for id_, number in connection.execute(_ACCOUNTS).fetchall():
+        tell("account", id_, "created", after=json.dumps({"number": number}, ensure_ascii=False))
     for table, id_, values in new:
         if table in _SUBJECTS:
-            told = {name: _text(value) for name, value in values.items() if value not in (None, "")}
-            lines.append((now_us, today, actor, table, id_, "created", json.dumps(told, ensure_ascii=False)))
+            told = {name: shown(value) for name, value in values.items() if value not in (None, "")}
+            tell(table, id_, "created", after=json.dumps(told, ensure_ascii=False))
         elif table == "installation":
             for subject, event in (("meter", "installed"), ("point", "meter_installed")):
-                on = _text(values["installed_on"])
-                lines.append((now_us, on, actor, subject, values[f"{subject}_id"], event, ""))
+                tell(subject, values[f"{subject}_id"], event, on=str(values["installed_on"]))
+    for table, id_, values, before, after in changed:
+        subject, of = (table, id_) if table in _SUBJECTS else ("meter", values["meter_id"])
+        prefix = "channel." if table == "module_channel" else ""
+        for name in sorted(before.keys() - _UNTOLD):
+            if before[name] != after[name]:
+                tell(subject, of, "changed", prefix + name, before[name], after[name])
     connection.executemany(_LINE, lines)
-
-
-def _text(value: Any) -> str:
-    return value.isoformat() if isinstance(value, date) else str(value)

@@ -27,6 +27,7 @@ from appserver.incidents.facts import (
     VerificationFact,
 )
 from appserver.metering.consumption import QMAX
+from appserver.metering.corrections import is_disputed
 from appserver.metering.timebase import HOUR_US, date_of, day_number, day_of, midnight_us, moment, zone_of
 from appserver.models.columns import from_micro
 from appserver.models.registry import REGISTERS
@@ -105,6 +106,7 @@ def _flags(connection: sqlite3.Connection, places: dict[str, tuple[Place, int]],
 
 
 def _conflicts(connection: sqlite3.Connection, now_us: int) -> list[ConflictFact]:
+    """Values of equal rank that contradict each other; what a stronger source beats waits for nobody."""
     rows = connection.execute(
         "SELECT r.meter_id, r.register, r.measured_at_us, r.value_micro, p.building_id, p.premises_id, p.id"
         " FROM reading r LEFT JOIN installation i ON i.meter_id = r.meter_id AND i.installed_at_us <= r.measured_at_us"
@@ -116,6 +118,7 @@ def _conflicts(connection: sqlite3.Connection, now_us: int) -> list[ConflictFact
     return [
         ConflictFact(Place(building, premises, point, meter), register, at_us, from_micro(value))
         for meter, register, at_us, value, building, premises, point in rows
+        if is_disputed(connection, meter, register, at_us)
     ]
 
 

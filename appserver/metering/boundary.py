@@ -15,7 +15,9 @@ TOLERANCE = Decimal("0.005")
 """A decrease up to this is noise of the last digits, not an event."""
 _STEP = Decimal("0.000001")
 
-_RANK = {"corrected": -1, "archive": 0, "manual": 1, "import": 1, "measured": 2, "server_time": 3}
+RANK = {"corrected": -1, "archive": 0, "manual": 1, "import": 1, "measured": 2, "server_time": 3}
+"""Of values for one moment the one of the least rank counts; a weaker one never takes the place of a stronger."""
+NO_RANK = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,9 @@ def settle(samples: Sequence[Sample]) -> tuple[Sample, bool]:
     A stored value beats one read while sending, which beats one without a trusted clock; among equals the one that
     was known first stands until a person decides.
     """
-    best = min(samples, key=lambda s: (_RANK.get(s.quality, 9), s.received_at_us, s.value))
-    rank = _RANK.get(best.quality, 9)
-    return best, any(s.value != best.value and _RANK.get(s.quality, 9) == rank for s in samples)
+    best = min(samples, key=lambda s: (RANK.get(s.quality, NO_RANK), s.received_at_us, s.value))
+    rank = RANK.get(best.quality, NO_RANK)
+    return best, any(s.value != best.value and RANK.get(s.quality, NO_RANK) == rank for s in samples)
 
 
 def boundary_value(

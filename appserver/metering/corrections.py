@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from appserver.db import Database
 from appserver.errors import RegistryError
@@ -166,18 +167,31 @@ def open_conflicts(db: Database, building_id: int | None = None, limit: int = 10
     )
     found: list[Conflict] = []
     for meter_id, serial, register, at_us in keys:
-        rows = db.rows(
-            "SELECT value_micro, quality, received_at_us, source FROM reading"
-            " WHERE meter_id = ? AND register = ? AND measured_at_us = ? ORDER BY recorded_at_us, value_micro",
-            (meter_id, register, at_us),
-        )
-        samples = [Sample(at_us, from_micro(value), quality, received) for value, quality, received, _ in rows]
+        samples, sources = _told(db, meter_id, register, at_us)
         if settle(samples)[1]:
-            values, sources = tuple(sample.value for sample in samples), tuple(row[3] for row in rows)
+            values = tuple(sample.value for sample in samples)
             found.append(Conflict(meter_id, serial, register, at_us, values, sources))
             if len(found) == limit:
                 break
     return found
+
+
+def is_disputed(connection: Any, meter_id: int, register: str, at_us: int) -> bool:
+    """Whether what counts for a moment is contradicted by a value of the same rank."""
+    samples, _ = _told(connection, meter_id, register, at_us)
+    return bool(samples) and settle(samples)[1]
+
+
+def _told(source: Any, meter_id: int, register: str, at_us: int) -> tuple[list[Sample], tuple[str, ...]]:
+    """All that was told for a moment, with its sources; ``source`` is a database or a connection."""
+    query = (
+        "SELECT value_micro, quality, received_at_us, source FROM reading"
+        " WHERE meter_id = ? AND register = ? AND measured_at_us = ? ORDER BY recorded_at_us, value_micro"
+    )
+    ask = source.rows if isinstance(source, Database) else lambda *asked: source.execute(*asked).fetchall()
+    rows = ask(query, (meter_id, register, at_us))
+    samples = [Sample(at_us, from_micro(value), quality, received) for value, quality, received, _ in rows]
+    return samples, tuple(row[3] for row in rows)
 
 
 def believed(db: Database, point_id: int, at_us: int, known_us: int) -> BoundaryValue | None:

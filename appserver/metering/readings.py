@@ -13,6 +13,7 @@ from typing import Any
 
 from appserver.db import Connection, Database, contains, like
 from appserver.errors import RegistryError
+from appserver.metering.boundary import NO_RANK, RANK
 from appserver.metering.hours.due import due_around
 from appserver.metering.refreshing import listed, refresh_many
 from appserver.metering.store import days_near
@@ -53,15 +54,24 @@ _EARLIER = (
 )
 """Of frames that tell the same the first received is the one that told it, also when it is taken later."""
 KEYS_A_QUERY = 1000
+
+
+def _strength(table: str) -> str:
+    """SQL: the more, the more a row's quality counts."""
+    ranks = " ".join(f"WHEN '{quality}' THEN {-rank}" for quality, rank in RANK.items())
+    return f"CASE {table}.quality {ranks} ELSE {-NO_RANK} END"
+
+
 _KEY = itemgetter(0, 1, 2, 3)
 _LAST = (
     "INSERT INTO last_reading (meter_id, register, measured_at_us, value_micro, quality, received_at_us)"
     " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (meter_id, register) DO UPDATE SET"
     " measured_at_us = excluded.measured_at_us, value_micro = excluded.value_micro,"
     " quality = excluded.quality, received_at_us = excluded.received_at_us"
-    " WHERE (excluded.measured_at_us, excluded.received_at_us) >"
-    " (last_reading.measured_at_us, last_reading.received_at_us)"
+    f" WHERE (excluded.measured_at_us, {_strength('excluded')}, excluded.received_at_us) >"
+    f" (last_reading.measured_at_us, {_strength('last_reading')}, last_reading.received_at_us)"
 )
+"""The newest moment; of one moment what counts for it, and of equals what came last."""
 
 
 def store(connection: Connection, readings: Sequence[NewReading], now_us: int) -> int:
@@ -155,8 +165,8 @@ def _known(connection: Connection, readings: Sequence[NewReading]) -> dict[tuple
     return known
 
 
-def _moment(reading: NewReading) -> tuple[int, int]:
-    return reading.measured_at_us, reading.received_at_us
+def _moment(reading: NewReading) -> tuple[int, int, int]:
+    return reading.measured_at_us, -RANK.get(reading.quality, NO_RANK), reading.received_at_us
 
 
 def affected(connection: Connection, readings: Collection[NewReading]) -> dict[int, set[int]]:

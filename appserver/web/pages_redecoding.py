@@ -86,10 +86,11 @@ async def redecoding(request: web.Request) -> web.Response:
 
 
 async def apply(request: web.Request) -> web.Response:
-    """Do what the dry run has shown."""
+    """Do what the dry run has shown: with the same codec, of the same devices."""
     call = call_of(request)
     await read_form(request)
     path = check(JobPath, {"id": request.match_info["id"]})
     trial = find_job(call, path.id, "redecoding")
-    job = start_redecoding(call, check(NewRedecoding, {"dry_run": False, "codec": trial.parameters["codec"]}))
+    wanted = {"dry_run": False, "codec": trial.parameters["codec"], "dev_euis": trial.parameters["dev_euis"] or None}
+    job = start_redecoding(call, check(NewRedecoding, wanted))
     raise web.HTTPSeeOther(f"/undecoded/{job.id}")

@@ -37,6 +37,7 @@ ON_BOTH = frozenset(
         "test_charges",
         "test_registry",
         "test_incidents",
+        "test_lifecycle",
         "test_refreshing",
         "test_time_base",
         "test_volumes",

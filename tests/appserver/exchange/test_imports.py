@@ -162,6 +162,36 @@ async def test_changes_are_listed_before_and_after(db: Database) -> None:
     assert db.rows("SELECT min(value_micro) FROM boundary WHERE point_id = 3") == [(101_500_000,)]
 
 
+async def test_every_change_has_its_line_in_the_journal(db: Database) -> None:
+    network = FakeNetwork()
+    await imported(db, network, table(house()))
+
+    def told() -> list[tuple[str, str, str, str | None, str | None, str]]:
+        lines = db.rows("SELECT subject, event, field, before, after, actor FROM registry_event ORDER BY id")
+        return [line for line in lines if line[1] != "created"]
+
+    before = told()
+    assert {line[:2] for line in before} == {("meter", "installed"), ("point", "meter_installed")}
+    lines = house()
+    lines[0] |= {"вес импульса": "0,001"}
+    lines[2] |= {"модель": "СГВ-15", "начальное показание": "101,5", "лицевой счёт": "740199"}
+    lines[3] |= {"лицевой счёт": "740199"}
+    report = await run(db, network, read_table(table(lines)), False, NOW_US, "ivanova")
+    assert report.applied, report.errors
+    assert told()[len(before) :] == [
+        ("premises", "changed", "account_number", "7412000001", "740199", "ivanova"),
+        ("meter", "changed", "model", "СВК-15", "СГВ-15", "ivanova"),
+        ("meter", "changed", "start_value", "101.125", "101.500", "ivanova"),
+        ("meter", "changed", "channel.weight", "0.01", "0.001", "ivanova"),
+    ]
+    account = db.rows("SELECT subject_id, after FROM registry_event WHERE subject = 'account' ORDER BY id DESC LIMIT 1")
+    (number,) = db.rows("SELECT number FROM account WHERE id = ?", (account[0][0],))[0]
+    assert (number, account[0][1]) == ("740199", '{"number": "740199"}')
+    again = len(told())
+    await run(db, network, read_table(table(lines)), False, NOW_US, "ivanova")
+    assert len(told()) == again, "the same once more changes nothing and says nothing"
+
+
 async def test_fr_06_planted_errors_are_reported_by_row_and_column_and_nothing_is_done(db: Database) -> None:
     """FR-06: 180 meters, three planted errors."""
     network = FakeNetwork()

@@ -51,7 +51,7 @@ def fill(db: Database, name: str, zone: str, value: Decimal, weight: Decimal) ->
             {"serial": f"00{n}", "model": name, "resource": "cold_water", "q3": value, "pulse_weight": weight,
              "verification_months": 72},
         )
-        for n in range(3)
+        for n in range(6)
     ]  # fmt: skip
     registry.create(db, "verification", {"meter_id": meters[0].id, "verified_on": "2014-01-01", "organisation": name})
     registry.create(db, "verification", {"meter_id": meters[0].id, "verified_on": "2020-01-01", "result": "unfit"})
@@ -63,6 +63,11 @@ def fill(db: Database, name: str, zone: str, value: Decimal, weight: Decimal) ->
     registry.update(db, "installation", hung.id, {"commissioned_on": "2026-01-03"})
     registry.replace_meter(db, kitchen.id, meters[1].id, date(2026, 3, 1), value + 1, Decimal(0))
     registry.install(db, common.id, meters[2].id, date(2026, 1, 1), Decimal(0), ratio=Decimal("40"))
+    cellar = registry.create(db, "point", {**place, "premises_id": flat.id, "name": "подвал"})
+    registry.install(db, cellar.id, meters[3].id, date(2026, 1, 1), Decimal(0))
+    registry.replace_meter(db, cellar.id, meters[4].id, date(2026, 3, 1), Decimal(1), Decimal(0))
+    for at, state in ((0, "repair"), (1, "failed"), (2, "failed"), (3, "written_off"), (5, "repair")):
+        registry.update(db, "meter", meters[at].id, {"state": state})
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -87,6 +92,27 @@ def test_fr_28_everything_goes_into_an_empty_database_and_comes_back_the_same(
             rows = read_book(export_csv(db, sheet), sheet)
             unchanged = import_book(other, rows, dry_run=False)
             assert (unchanged.errors, unchanged.created, unchanged.changed) == ([], {}, {}), sheet
+
+
+def test_a_meter_that_hangs_and_has_failed_stays_failed() -> None:
+    with fresh() as db, fresh() as other:
+        fill(db, "У", "UTC", Decimal(1), Decimal(1))
+        assert import_book(other, read_book(export_book(db)), dry_run=False).applied
+        states = {meter.serial: meter.state for meter in registry.page(other, "meter").items}
+        assert states == {
+            "000": "repair", "001": "failed", "002": "failed", "003": "written_off", "004": "installed", "005": "repair",
+        }  # fmt: skip
+        failed = next(meter for meter in registry.page(other, "meter").items if meter.serial == "002")
+        told = [(e.event, e.field, e.after) for e in registry.events(other, "meter", failed.id)]
+        assert told[0] == ("changed", "state", "failed")
+        lines = "serial;manufacturer;model;state\r\n002;;У;in_stock\r\n004;;У;failed\r\n"
+        report = import_book(other, read_book(lines.encode(), "meters"), dry_run=False)
+        assert [(e.row, e.column) for e in report.errors] == [(2, "meters.state")]
+        assert not report.applied
+        report = import_book(
+            other, read_book(lines.replace("002;;У;in_stock\r\n", "").encode(), "meters"), dry_run=False
+        )
+        assert (report.changed, report.errors) == ({"meters": 1}, [])
 
 
 def test_errors_name_row_and_column_and_nothing_is_done() -> None:

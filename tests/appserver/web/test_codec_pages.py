@@ -158,6 +158,25 @@ async def test_fr_01_undecoded_frames_are_listed_and_decoded_again(console: Cons
     assert db.rows("SELECT state FROM uplink") == [("decoded",)]
 
 
+async def test_what_a_trial_of_one_device_has_shown_is_done_to_that_device_only(console: Console) -> None:
+    db, devices = console.services.database, ("4b41524154000001", "4b41524154000002")
+    await console.sign_in()
+    with db.transaction() as connection:
+        connection.executemany(
+            "INSERT INTO uplink (event_id, frame_id, dev_eui, session_id, f_cnt, f_port, data, received_at_us, codec, state,"
+            " reason) VALUES (1, 0, ?, 1, 1, 1, x'03670110', 1793000000000000, 'cayenne-lpp', 'undecoded', 'no codec')",
+            [(dev_eui,) for dev_eui in devices],
+        )
+    assert f'name="dev_eui" value="{devices[1]}"' in (await console.ask("GET", f"/undecoded?dev_eui={devices[1]}")).text
+    trial = await console.post("/undecoded", dev_eui=devices[1])
+    assert devices[1] in (await until_done(console, trial.headers["Location"])).text
+    done = await console.post(trial.headers["Location"] + "/apply")
+    await until_done(console, done.headers["Location"])
+    assert db.rows("SELECT state FROM uplink ORDER BY dev_eui") == [("undecoded",), ("decoded",)]
+    runs = (await console.api("GET", "/redecodings")).json["items"]
+    assert [(run["dry_run"], run["dev_euis"]) for run in runs] == [(False, [devices[1]]), (True, [devices[1]])]
+
+
 async def test_a_profile_is_copied_changed_and_removed(console: Console) -> None:
     await console.sign_in()
     listed = (await console.ask("GET", "/profiles")).text
