@@ -13,11 +13,15 @@ ifeq ($(PLACE),moved)
 $(shell rm -rf $(VENV))
 endif
 
-# One after another: they start servers, browsers and clocks of their own.
-SERIAL := $(wildcard tests/e2e tests/browser tests/faults)
+# Tests that compute, and tests that wait for the wall clock (tests/conftest.py tells them apart): of these, more stand side
+# by side, each with its own ports and folder.
+WORKERS ?= 2
+WAITING ?= 4
+LIVE    := tests/e2e tests/faults/test_soak.py tests/simulator/test_conformance.py
+XDIST   := --dist loadfile --no-loadscope-reorder
 BENCH  := $(basename $(notdir $(wildcard benchmarks/[a-z]*.py)))
 
-.PHONY: help setup demo test lint format check-locks unit serial bench trial lock proto translations wheel clean distclean
+.PHONY: help setup demo test lint format check-locks unit live bench trial lock proto translations wheel clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -102,7 +106,7 @@ demo: setup
 test: setup-test
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory serial
+	@$(MAKE) --no-print-directory live
 
 lint: setup-dev
 	$(PY) -m ruff check .
@@ -115,10 +119,10 @@ format: setup-dev
 	$(PY) -m ruff format .
 
 unit: setup-test
-	$(PY) -m pytest -q -n 2 --dist loadfile tests $(addprefix --ignore=,$(SERIAL))
+	$(PY) -m pytest -q -n $(WORKERS) $(XDIST) -m "not real_time"
 
-serial: setup-test
-	$(if $(SERIAL),$(PY) -m pytest -q $(SERIAL))
+live: setup-test
+	$(PY) -m pytest -q -n $(WAITING) $(XDIST) -m real_time $(LIVE)
 
 # ------------------------------------------------------------------------------------------------ more
 
@@ -134,6 +138,7 @@ trial: setup-test
 	METERWAN_KILLS=$(METERWAN_KILLS) $(PY) -m pytest -q --timeout=0 -n 0 tests/e2e/test_kill.py
 	METERWAN_MIXED_MINUTES=60 $(PY) -m pytest -q --timeout=0 -n 0 tests/lns/test_gateway_mixed.py
 	$(PY) -m tests.trials.satka --seeds 20
+	$(PY) -m tests.trials.conformance
 	$(PY) -m tests.fuzz.fuzz_wire -runs=$(FUZZ_RUNS)
 	$(PY) -m tests.faults.soak --minutes $(METERWAN_SOAK_MINUTES)
 

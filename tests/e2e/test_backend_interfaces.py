@@ -26,7 +26,7 @@ from lorasim.world import World
 from tests.support.certificates import Authority, Pem
 from tests.support.ports import free_port
 from tests.support.program import WITHIN_S, Program, make_program, wait_for
-from tests.support.server import Server
+from tests.support.server import Server, wait_until
 
 NET_KEK = "8f1d2a70c4b9e6533a7704d21c55ee90"
 APP_KEK = "2b6a90e1d35c48f7a1094de3c8725bf63d80e9174aa652cb1f3e5d7788a9c0b1"
@@ -129,21 +129,21 @@ async def live(server: Server, world: World, air: Air) -> None:
     devices = list(world.devices.values())
     oldest, newest = devices
     async with Simulation(world, server.udp) as simulation:
-        await simulation.until(lambda w: w.snapshot().joined == len(devices), 30)
+        await simulation.until(lambda w: w.snapshot().joined == len(devices), WITHIN_S)
         for device in devices:
             item = {"f_port": 7, "data": "b3BlbiB0aGUgdmFsdmU=", "confirmed": True, "attempts": 1}
             await asyncio.to_thread(server.ask, "POST", f"/devices/{device.config.dev_eui:016x}/queue", item)
-        await simulation.until(lambda w: air.heard == set(DEVICES), 30)
+        await simulation.until(lambda w: air.heard == set(DEVICES), WITHIN_S)
         before = oldest.session
         simulation.act(oldest, lambda now: oldest.restart(now, keep_session=False))
         for kind in (0, 2, 1):
             last = newest.session
             simulation.act(newest, lambda now, kind=kind: newest.rejoin(kind, now))  # type: ignore[misc]
-            await simulation.until(lambda w, last=last: newest.session is not last, 30)  # type: ignore[misc]
-            await simulation.until(lambda w: bool(newest.session and newest.session.rekeyed), 30)
-        await simulation.until(lambda w: oldest.session is not None and oldest.session is not before, 30)
+            await simulation.until(lambda w, last=last: newest.session is not last, WITHIN_S)  # type: ignore[misc]
+            await simulation.until(lambda w: bool(newest.session and newest.session.rekeyed), WITHIN_S)
+        await simulation.until(lambda w: oldest.session is not None and oldest.session is not before, WITHIN_S)
         air.acknowledged.clear()
-        await simulation.until(lambda w: air.acknowledged == set(DEVICES), 30)
+        await simulation.until(lambda w: air.acknowledged == set(DEVICES), WITHIN_S)
 
 
 @pytest.fixture(scope="module")
@@ -175,10 +175,14 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
             assert added.code == 0, added.err
             serving.ask("POST", "/devices", {"dev_eui": dev_eui, "join_eui": join_eui, "profile": group.profile})
         asyncio.run(live(serving, world, air))
+        lines = checker.read(folder / "air.jsonl")
+        last = {(frame.dev_eui, frame.f_cnt, frame.dev_addr) for frame in checker.acknowledged(lines)}
+        # The last frames are acknowledged before their windows have closed.
+        wait_until(lambda: last <= set(named(serving)), 30, "every frame has its event")
         yield Lived(
             home,
             serving.program,
-            checker.read(folder / "air.jsonl"),
+            lines,
             list(serving.every("/events?type=up")),
             list(serving.every("/devices")),
             keys,
@@ -189,6 +193,11 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
         serving.kill_supervisor()
         process.terminate()
         process.wait(WITHIN_S)
+
+
+def named(server: Server) -> list[tuple[str, int, str]]:
+    """What the server's events of uplinks are of."""
+    return [(e["deviceInfo"]["devEui"], e.get("fCnt", 0), e["devAddr"]) for e in server.every("/events?type=up")]
 
 
 def said(port: int, authority: Authority, certificate: Pem | None) -> str:

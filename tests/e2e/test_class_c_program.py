@@ -14,6 +14,7 @@ from lorasim.recording import Recorder
 from lorasim.runner import Simulation, now_us
 from lorasim.world import World
 
+from tests.support.program import WITHIN_S
 from tests.support.server import Server
 
 SCENARIO = """
@@ -82,14 +83,16 @@ async def valve(server: Server, recording: Path) -> tuple[int, str]:
             },
         )
         async with Simulation(world, server.udp) as simulation:
-            await simulation.until(lambda _: device.joined, 30)
+            await simulation.until(lambda _: device.joined, WITHIN_S)
             simulation.send(device.config.dev_eui, Message(2, b"first"))
-            await until(lambda: server.ask("GET", f"/devices/{dev_eui}")["fcnt_up"] is not None, 20, "the first uplink")
+            await until(
+                lambda: server.ask("GET", f"/devices/{dev_eui}")["fcnt_up"] is not None, WITHIN_S, "the first uplink"
+            )
             await asyncio.sleep(QUIET_S)
             asked_us = simulation.now_us()
             body = {"f_port": 2, "data": base64.b64encode(COMMAND).decode(), "at_most_once": True}
             await asyncio.to_thread(server.ask, "POST", f"/devices/{dev_eui}/queue", body)
-            await until(lambda: states(server, dev_eui) == ["sent"], 10, "a gateway has taken the command")
+            await until(lambda: states(server, dev_eui) == ["sent"], WITHIN_S, "a gateway has taken the command")
             await asyncio.sleep(4)
             return asked_us, states(server, dev_eui)[0]
 

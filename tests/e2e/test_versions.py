@@ -16,6 +16,7 @@ from lorasim.recording import Recorder
 from lorasim.runner import Simulation
 from lorasim.world import World
 
+from tests.support.program import WITHIN_S
 from tests.support.server import Server, running, wait_until
 
 VERSIONS = ("1.0.2", "1.0.3", "1.0.4", "1.1")
@@ -95,22 +96,22 @@ async def live(server: Server, world: World, watcher: Watcher) -> None:
     """Join, talk, get a downlink, rejoin in each way, and join again after a restart."""
     newest = list(world.devices.values())[-1]
     async with Simulation(world, server.udp) as simulation:
-        await simulation.until(lambda w: w.snapshot().joined == len(VERSIONS), 60)
+        await simulation.until(lambda w: w.snapshot().joined == len(VERSIONS), WITHIN_S)
         for device in world.devices.values():
             path = f"/devices/{device.config.dev_eui:016x}/queue"
             item = {"f_port": 7, "data": "b3BlbiB0aGUgdmFsdmU=", "confirmed": True}
             await asyncio.to_thread(server.ask, "POST", path, item)
-        await simulation.until(lambda w: watcher.all_heard("data", "link_check", "device_time"), 60)
+        await simulation.until(lambda w: watcher.all_heard("data", "link_check", "device_time"), WITHIN_S)
         for kind in (0, 2, 1):
             before = newest.session
             simulation.act(newest, lambda now, kind=kind: newest.rejoin(kind, now))  # type: ignore[misc]
-            await simulation.until(lambda w, before=before: newest.session is not before, 30)  # type: ignore[misc]
-            await simulation.until(lambda w: bool(newest.session and newest.session.rekeyed), 30)
+            await simulation.until(lambda w, before=before: newest.session is not before, WITHIN_S)  # type: ignore[misc]
+            await simulation.until(lambda w: bool(newest.session and newest.session.rekeyed), WITHIN_S)
         watcher.heard.clear()
         for device in world.devices.values():
             simulation.act(device, lambda now, device=device: device.restart(now, keep_session=False))  # type: ignore[misc]
-        await simulation.until(lambda w: w.snapshot().joined == len(VERSIONS), 60)
-        await simulation.until(lambda w: watcher.all_heard("link_check"), 60)
+        await simulation.until(lambda w: w.snapshot().joined == len(VERSIONS), WITHIN_S)
+        await simulation.until(lambda w: watcher.all_heard("link_check"), WITHIN_S)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import forwarder, joins, soak
+from tests.faults import forwarder, joins
 
 
 @pytest.mark.slow
@@ -26,12 +26,3 @@ def test_inv_14_power_returns_to_a_town(tmp_path: Path, quiet: None) -> None:
     assert figures["wrong"] == [] and figures["first_uplink_silent"] == 0
     assert figures["joined"] == figures["sessions"] == 600
     assert figures["asked_in_time_and_joined"] >= 540
-
-
-@pytest.mark.slow
-def test_inv_17_inv_21_soak_over_udp() -> None:
-    """F-16 in small: twenty seconds, a hundred uplinks a second, three copies each."""
-    figures = soak.soak(minutes=1 / 3, rate=100.0)
-    assert figures["lost"] == figures["duplicates"] == 0
-    assert figures["frames"] > 1900 and figures["acknowledged"] > 0.99 * figures["frames"]
-    assert all(last <= first + 12 for first, last in figures["fds"].values())

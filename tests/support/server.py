@@ -17,7 +17,7 @@ from typing import Any
 from lorasim import house
 from lorasim.scenario import Scenario
 
-from tests.support.program import Program, make_program, wait_for
+from tests.support.program import WITHIN_S, Program, make_program, wait_for
 
 PARTS = ("network", "application")
 
@@ -140,8 +140,8 @@ def running(folder: Path) -> Iterator[Server]:
 
 
 def wait_until(condition: Any, within_s: float, what: str) -> None:
-    """Poll a condition of another process."""
-    deadline = time.monotonic() + within_s
+    """Poll a condition of another process that is to come true some time: ``within_s`` is of a machine with nothing else to do."""
+    deadline = time.monotonic() + max(within_s, WITHIN_S)
     while not condition():
-        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
+        assert time.monotonic() < deadline, f"not within {max(within_s, WITHIN_S):g} s: {what}"
         time.sleep(0.2)

@@ -8,6 +8,9 @@ import socket
 import time
 from typing import Any
 
+WITHIN_S = 20.0
+"""What is to come is waited for so long, for machines with other work; what is not to come, as long as a test says."""
+
 
 class WireGateway:
     """Speaks to a server at ``address`` as the gateway ``eui``."""
@@ -54,14 +57,14 @@ class WireGateway:
         } | fields
         return self.send(0, json.dumps({"rxpk": [rxpk]}).encode())
 
-    def acknowledged(self, token: bytes, within_s: float = 2.0) -> bool:
+    def acknowledged(self, token: bytes, within_s: float = WITHIN_S) -> bool:
         """True when the PUSH_ACK of this token comes in time."""
         try:
             return self.receive(1, within_s)[1:3] == token
         except TimeoutError:
             return False
 
-    def downlink(self, within_s: float = 3.0, answer: bool = True) -> dict[str, Any]:
+    def downlink(self, within_s: float = WITHIN_S, answer: bool = True) -> dict[str, Any]:
         """The next PULL_RESP's txpk with ``phy`` in hex beside; answered with an empty TX_ACK."""
         datagram = self.receive(3, within_s)
         txpk: dict[str, Any] = json.loads(datagram[4:])["txpk"]
@@ -69,7 +72,7 @@ class WireGateway:
             self.send(5, token=datagram[1:3])
         return txpk | {"phy": base64.b64decode(txpk["data"]).hex(), "token": datagram[1:3]}
 
-    def receive(self, identifier: int, within_s: float = 2.0) -> bytes:
+    def receive(self, identifier: int, within_s: float = WITHIN_S) -> bytes:
         """The next datagram of this kind; others are passed over. Raises TimeoutError."""
         deadline = time.monotonic() + within_s
         while True:
