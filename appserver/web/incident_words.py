@@ -31,6 +31,7 @@ SIDES = {"supply": N_("supply pipe"), "return": N_("return pipe")}
 _EVIDENCE = {
     "hours": N_("hours"),
     "count": N_("meters"),
+    "devices": N_("modules"),
     "text": N_("the network says"),
     "flags": N_("the meter says"),
     "battery_pct": N_("charge, %"),
@@ -40,6 +41,8 @@ _EVIDENCE = {
     "register": N_("register"),
     "value": N_("value"),
     "until": N_("verified until"),
+    "readings_count": N_("readings count all the same"),
+    "nights": N_("nights"),
     "event": N_("event"),
     "least_per_hour": N_("least in an hour of the night"),
     "most_per_hour": N_("most in an hour"),
@@ -67,11 +70,32 @@ FLAGS = {
     "no_water": N_("no water"),
     "low_battery": N_("low battery"),
     "hardware_fault": N_("hardware fault"),
+    "indicator_blocked": N_("indicator blocked"),
+    "reverse": N_("reverse flow"),
+    "backflow": N_("reverse flow"),
+    "dry": N_("no water"),
+    "permanent_error": N_("permanent error"),
+    "temperature_sensor_error": N_("error of a temperature sensor"),
+    "temperature_sensor_broken": N_("temperature sensor broken"),
+    "pressure_sensor_error": N_("error of a pressure sensor"),
+    "pressure_sensor_broken": N_("pressure sensor broken"),
+    "flow_meter_power_error": N_("error of the flow meter's supply"),
+    "flow_meter_power_lost": N_("flow meter without supply"),
+    "mass_not_computable": N_("mass cannot be computed"),
+    "heat_not_computable": N_("heat cannot be computed"),
+    "mass_imbalance": N_("masses do not balance"),
+    "heat_negative": N_("negative heat"),
+    "freeze": N_("danger of freezing"),
 }
 
 
+SHOWN_DEVICES = 10
+UNSAID = frozenset({"last_uplink_at_us"})
+"""Evidence that another column says."""
+
+
 def evidence(values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Evidence as labels and texts; what has no words (lists of details) is left out."""
+    """Evidence as labels and texts; what has no words is left out."""
     found = []
     for key, value in values.items():
         label = _EVIDENCE.get(key)
@@ -84,11 +108,22 @@ def evidence(values: dict[str, Any]) -> list[tuple[str, str]]:
 def _shown(key: str, value: Any) -> str:
     if key == "flags":
         return ", ".join(gettext(FLAGS[flag]) if flag in FLAGS else flag for flag in value)
+    if key == "devices":
+        return ", ".join(value[:SHOWN_DEVICES]) + (" …" if len(value) > SHOWN_DEVICES else "")
+    if key == "nights":
+        return ", ".join(
+            f"{night['night']} ({_number(night['least'])})" if "least" in night else night["night"] for night in value
+        )
+    if key == "readings_count":
+        return gettext("yes") if value else gettext("no")
     if key in ("resource", "register"):
         return words.word(key, str(value))
     if key == "side":
         return gettext(SIDES.get(value, value))
     if key == "event":
         return words.word("event", str(value))
-    text = str(value)
+    return _number(str(value))
+
+
+def _number(text: str) -> str:
     return text.replace(".", ",") if language() == "ru" and text.replace(".", "").lstrip("-").isdigit() else text

@@ -21,6 +21,7 @@ from appserver.metering.incoming import Item, take
 from appserver.metering.readings import NewReading, store
 from appserver.registry.installations import bind_in
 from appserver.rules.entered import rule_book
+from appserver.web.incident_words import UNSAID, evidence
 
 D = Decimal
 HOUR, DAY = 3_600_000_000, 24 * 3_600_000_000
@@ -287,6 +288,8 @@ def test_fr_09_every_kind_has_start_end_evidence_acknowledgement_and_comment(wor
     [incident] = found
     assert incident.ended_at_us is None and 0 < incident.started_at_us <= world.now_us
     assert incident.evidence, "an incident without evidence accuses"
+    told = {name for name, value in incident.evidence.items() if value not in ("", None)}
+    assert len(evidence(incident.evidence)) == len(told - UNSAID), "and each has its words"
     assert incident.rule.startswith("incident_limits@")
     assert (incident.severity, incident.layer) == (KINDS[kind].severity, KINDS[kind].layer)
     acknowledge(world.db, incident.id, "ivanova", world.now_us)

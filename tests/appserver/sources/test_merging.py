@@ -109,7 +109,7 @@ def test_fr_20_of_two_values_the_better_source_counts_and_equals_are_disputed(db
             expected = (103 if RANKS[first] < RANKS[second] else 104, "measured", 2, 1)
             assert last(db, house.meters["1"]) == (microseconds(midnight), expected[0] * 1_000_000), (first, second)
         assert told(db, house, midnight) == expected, (first, second)
-    now_us = microseconds(midnight)
+    now_us = microseconds(FIRST_DAY + timedelta(days=69))  # incidents look back over 62 days
     assert disputed(db, now_us) == (equals, equals)
     correct(db, house.meters["1"], equals[0], LOW, author="ivanov", reason="seen", now_us=LATER_US + 3)
     assert disputed(db, now_us) == (equals[1:], equals[1:])

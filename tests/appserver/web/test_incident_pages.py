@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from appserver.incidents import KINDS
+from appserver.incidents import KINDS, detectors
 from appserver.incidents.facts import Finding, Place
 from appserver.incidents.store import apply
 from appserver.incidents.words import KIND_WORDS
@@ -78,6 +78,13 @@ async def test_a_viewer_reads_and_changes_nothing(console: Console) -> None:
     text = (await console.ask("GET", "/incidents")).text
     assert "/acknowledge" not in text
     assert (await console.post("/incidents/1/acknowledge")).status == 403
+
+
+def test_every_flag_that_is_an_incident_has_words_in_both_languages() -> None:
+    i18n.use("ru")
+    for flag in detectors.FLAGS:
+        (_, text), *rest = incident_words.evidence({"flags": [flag]})
+        assert re.search("[а-я]", text) and rest == [], flag
 
 
 def test_every_kind_has_words_in_both_languages() -> None:
