@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -52,13 +52,16 @@ async def get_premises_summary(call: Call, path: IdPath, query: SummaryQuery) ->
     db = call.services.database
     stays = await db.run(stays_at, db, call.who.scope, path.id, today_of(call.services))
     return [
-        PremisesMeter.model_construct(
-            **{name: getattr(row, name) for name in PremisesMeter.model_fields if hasattr(row, name)}
-            | {"rules": list(row.rules), "incidents": list(row.incidents), "last_at": time_of(row.last_at_us)}
-        )
+        PremisesMeter.model_construct(**meter_view(row))
         for stay in stays
         for row in await db.run(resident.resident_view, db, path.id, query.month, stay)
     ]
+
+
+def meter_view(row: resident.ResidentPoint) -> dict[str, Any]:
+    """The fields of a meter of premises."""
+    plain = {name: getattr(row, name) for name in PremisesMeter.model_fields if hasattr(row, name)}
+    return plain | {"rules": list(row.rules), "incidents": list(row.incidents), "last_at": time_of(row.last_at_us)}
 
 
 class ControlQuery(Input):

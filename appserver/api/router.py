@@ -20,7 +20,7 @@ from appserver.api.problems import Problem, from_validation
 from appserver.auth.gate import client_address, today_of
 from appserver.auth.grants import Operation as Permission
 from appserver.auth.identity import Identity, identity_of
-from appserver.auth.places import covers, listed
+from appserver.auth.places import OWN_DAYS, covers, listed
 from appserver.services import SERVICES, Services
 
 PREFIX = "/api/v1"
@@ -58,6 +58,13 @@ class Call:
         db, today = self.services.database, today_of(self.services)
         days = (today, today + timedelta(days=1))
         return await db.run(covers, db, self.who.scope, operation, kind, key, *days, resource)
+
+    async def sees_photo(self, photo_id: int) -> bool:
+        """Whether the day of a photo is one that the caller may see of its meter."""
+        if self.who.scope is None:
+            return True
+        db = self.services.database
+        return await db.run(covers, db, self.who.scope, Permission.meters, "photo", photo_id, *OWN_DAYS)
 
     async def need(
         self,

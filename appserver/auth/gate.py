@@ -33,7 +33,9 @@ CSRF_HEADER = "X-CSRF-Token"
 UNREADABLE = (ValueError, LookupError, AssertionError, RuntimeError, HttpProcessingError)
 """What the reading of a form raises when its body is none."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-CHECKED_BY_HANDLER = frozenset({"/import", "/registry-book", "/catalogue"})
+CHECKED_BY_HANDLER = frozenset(
+    {"/cabinet/readings", "/meters/{id}/photos", "/houses/{id}/gis", "/import", "/registry-book", "/catalogue"}
+)
 """Uploads: the form token stands in a body that only their handler reads."""
 
 

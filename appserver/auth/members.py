@@ -59,9 +59,7 @@ MEMBER_API: dict[str, dict[str, Rule]] = {
     "/buildings/{id}": {"GET": _on(O.meters, _BUILDING)},
     "/buildings/{id}/balance": {"GET": _on(O.read, _BUILDING, resource=_RESOURCE, days=_SPAN)},
     "/buildings/{id}/hours": {"GET": _on(O.read, _BUILDING, resource=_RESOURCE, days=_SPAN)},
-    "/buildings/{id}/hours/file": {
-        "GET": _on(O.report, _BUILDING, resource=_RESOURCE, days=_SPAN, also=(O.personal,))
-    },
+    "/buildings/{id}/hours/file": {"GET": _on(O.report, _BUILDING, resource=_RESOURCE, days=_SPAN, also=(O.personal,))},
     "/buildings/{id}/common-needs": {"GET": _on(O.read, _BUILDING, resource=_RESOURCE, days="query.month")},
     "/buildings/{id}/weather-control": {"GET": _on(O.read, _BUILDING, resource="heat", days=_SPAN)},
     "/entrances": {"GET": Rule(O.registry)},
@@ -80,6 +78,7 @@ MEMBER_API: dict[str, dict[str, Rule]] = {
     "/points/{id}/replacement": {"POST": _on(O.registry, "path.id point")},
     "/meters": {"GET": Rule(O.meters)},
     "/meters/{id}": {"GET": _on(O.meters, _METER)},
+    "/meters/{id}/passport": {"GET": _on(O.meters, _METER)},
     "/installations": {"GET": Rule(O.meters)},
     "/installations/{id}": {"GET": _on(O.meters, "path.id installation")},
     "/installations/{id}/acts": {"PUT": _on(O.registry, "path.id installation")},
@@ -108,6 +107,10 @@ MEMBER_API: dict[str, dict[str, Rule]] = {
         )
     },
     "/billing/gis": {"POST": Rule(O.report, also=(O.personal,))},
+    "/billing/gis/status": {
+        "GET": _on(O.report, "query.building_id building", resource="*", days="query.month"),
+        "POST": Rule(O.report),
+    },
     "/incidents": {"GET": Rule(O.incidents)},
     "/incidents/counts": {"GET": Rule(O.incidents)},
     "/incidents/{id}": {"GET": _on(O.incidents, "path.id incident")},
@@ -115,6 +118,19 @@ MEMBER_API: dict[str, dict[str, Rule]] = {
     "/incidents/{id}/comments": {"POST": _on(O.incidents, "path.id incident")},
     "/devices/{dev_eui}": {"GET": _on(O.radio, "path.dev_eui device")},
     "/audit": {"GET": Rule(O.audit, everywhere=True)},
+    "/meters/{id}/photos": {"GET": _on(O.meters, _METER), "POST": _on(O.registry, _HUNG)},
+    "/photos/{id}": {"GET": _on(O.meters, "path.id photo", days="always"), "DELETE": _on(O.registry, "path.id photo")},
+    "/premises/{id}/codes": {"POST": _on(O.tickets, "path.id premises", resource="*", also=(O.personal,))},
+    "/tickets": {"GET": Rule(O.tickets)},
+    "/tickets/{id}": {"GET": _on(O.tickets, "path.id ticket")},
+    "/tickets/{id}/messages": {"POST": _on(O.tickets, "path.id ticket")},
+    "/announcements": {"GET": Rule(O.tickets), "POST": _on(O.tickets, "body.building_id building")},
+    "/announcements/{id}": {"DELETE": _on(O.tickets, "path.id announcement")},
+    "/cabinet": {"GET": Rule(O.cabinet)},
+    "/cabinet/readings": {"POST": Rule(O.cabinet)},
+    "/cabinet/tickets": {"GET": Rule(O.cabinet), "POST": Rule(O.cabinet)},
+    "/cabinet/tickets/{id}": {"GET": Rule(O.cabinet)},
+    "/cabinet/tickets/{id}/messages": {"POST": Rule(O.cabinet)},
 }
 
 MEMBER_PAGES: dict[str, dict[str, Rule]] = {
@@ -128,15 +144,29 @@ MEMBER_PAGES: dict[str, dict[str, Rule]] = {
     "/houses/{id}/hours": {"GET": _on(O.read, _BUILDING)},
     "/houses/{id}/hours/download": {"GET": _on(O.report, _BUILDING, resource=_ANY_RESOURCE, also=(O.personal,))},
     "/houses/{id}/download": {"GET": _on(O.report, _BUILDING, resource=_ANY_RESOURCE, also=(O.personal,))},
+    "/houses/{id}/codes": {
+        "GET": _on(O.tickets, _BUILDING, resource="*", also=(O.personal,)),
+        "POST": _on(O.tickets, _BUILDING, resource="*", also=(O.personal,)),
+    },
     "/houses/{id}/registry": {"GET": _on(O.personal, _BUILDING, resource="*", days="always")},
     "/meters": {"GET": Rule(O.read)},
     "/meters/{id}": {"GET": _on(O.read, _HUNG)},
     "/meters/{id}/readings": {"POST": _on(O.enter, _HUNG)},
     "/meters/{id}/passport": {"GET": _on(O.meters, _METER)},
+    "/meters/{id}/passport.pdf": {"GET": _on(O.meters, _METER)},
     "/incidents": {"GET": Rule(O.incidents)},
     "/incidents/{id}/acknowledge": {"POST": _on(O.incidents, "path.id incident")},
     "/incidents/{id}/comment": {"POST": _on(O.incidents, "path.id incident")},
     "/admin/audit": {"GET": Rule(O.audit, everywhere=True)},
+    "/meters/{id}/photos": {"POST": _on(O.registry, _HUNG)},
+    "/photos/{id}": {"GET": _on(O.meters, "path.id photo", days="always")},
+    "/tickets": {"GET": Rule(O.tickets)},
+    "/tickets/{id}": {"GET": _on(O.tickets, "path.id ticket"), "POST": _on(O.tickets, "path.id ticket")},
+    "/announcements": {"GET": Rule(O.tickets), "POST": Rule(O.tickets)},
+    "/cabinet": {"GET": Rule(O.cabinet), "POST": Rule(O.cabinet)},
+    "/cabinet/readings": {"POST": Rule(O.cabinet)},
+    "/cabinet/tickets": {"GET": Rule(O.cabinet), "POST": Rule(O.cabinet)},
+    "/cabinet/tickets/{id}": {"GET": Rule(O.cabinet), "POST": Rule(O.cabinet)},
 }
 
 
@@ -277,6 +307,7 @@ PERSONAL: dict[str, str] = {
     "/api/v1/users": "user ",
     "/api/v1/users/{id}": "user path.id",
     "/houses/{id}": "building path.id",
+    "/houses/{id}/codes": "building path.id",
     "/houses/{id}/download": "building path.id",
     "/houses/{id}/hours/download": "building path.id",
     "/houses/{id}/registry": "building path.id",
@@ -284,5 +315,13 @@ PERSONAL: dict[str, str] = {
     "/meters/{id}": "meter path.id",
     "/admin/users": "user ",
     "/admin/users/{id}": "user path.id",
+    "/api/v1/tickets": "ticket ",
+    "/api/v1/tickets/{id}": "ticket path.id",
+    "/api/v1/photos/{id}": "photo path.id",
+    "/api/v1/cabinet": "premises ",
+    "/photos/{id}": "photo path.id",
+    "/tickets": "ticket ",
+    "/tickets/{id}": "ticket path.id",
+    "/cabinet": "premises ",
 }
 """Addresses whose answers carry personal data (accounts, their holders, a flat's consumption): every look is written down."""

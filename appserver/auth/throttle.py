@@ -7,6 +7,8 @@ from collections import OrderedDict, deque
 WINDOW_US = 15 * 60 * 1_000_000
 ACCOUNT_FAILURES = 5
 ADDRESS_FAILURES = 50
+EVERYWHERE_FAILURES = 20
+"""Guesses of one account's code, from whatever addresses."""
 MAX_KEYS = 10_000
 
 
@@ -36,6 +38,16 @@ class Throttle:
             self._failures.move_to_end(key)
         while len(self._failures) > MAX_KEYS:
             self._failures.popitem(last=False)
+
+    def wait_everywhere_s(self, account: str, now_us: int) -> float:
+        """Seconds until the next attempt on ``account`` from any address is looked at."""
+        return self._wait_us((account.casefold(), "*"), EVERYWHERE_FAILURES, now_us) / 1_000_000
+
+    def failed_everywhere(self, account: str, now_us: int) -> None:
+        """Count an attempt on an account, from wherever it came."""
+        key = (account.casefold(), "*")
+        self._failures.setdefault(key, deque(maxlen=ADDRESS_FAILURES)).append(now_us)
+        self._failures.move_to_end(key)
 
     def succeeded(self, account: str, address: str) -> None:
         """Forget the account's failures from this address, and that this attempt was counted as one of the address."""

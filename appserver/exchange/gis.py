@@ -7,6 +7,7 @@ the number in ГИС), which is given along and not kept. What came from ГИС 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -48,6 +49,22 @@ MAX_ROWS = 1000
 _FIXED = datetime(2000, 1, 1)  # noqa: DTZ001 (equal files are equal bytes)
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A reading for ГИС: the cells of its row, and what they are of."""
+
+    meter_id: int
+    number: str
+    resource: str
+    taken_on: date
+    cells: tuple[str, ...]
+
+    @property
+    def values(self) -> str:
+        """The values T1 to T3 as they stand in the file."""
+        return " ".join(value for value in self.cells[4:7] if value)
+
+
 def numbers_of(export: bytes) -> dict[str, str]:
     """Numbers in ГИС by serial number out of its export. Raises RegistryError for a file that is none."""
     try:
@@ -65,13 +82,18 @@ def numbers_of(export: bytes) -> dict[str, str]:
 
 
 def readings(db: Database, building_id: int, month: date, numbers: dict[str, str]) -> list[tuple[str, ...]]:
+    """The cells of :func:`told`."""
+    return [row.cells for row in told(db, building_id, month, numbers)]
+
+
+def told(db: Database, building_id: int, month: date, numbers: dict[str, str]) -> list[Told]:
     """Rows of a building for a month: meters that ГИС knows and whose value at the end is known, none of its own telling."""
     first, last = month.replace(day=1), next_month(month)
     address = db.rows("SELECT address FROM building WHERE id = ?", (building_id,))
     if not address:
         raise RegistryError("not_found", "building_id", f"There is no building {building_id}.")
     present = {row[0] for row in db.rows("SELECT DISTINCT resource FROM point WHERE building_id = ?", (building_id,))}
-    found = []
+    found: list[Told] = []
     for resource in [name for name in REGISTERS if name in present]:
         balance = counted_balance(db, building_id, resource, first, last, "month", whole_period=True).balance
         for point in balance.points:
@@ -82,7 +104,8 @@ def readings(db: Database, building_id: int, month: date, numbers: dict[str, str
             if values:
                 padded = [*(f"{value:.7f}" for value in values), "", ""][:3]
                 day = point.end_at.strftime("%d.%m.%Y")
-                found.append((address[0][0], number, RESOURCES[resource], f"{first:%m.%Y}", *padded, day, "", ""))
+                cells = (address[0][0], number, RESOURCES[resource], f"{first:%m.%Y}", *padded, day, "", "")
+                found.append(Told(point.meter_id or 0, number, resource, point.end_at.date(), cells))
     return found
 
 

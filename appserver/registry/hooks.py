@@ -15,6 +15,7 @@ from appserver.models import Account, Entrance, Installation, Meter, MeterSeal, 
 from appserver.models.lifecycle import BUILDING_STATES, METER_STATES
 from appserver.registry import verifications
 from appserver.registry.journal import Note, record
+from appserver.residents.codes import end_of_account
 
 Before = Mapping[str, Any]
 Hook = Callable[[Session, Any, Before, Note], None]
@@ -106,6 +107,8 @@ def _after_account(session: Session, found: Account, before: Before, note: Note)
     if premises.account_number not in numbers:
         premises.account_number = numbers[0] if numbers else ""
         session.add(premises)
+    if "closed_on" in before:
+        end_of_account(session, found)
 
 
 def _after_seal(session: Session, found: MeterSeal, before: Before, note: Note) -> None:

@@ -28,7 +28,8 @@ MARGIN = 12 * mm
 
 
 @cache
-def _register_fonts() -> None:
+def register_fonts() -> None:
+    """Make the fonts known to the PDF library."""
     for name in (SANS, BOLD):
         pdfmetrics.registerFont(TTFont(name, str(FONTS / f"{name}.ttf")))
 
@@ -60,7 +61,7 @@ def render_pdf(
     statement: Statement, shown: Callable[[Cell, str, int], str], decimals: list[int], fingerprint: str
 ) -> bytes:
     """The statement on A4 landscape; the same statement gives the same bytes."""
-    _register_fonts()
+    register_fonts()
     language = statement.language
     title = ParagraphStyle("title", fontName=BOLD, fontSize=13, leading=16, spaceAfter=4)
     small = ParagraphStyle("small", fontName=SANS, fontSize=8, leading=10)

@@ -10,6 +10,7 @@ from aiohttp import web
 from appserver import registry
 from appserver.api.fields import Id, Input, PageQuery
 from appserver.api.problems import Problem
+from appserver.api.residents import photos_of
 from appserver.auth.gate import today_of
 from appserver.auth.grants import Operation
 from appserver.auth.identity import identity_of
@@ -131,6 +132,7 @@ async def _passport(
         places=places,
         seals=(await db.run(registry.page, db, "seal", meter_id=id_, limit=1000)).items,
         verifications=await db.run(_verifications, db, id_),
+        photos=await photos_of(call, id_),
         states=METER_STATES[row.state],
         today=date_of(services.clock() // 86_400_000_000),
         forms=_METER_FORMS,

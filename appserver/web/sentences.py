@@ -49,6 +49,17 @@ _ROWS = (
     (r"must be the IANA name of a time zone.*", N_("must be an IANA time zone such as Europe/Moscow")),
     (r"give a profile, or mac_version with region and class", N_("choose a profile")),
     (r"device \w+: an OTAA device needs its AppKey", N_("a device that joins over the air needs its AppKey")),
+    # what residents send
+    (r"The photo is larger than (\d+) MiB", N_("The photo is larger than %s MiB")),
+    (r"The photo has too many pixels; send a smaller one", N_("The photo has too many pixels; send a smaller one")),
+    (r"This is not a photo: .*", N_("This is not a photo: send a JPEG, PNG or WebP picture")),
+    (r"The meter is heard by radio: nothing needs to be entered", N_("The meter is heard by radio: nothing needs to be entered")),
+    (r"This is not a reading: .*", N_("This is not a reading: digits, at most six after the comma")),
+    (r"The value is less than the last known one; .*", N_("The value is less than the last known one; look again, or write to us")),
+    (r"So much cannot have run through; .*", N_("So much cannot have run through; look again where the comma is")),
+    (r"This is not a meter of your flat", N_("This is not a meter of your flat")),
+    (r"(\d+) of your requests are open; .*", N_("%s of your requests are open; wait for an answer first")),
+    (r"These premises have no open account; .*", N_("These premises have no open account; open one first")),
     # rows of a file
     (r"(.*) is not a number", N_("%s is not a number")),
     (r"(.*) is not a whole number", N_("%s is not a whole number")),

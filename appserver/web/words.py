@@ -35,6 +35,20 @@ OPERATIONS = {
     "audit": N_("audit record"),
     "cabinet": N_("own flat"),
 }
+TICKET_KINDS = {
+    "question": N_("Question"),
+    "fault": N_("Fault"),
+    "charge": N_("Charge"),
+    "verification": N_("Verification of a meter"),
+    "other": N_("Something else"),
+}
+TICKET_STATES = {
+    "new": N_("not read yet"),
+    "in_work": N_("in work"),
+    "done": N_("settled"),
+    "rejected": N_("rejected"),
+}
+GIS_STATES = {"sent": N_("sent, no answer yet"), "accepted": N_("accepted"), "refused": N_("refused")}
 RESOURCES = {
     "cold_water": N_("Cold water"),
     "hot_water": N_("Hot water"),
@@ -292,6 +306,9 @@ TABLES = {
     "archive_query": ARCHIVE_QUERIES,
     "role": ROLES,
     "party": PARTIES,
+    "gis_state": GIS_STATES,
+    "ticket_kind": TICKET_KINDS,
+    "ticket_state": TICKET_STATES,
     "operation": OPERATIONS,
     "resource": RESOURCES,
     "point_role": POINT_ROLES,

@@ -38,6 +38,8 @@ async def test_fr_14_every_route_asks_for_the_role_of_the_table(console: Console
                 elif role is None:
                     assert answer.status == 401, (method, path)
                     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+                elif role is Role.member:
+                    assert answer.status == 403, (method, path, "grants are people's, a token has none")
                 elif role.includes(least):
                     assert answer.status not in (401, 403), (method, path, role)
                     passed += 1

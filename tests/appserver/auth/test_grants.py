@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import date
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from appserver.auth.grants import PARTIES, Operation
 from appserver.auth.members import MEMBER_API, MEMBER_PAGES, PERSONAL
 from appserver.auth.places import PLACES
 from appserver.auth.roles import API_ACCESS, PAGE_ACCESS
+from appserver.residents import photos
+from appserver.residents import tickets as desk
+from tests.appserver.requirements.test_cabinet import shot
 from tests.support.console import running_console
 from tests.support.town import Town, make_town
 
@@ -112,6 +116,20 @@ MATRIX: list[tuple[str, str, str, Any]] = [
     ("GET", "/incidents/{network_incident}", "A", None),
     ("POST", "/incidents/{incident}/acknowledgement", "MHSUA", None),
     ("GET", "/audit", "UA", None),
+    ("GET", "/meters/{meter}/passport", "MRHLSVUA", None),
+    ("GET", "/meters/{far_meter}/passport?format=pdf", "RDUA", None),
+    ("GET", "/meters/{meter}/photos", "MRHLSVUA", None),
+    ("POST", "/meters/{meter}/photos", "MSA", {}),
+    ("GET", "/photos/{photo}", "MRHLSVUA", None),
+    ("DELETE", "/photos/4711", "A", None),
+    ("GET", "/tickets", "MHA", None),
+    ("GET", "/tickets/{ticket}", "MHA", None),
+    ("GET", "/announcements", "MHA", None),
+    ("POST", "/announcements", "A", {"title": "всем", "first_day": "2026-10-26"}),
+    ("POST", "/premises/{flat}/codes", "MA", {}),
+    ("POST", "/premises/{far_flat}/codes", "A", {}),
+    ("GET", "/cabinet", "LFA", None),
+    ("GET", "/billing/gis/status?building_id={near}&month=2026-10-01", "MHUA", None),
     # what knows no borders is the staff's alone
     ("GET", "/collection", "A", None),
     ("GET", "/frames", "A", None),
@@ -143,6 +161,14 @@ MATRIX: list[tuple[str, str, str, Any]] = [
     ("POST", "page:/meters/{meter}/passport", "A", None),
     ("GET", "page:/meters/{meter}/corrections", "A", None),
     ("GET", "page:/incidents", "MHDSUA", None),
+    ("GET", "page:/tickets", "MHA", None),
+    ("GET", "page:/tickets/{ticket}", "MHA", None),
+    ("GET", "page:/announcements", "MHA", None),
+    ("GET", "page:/cabinet", "LFA", None),
+    ("GET", "page:/houses/{near}/codes", "MA", None),
+    ("GET", "page:/houses/{near}/gis", "A", None),
+    ("GET", "page:/meters/{meter}/passport.pdf", "MRHLSVUA", None),
+    ("GET", "page:/photos/{photo}", "MRHLSVUA", None),
     ("GET", "page:/live", "A", None),
     ("GET", "page:/live/stream", "A", None),
     ("GET", "page:/periods", "A", None),
@@ -175,6 +201,10 @@ def numbers(town: Town) -> dict[str, int]:
                     " VALUES ('leak', ?, ?, ?, ?, ?, '', '', 'warning', 1, 1, '{}', '', '')",
                     (str(meter), building, premises, point, meter),
                 )
+        desk.ask(db, 1, town.ids["flat"], "fault", "Течёт", "", "resident", town.console.clock())
+        photo = photos.keep(db, found["meter"], shot((60, 40)), date(2026, 10, 5), "t", 1)
+        assert photo.id == 1
+    found |= {"ticket": 1, "photo": 1}
     of = dict(db.rows("SELECT coalesce(building_id, 0), id FROM incident"))
     return found | {"incident": of[town.ids["near"]], "network_incident": of[0]}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,10 +14,10 @@ import xlsxwriter
 
 from appserver.db import Database
 from appserver.errors import RegistryError
-from appserver.exchange import gis
+from appserver.exchange import gis, gis_status
 from appserver.metering.incoming import Item, take
 from tests.appserver.metering.test_closed_periods import NOVEMBER, OCTOBER, at, db, house  # noqa: F401
-from tests.support.console import Console
+from tests.support.console import Answer, Console
 from tests.support.house import FIRST_DAY, House, make_house
 
 
@@ -72,3 +73,82 @@ async def test_fr_23_over_http(console: Console) -> None:
     assert answer.status == 200, answer.text
     assert openpyxl.load_workbook(io.BytesIO(answer.body)).active.max_row == 1, "October is known in part only"
     assert "gis" in (await console.api("GET", "/audit")).text
+
+
+def with_statuses(file: bytes, *statuses: str) -> bytes:
+    """The file as ГИС gives it back: column J filled, row by row."""
+    book = openpyxl.load_workbook(io.BytesIO(file))
+    for number, status in enumerate(statuses, 2):
+        book.active.cell(number, 10, status)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("", "sent"),
+        ("Успешно обработано", "accepted"),
+        ("Загружено", "accepted"),
+        ("Не загружено: ПУ не найден", "refused"),
+        ("Загружено с ошибкой", "refused"),
+        ("INT004", "refused"),
+    ],
+)
+def test_fr_23_what_column_j_means(said: str, state: str) -> None:
+    assert gis_status.verdict(said) == state
+
+
+def test_fr_23_column_j_comes_back_and_what_was_accepted_is_not_sent_again(db: Database, house: House) -> None:  # noqa: F811
+    numbers = {f"{house.building_id}{name}": f"50012345-0{name[0]}" for name in ("1", "2", "house")}
+    rows = gis.told(db, house.building_id, OCTOBER, numbers)
+    file = gis.workbook([row.cells for row in rows])
+    gis_status.remember(db, house.building_id, OCTOBER, rows, "a", 1)
+    assert {one.state for one in gis_status.sent(db, house.building_id, OCTOBER)} == {"sent"}
+    back = with_statuses(file, "Успешно", "Ошибка: показание меньше контрольного", "")
+    done = gis_status.take_statuses(db, house.building_id, back, 2)
+    assert (done.accepted, done.refused, done.waiting, done.unknown) == (1, 1, 1, [])
+    assert gis_status.take_statuses(db, house.building_id, back, 3) == done, "twice is as once"
+    left = gis_status.unsent(db, house.building_id, OCTOBER, gis.told(db, house.building_id, OCTOBER, numbers))
+    assert [row.number for row in left] == [row.number for row in rows[1:]]
+    changed = [replace(rows[0], cells=(*rows[0].cells[:4], "999.0000000", *rows[0].cells[5:]))]
+    assert gis_status.unsent(db, house.building_id, OCTOBER, changed) == changed, "another value is another reading"
+    gis_status.remember(db, house.building_id, OCTOBER, left, "b", 4)
+    states = {one.number: (one.state, one.sent_by) for one in gis_status.sent(db, house.building_id, OCTOBER)}
+    assert states == {rows[0].number: ("accepted", "a"), rows[1].number: ("sent", "b"), rows[2].number: ("sent", "b")}
+
+
+def test_fr_23_statuses_of_other_houses_and_files_that_are_none(db: Database, house: House) -> None:  # noqa: F811
+    rows = gis.told(db, house.building_id, OCTOBER, {f"{house.building_id}1": "7"})
+    back = with_statuses(gis.workbook([row.cells for row in rows]), "Успешно")
+    assert gis_status.take_statuses(db, house.building_id, back, 1).unknown == ["7"]
+    for data in (b"", b"nothing", export(("1", "2"))):
+        with pytest.raises(RegistryError):
+            gis_status.take_statuses(db, house.building_id, data, 1)
+    with pytest.raises(RegistryError, match="Two meters"):
+        gis_status.remember(db, house.building_id, OCTOBER, [rows[0], rows[0]], "a", 1)
+
+
+async def test_fr_23_the_round_trip_on_the_page(console: Console) -> None:
+    made = make_house(console.services.database)
+    await console.sign_in("disp", role="dispatcher")
+    path = f"/houses/{made.building_id}/gis?month=2026-09-01"
+    token = await console.csrf()
+
+    async def send(action: str, data: bytes) -> Answer:
+        form = aiohttp.FormData()
+        for name, text in (("_csrf", token), ("action", action), ("month", "2026-09-01")):
+            form.add_field(name, text)
+        form.add_field("file", data, filename="f.xlsx")
+        return await console.ask("POST", path, data=form)
+
+    file = await send("file", export((f"{made.building_id}1", "7"), (f"{made.building_id}2", "8")))
+    assert file.headers["Content-Disposition"].startswith("attachment"), file.text
+    rows = openpyxl.load_workbook(io.BytesIO(file.body)).active.max_row - 1
+    page = (await send("statuses", with_statuses(file.body, *["Успешно"] * rows) if rows else export())).text
+    assert (f"Accepted: {rows}" in page) if rows else ("No row has a number" in page)
+    token = "0" * 43
+    assert (await send("statuses", file.body)).status == 403
+    answer = await console.api("GET", f"/billing/gis/status?building_id={made.building_id}&month=2026-09-01")
+    assert {row["state"] for row in answer.json["items"]} <= {"accepted"}

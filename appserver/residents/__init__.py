@@ -1,0 +1,1 @@
+"""The dialogue with residents: codes for signing in, their flats, tickets, announcements, photos of meters."""
