@@ -20,6 +20,7 @@ ON_BOTH = frozenset(
     {
         "test_ingest",
         "test_store",
+        "test_hours",
         "test_house_balance",
         "test_closed_periods",
         "test_corrections",
