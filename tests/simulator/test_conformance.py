@@ -17,7 +17,9 @@ import pytest
 from lorasim.conformance import command, output, registry, runner
 from lorasim.conformance.bench import Where
 from lorasim.conformance.ground import Ground
-from lorasim.conformance.verdicts import Result, Verdict
+from lorasim.conformance.punctual import Punctual
+from lorasim.conformance.registry import Case
+from lorasim.conformance.verdicts import Result, Verdict, expect
 from lorasim.station_entry import StationEntry
 
 from regional import plan
@@ -204,6 +206,53 @@ def test_a_region_has_the_cases_that_it_has_a_place_for() -> None:
     assert us915 - ru864 == {"asked-by-server.channel-mask", "asked-by-server.no-channel-requests"}
     assert "asked-by-server.tx-param-setup" in us915 - names("AU915")
     assert len(ru864 & us915) > 90
+
+
+class OneCase:
+    """An adapter that is never asked, and a case that fails some times."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures, self.played = failures, 0
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def add_gateway(self, eui: int, beacons: bool = False) -> None: ...
+
+    async def play(self, lab: Any) -> str:
+        self.played += 1
+        expect(self.played > self.failures, "nothing came")
+        return "came"
+
+
+@pytest.mark.parametrize(
+    ("late", "failures", "played", "verdict"),
+    [
+        (False, 1, 1, Verdict.FAIL),
+        (True, 1, 2, Verdict.PASS),
+        (True, 9, runner.TRIES, Verdict.FAIL),
+        (True, 0, 1, Verdict.PASS),
+    ],
+)
+async def test_what_fails_while_this_machine_is_late_is_played_again(
+    monkeypatch: pytest.MonkeyPatch, late: bool, failures: int, played: int, verdict: Verdict
+) -> None:
+    monkeypatch.setattr(Punctual, "late_s", lambda self, since_s: 0.9 if late else 0.0)
+    one = OneCase(failures)
+    case = Case("one.case", "one", "One", "§1", one.play)
+    [result] = await runner.run(setup_of(Where(("127.0.0.1", 9)), lanes=1), one, [case])  # type: ignore[arg-type]
+    assert (result.verdict, one.played) == (verdict, played)
+    assert ("0.9 s late" in result.reason) is (verdict is Verdict.FAIL and late)
+
+
+def test_a_late_timer_is_remembered() -> None:
+    punctual = Punctual()
+    punctual.rang(10.0, 10.2)
+    assert punctual.late_s(0) == 0
+    punctual.rang(11.0, 11.5)
+    punctual.rang(12.0, 12.3)
+    assert punctual.late_s(0) == 0.5 and punctual.late_s(12) == pytest.approx(0.3) and punctual.late_s(13) == 0
 
 
 RESULTS = [
