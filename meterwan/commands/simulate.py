@@ -6,6 +6,7 @@ import contextlib
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +37,11 @@ def simulate(
     scale: Annotated[float, typer.Option(min=0, help="This share of the devices of each group, e.g. 0.01.")] = 1.0,
     recording: Annotated[Path | None, typer.Option(help="Write all that happens into this JSONL file.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Judge the server by the recording afterwards.")] = False,
+    sink_url: Annotated[
+        str, typer.Option("--sink", metavar="URL", help="Take events: http://HOST:PORT/, mqtt://…")
+    ] = "",
+    events_file: Annotated[Path | None, typer.Option("--events", help="Where the sink writes them, or has.")] = None,
+    settle_s: Annotated[float, typer.Option("--settle", min=0, help="Seconds that the sink listens on.")] = 5.0,
     report: Annotated[Path | None, typer.Option(help="A page in HTML with charts and the verdict.")] = None,
     junit: Annotated[Path | None, typer.Option(help="The verdicts for a build server, as JUnit XML.")] = None,
     lang: Annotated[str, typer.Option(help="Language of the report: en or ru.")] = "en",
@@ -51,8 +57,9 @@ def simulate(
     from lorasim.scenario import ScenarioError, group_names, load, scaled, titles
 
     if scenario == CONFORMANCE:
-        unfit = {"--virtual": virtual, "--check": check, "--speed": speed, "--duration": duration, "--report": report}
-        unfit |= {"--recording": recording, "--scale": scale != 1, "--lang": lang != "en"}
+        unfit: dict[str, object] = {"--virtual": virtual, "--check": check, "--speed": speed, "--duration": duration}
+        unfit |= {"--report": report, "--recording": recording, "--scale": scale != 1, "--lang": lang != "en"}
+        unfit |= {"--sink": sink_url, "--events": events_file}
         if given := [name for name, value in unfit.items() if value]:
             raise typer.BadParameter(f"{', '.join(given)}: not of the conformance run")
         raise typer.Exit(_conformance(context.args, server, seed, junit, listed, json))
@@ -66,18 +73,24 @@ def simulate(
         raise typer.BadParameter("name a scenario, or ask for --list", param_hint="SCENARIO")
     if check and recording is None:
         raise typer.BadParameter("--check needs --recording")
+    if virtual and (sink_url or events_file):
+        raise typer.BadParameter("--sink and --events are for real time; in virtual time events are known")
     try:
         plan = scaled(load(scenario), scale) if scale != 1 else load(scenario)
         complaints = assertions.unknown_groups(plan.assertions, group_names(plan))
         if complaints:
             raise ScenarioError(complaints[0])
-        wanted = bool(recording or report or junit or (plan.assertions and not json))
+        wanted = bool(recording or report or junit or sink_url or (plan.assertions and not json))
         with _recording(recording, wanted) as path:
             events: list[dict[str, Any]] | None = [] if virtual and path is not None else None
             if virtual:
                 summary = run_virtual(plan, seed, speed, duration, path, events)
             else:
-                summary = run_real(plan, server, seed, speed, duration, path)
+                heard = Heard(
+                    sink_url, events_file or (path.with_suffix(".events") if sink_url and path else None), settle_s
+                )
+                summary = run_real(plan, server, seed, speed, duration, path, heard)
+                events = sink.read(heard.path) if heard.path else None
             if json:
                 print_json(msgspec.to_builtins(summary))
             else:
@@ -128,13 +141,29 @@ def _view() -> Iterator[Any]:
         yield view
 
 
+@dataclass(slots=True, frozen=True)
+class Heard:
+    """The event sink of a run in real time: what the server gives to its application."""
+
+    url: str = ""
+    """Empty: nobody listens, and ``path`` is what somebody else wrote down."""
+    path: Path | None = None
+    settle_s: float = 5.0
+
+
 def run_real(
-    plan: Scenario, server: str, seed: int | None, speed: float | None, duration_s: float | None, path: Path | None
+    plan: Scenario,
+    server: str,
+    seed: int | None,
+    speed: float | None,
+    duration_s: float | None,
+    path: Path | None,
+    heard: Heard = Heard(),
 ) -> Summary:
-    """Over UDP against any server. Raises Failure, OSError."""
+    """Over UDP against any server. Raises Failure, OSError, SinkError."""
     import asyncio
 
-    from lorasim import runner
+    from lorasim import runner, sink
 
     from meterwan import ports
 
@@ -144,7 +173,19 @@ def run_real(
         raise Failure(f"--server {server}: write it as host:port") from None
     with _view() as view:
         show, observers = (view.show, [view.observe]) if view is not None else (None, [])
-        return asyncio.run(runner.run(plan, address, seed, speed, duration_s, show, path, observers))
+
+        async def run() -> Summary:
+            async with contextlib.AsyncExitStack() as stack:
+                if heard.url and heard.path is not None:
+                    heard.path.write_text("", encoding="utf-8")  # as the recording: of this run alone
+                    listening = await stack.enter_async_context(sink.listening(heard.url, heard.path))
+                    print(f"events are taken at {listening.address}", file=sys.stderr)
+                summary = await runner.run(plan, address, seed, speed, duration_s, show, path, observers)
+                if heard.url:
+                    await asyncio.sleep(heard.settle_s)
+                return summary
+
+        return asyncio.run(run())
 
 
 def run_virtual(

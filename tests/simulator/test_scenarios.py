@@ -292,3 +292,27 @@ def test_simulate_lists_and_runs_in_virtual_time() -> None:
     assert set(scenario.names()) <= {line.split("\t")[0] for line in listed.splitlines()}
     said = run_cli("simulate", "aloha", "--virtual", "--duration", "20", "--scale", "0.1", "--json")
     assert '"uplinks"' in said
+
+
+def test_simulate_takes_events_in_real_time(tmp_path: Path) -> None:
+    plan, kept = tmp_path / "plan.toml", tmp_path / "events.jsonl"
+    plan.write_text(
+        'name = "short"\n[[gateways]]\neui = "0016c001ff1e5a01"\n[[devices]]\n'
+        '[[assert]]\nthat = "foreign_events == 0"\n',
+        encoding="utf-8",
+    )
+    stranger = '{"t": 1, "type": "event", "event": "up", "dev_eui": "01", "f_cnt": 1, "f_port": 1}\n'
+
+    def run(*words: str) -> tuple[int, str]:
+        words = ("simulate", str(plan), "--server", "127.0.0.1:9", "--duration", "0.3", "--settle", "0", *words)
+        done = CliRunner().invoke(app, words)
+        return done.exit_code, done.output
+
+    code, said = run()
+    assert code == 1 and "no events: give --sink or --events" in said
+    kept.write_text(stranger, encoding="utf-8")
+    assert run("--events", str(kept))[0] == 1
+    assert run("--events", str(kept), "--sink", "http://127.0.0.1:0/")[0] == 0  # of this run alone
+    assert run("--sink", "http://127.0.0.1:0/")[0] == 0
+    assert run("--sink", "nowhere")[0] == 1
+    assert run("--sink", "http://127.0.0.1:0/", "--virtual")[0] == 2
