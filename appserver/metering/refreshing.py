@@ -182,10 +182,30 @@ def _read_values(connection: Connection, works: dict[int, _Work]) -> None:
             work.fresh[day] = (term, value)
 
 
+Told = tuple[int, int, str, int, int | None]
+"""A reading as it lies in the database: moment, millionths, quality, reception, error of the clock."""
+
+
+def sample_of(told: Told) -> Sample:
+    """A reading as boundary values take it."""
+    return Sample(told[0], from_micro(told[1]), *told[2:])
+
+
 def read_samples(
     connection: Connection, register: str, windows: dict[Window, list[Sample]]
 ) -> dict[Window, dict[int, int | None]]:
     """Fill the windows with their readings in order of time; returns what people said of moments in them."""
+    told: dict[Window, list[Told]] = {window: [] for window in windows}
+    said = read_told(connection, register, told)
+    for window, rows in told.items():
+        windows[window] += map(sample_of, rows)
+    return said
+
+
+def read_told(
+    connection: Connection, register: str, windows: dict[Window, list[Told]]
+) -> dict[Window, dict[int, int | None]]:
+    """The same with readings as they lie in the database."""
     said: dict[Window, dict[int, int | None]] = {}
     for chunk in _chunks(list(windows)):
         values, parameters = listed(chunk)
@@ -193,12 +213,12 @@ def read_samples(
         of_window = (
             "r ON r.meter_id = w.meter_id AND r.register = ? AND r.measured_at_us BETWEEN w.low AND w.high ORDER BY"
         )
-        for meter, low, high, at_us, value, *rest in connection.execute(
+        for meter, low, high, *told in connection.execute(
             f"{with_windows} r.measured_at_us, r.value_micro, r.quality, r.received_at_us, r.clock_error_us FROM w"
             f" CROSS JOIN reading {of_window} w.meter_id, w.low, w.high, r.measured_at_us",
             [*parameters, register],
         ):
-            windows[meter, low, high].append(Sample(at_us, from_micro(value), *rest))
+            windows[meter, low, high].append(tuple(told))
         for meter, low, high, at_us, value in connection.execute(
             f"{with_windows} r.measured_at_us, r.value_micro FROM w CROSS JOIN correction {of_window} r.id",
             [*parameters, register],

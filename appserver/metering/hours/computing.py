@@ -16,7 +16,7 @@ from appserver.metering.boundary import MAX_GAP_US, BoundaryValue, Sample, bound
 from appserver.metering.consumption import ZERO, Mark, Term, advance
 from appserver.metering.hours.due import DAY_US, REACH_US
 from appserver.metering.hours.packed import RANK, Month, hours_in, month_edges, month_of
-from appserver.metering.refreshing import listed, read_samples
+from appserver.metering.refreshing import Told, Window, listed, read_told, sample_of
 from appserver.metering.store import PointHistory, corrected, point_histories, reverse_growth, with_acts
 from appserver.metering.timebase import HOUR_US
 from appserver.models.columns import to_micro
@@ -85,12 +85,12 @@ def _months(
     return months
 
 
-class _Told:
+class _Hung:
     """What is known of a meter while it hung at a point, around a span."""
 
     __slots__ = ("_rows", "_samples", "_values", "_words", "exact", "most_micro", "term")
 
-    def __init__(self, term: Term, rows: list[Sample], words: dict[int, int | None]) -> None:
+    def __init__(self, term: Term, rows: list[Told], words: dict[int, int | None]) -> None:
         self.term = term
         self._rows = rows
         self._words = words
@@ -100,19 +100,27 @@ class _Told:
         """What an hour's difference may be without a closer look."""
         self.exact: dict[int, tuple[int, int] | None] = {}
         """Value and rank at the moments on the hour of which one reading tells; None where there is more to it."""
-        for sample in rows:
-            at_us = sample.at_us
+        for at_us, value_micro, quality, *_ in rows:
             if at_us % HOUR_US == 0:
-                rank = SERVER_TIME if sample.quality == "server_time" else MEASURED
-                self.exact[at_us] = None if at_us in self.exact else (to_micro(sample.value), rank)
+                rank = SERVER_TIME if quality == "server_time" else MEASURED
+                self.exact[at_us] = None if at_us in self.exact else (value_micro, rank)
         self.exact |= dict.fromkeys(words)
 
     @property
     def samples(self) -> list[Sample]:
         """Readings, people's words and acts, in order of time."""
         if self._samples is None:
-            self._samples = with_acts(self.term, corrected(self._rows, self._words))
+            self._samples = with_acts(self.term, corrected(list(map(sample_of, self._rows)), self._words))
         return self._samples
+
+    @property
+    def moments(self) -> list[int]:
+        """Of which something is known, in order."""
+        known = {row[0] for row in self._rows} - self._words.keys() | {self.term.from_us}
+        known |= {at_us for at_us, value in self._words.items() if value is not None}
+        if self.term.until_us is not None and self.term.end_value is not None:
+            known.add(self.term.until_us)
+        return sorted(known)
 
     def at(self, at_us: int) -> BoundaryValue | None:
         """The register at a moment."""
@@ -123,19 +131,19 @@ class _Told:
     def hours_between(self, start_us: int, first: int, last: int) -> set[int]:
         """Numbers of the hours after ``start_us``, of ``first`` to ``last`` (excluded), that two close samples may tell."""
         hours: set[int] = set()
-        for one, other in pairwise(self.samples):
-            if 0 < other.at_us - one.at_us <= MAX_GAP_US:
-                low, high = (one.at_us - start_us) // HOUR_US, -((start_us - other.at_us) // HOUR_US)
+        for one, other in pairwise(self.moments):
+            if other - one <= MAX_GAP_US:
+                low, high = (one - start_us) // HOUR_US, -((start_us - other) // HOUR_US)
                 hours.update(range(max(low, first), min(high, last)))
         return hours
 
 
 def _told(
     connection: Connection, histories: Mapping[int, PointHistory], spans: Mapping[int, Sequence[Span]]
-) -> dict[int, list[_Told]]:
+) -> dict[int, list[_Hung]]:
     """What is known of each point's meters around its spans."""
-    asked: list[tuple[int, Term, tuple[int, int, int]]] = []
-    windows: dict[str, dict[tuple[int, int, int], list[Sample]]] = {}
+    asked: list[tuple[int, Term, Window]] = []
+    windows: dict[str, dict[Window, list[Told]]] = {}
     for point, its in spans.items():
         history = histories[point]
         for term in history.terms:
@@ -150,15 +158,15 @@ def _told(
                 window = (term.meter_id, low, min(max(high for _, high in near), until_us - 1))
                 asked.append((point, term, window))
                 windows.setdefault(history.register_name, {})[window] = []
-    words = {register: read_samples(connection, register, its) for register, its in windows.items()}
-    told: dict[int, list[_Told]] = {}
+    words = {register: read_told(connection, register, its) for register, its in windows.items()}
+    told: dict[int, list[_Hung]] = {}
     for point, term, window in asked:
         register = histories[point].register_name
-        told.setdefault(point, []).append(_Told(term, windows[register][window], words[register].get(window, {})))
+        told.setdefault(point, []).append(_Hung(term, windows[register][window], words[register].get(window, {})))
     return told
 
 
-def _put(connection: Connection, history: PointHistory, told: list[_Told], its: Month, month: int, span: Span) -> None:
+def _put(connection: Connection, history: PointHistory, told: list[_Hung], its: Month, month: int, span: Span) -> None:
     """Compute the hours of a month that a span touches."""
     start_us, end_us = month_edges(month, history.zone)
     first = max((span[0] - start_us) // HOUR_US, 0)
@@ -177,7 +185,7 @@ def _put(connection: Connection, history: PointHistory, told: list[_Told], its: 
         its.put(hour, *_between(history.terms, told, from_us, to_us, growth))
 
 
-def _between(terms: Sequence[Term], told: list[_Told], from_us: int, to_us: int, growth: Any) -> tuple[int | None, int]:
+def _between(terms: Sequence[Term], told: list[_Hung], from_us: int, to_us: int, growth: Any) -> tuple[int | None, int]:
     """The volume of an hour and its rank, by the rules of marks."""
     at_end = _at(told, to_us)
     if at_end is None:
@@ -195,7 +203,7 @@ def _between(terms: Sequence[Term], told: list[_Told], from_us: int, to_us: int,
     return to_micro(end.total), max(rank, DISPUTED) if end.breaks else rank
 
 
-def _at(told: list[_Told], at_us: int) -> tuple[Term, BoundaryValue] | None:
+def _at(told: list[_Hung], at_us: int) -> tuple[Term, BoundaryValue] | None:
     its = next((its for its in told if its.term.holds(at_us)), None)
     value = its.at(at_us) if its is not None else None
     return None if its is None or value is None else (its.term, value)
