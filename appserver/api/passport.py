@@ -27,6 +27,7 @@ class Passport(Output):
 
     meter_id: int
     unit: str
+    timezone: str
     facts: dict[str, Any]
     verifications: list[dict[str, Any]]
     seals: list[dict[str, Any]]

@@ -16,12 +16,11 @@ _METER = (
     " i.removed_on AS ended FROM installation i JOIN point p ON p.id = i.point_id WHERE i.meter_id {of}"
 )
 _NO_DAYS = "CAST(NULL AS DATE) AS began, CAST(NULL AS DATE) AS ended"
+_AS_A_WHOLE = f"CAST(NULL AS BIGINT) AS premises, '' AS resource, {_NO_DAYS}"
 PLACES: dict[str, str] = {
-    "organisation": f"SELECT b.id AS building, NULL AS premises, '' AS resource, {_NO_DAYS} FROM building b"
-    " WHERE b.organisation_id = ?",
-    "building": f"SELECT b.id AS building, NULL AS premises, '' AS resource, {_NO_DAYS} FROM building b WHERE b.id = ?",
-    "entrance": f"SELECT e.building_id AS building, NULL AS premises, '' AS resource, {_NO_DAYS} FROM entrance e"
-    " WHERE e.id = ?",
+    "organisation": f"SELECT b.id AS building, {_AS_A_WHOLE} FROM building b WHERE b.organisation_id = ?",
+    "building": f"SELECT b.id AS building, {_AS_A_WHOLE} FROM building b WHERE b.id = ?",
+    "entrance": f"SELECT e.building_id AS building, {_AS_A_WHOLE} FROM entrance e WHERE e.id = ?",
     "premises": f"SELECT r.building_id AS building, r.id AS premises, '' AS resource, {_NO_DAYS} FROM premises r"
     " WHERE r.id = ?",
     "account": f"SELECT r.building_id AS building, r.id AS premises, '' AS resource, {_NO_DAYS} FROM account a"
@@ -43,8 +42,7 @@ PLACES: dict[str, str] = {
     "photo": "SELECT p.building_id AS building, p.premises_id AS premises, p.resource AS resource, f.taken_on AS began,"
     " f.taken_on AS ended FROM photo f JOIN installation i ON i.meter_id = f.meter_id AND i.installed_on <= f.taken_on"
     " AND (i.removed_on IS NULL OR i.removed_on >= f.taken_on) JOIN point p ON p.id = i.point_id WHERE f.id = ?",
-    "announcement": f"SELECT a.building_id AS building, NULL AS premises, '' AS resource, {_NO_DAYS} FROM announcement a"
-    " WHERE a.id = ?",
+    "announcement": f"SELECT a.building_id AS building, {_AS_A_WHOLE} FROM announcement a WHERE a.id = ?",
     "ticket": f"SELECT r.building_id AS building, r.id AS premises, '' AS resource, {_NO_DAYS} FROM ticket t"
     " JOIN premises r ON r.id = t.premises_id WHERE t.id = ?",
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 from xml.sax.saxutils import escape
+from zoneinfo import ZoneInfo
 
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
@@ -50,6 +52,8 @@ class Passport:
 
     meter_id: int
     unit: str
+    timezone: str
+    """Of the building where it hangs or last hung."""
     facts: dict[str, Any]
     verifications: list[dict[str, Any]] = field(default_factory=list)
     seals: list[dict[str, Any]] = field(default_factory=list)
@@ -78,7 +82,7 @@ def passport_of(
     hung = db.rows(
         "SELECT i.id, b.address, coalesce(r.number, ''), p.name, i.installed_on, i.start_value, i.install_act,"
         " i.installed_by, i.commissioned_on, i.commission_act, i.removed_on, i.end_value, i.removal_act, i.removed_by,"
-        " i.removal_reason, i.ratio, i.installed_at_us FROM installation i JOIN point p ON p.id = i.point_id"
+        " i.removal_reason, i.ratio, i.installed_at_us, b.timezone FROM installation i JOIN point p ON p.id = i.point_id"
         " JOIN building b ON b.id = p.building_id LEFT JOIN premises r ON r.id = p.premises_id WHERE i.meter_id = ?"
         " ORDER BY i.installed_at_us DESC",
         (meter_id,),
@@ -90,6 +94,7 @@ def passport_of(
     return Passport(
         meter_id,
         UNITS[facts["resource"]],
+        hung[0][17] if hung else "UTC",
         facts,
         _list(db, _VERIFICATIONS, "meter_verification", meter_id, "verified_on DESC, id DESC"),
         _list(db, _SEALS, "meter_seal", meter_id, "set_on DESC, id DESC"),
@@ -141,6 +146,7 @@ def _dict(columns: str, row: tuple[Any, ...]) -> dict[str, Any]:
 
 # ----------------------------------------------------------------------------------------------------------------- PDF
 
+_REGISTERS = ("volume", "volume_reverse", "energy", "heat")
 _SHOWN = (
     "serial", "manufacturer", "model", "type_number", "made_year", "dn_mm", "q3", "qmax", "qstart", "accuracy", "digits",
     "pulse_weight", "verification_months", "firmware", "verified_on", "verification_until",
@@ -157,6 +163,9 @@ def passport_pdf(db: Database, passport: Passport, language: str, printed_on: da
 
     def say(key: str) -> str:
         return word(f"passport.{key}", language)
+
+    def named(register: str) -> str:
+        return say(f"register.{register}") if register in _REGISTERS else register
 
     def table(heads: list[str], rows: list[list[Any]], widths: list[float]) -> Table:
         data = [[Paragraph(escape(text), bold) for text in heads]] if heads else []
@@ -176,10 +185,9 @@ def passport_pdf(db: Database, passport: Passport, language: str, printed_on: da
 
     facts = passport.facts
     story: list[Any] = [Paragraph(escape(f"{say('title')} № {facts['serial']}"), title)]
+    unit = word(f"u.{passport.unit}", language)
     kind = word(f"r.{facts['resource']}", language)
-    story.append(
-        table([], [[say("resource"), f"{kind}, {passport.unit}"], *([say(n), facts[n]] for n in _SHOWN)], [70, 116])
-    )
+    story.append(table([], [[say("resource"), f"{kind}, {unit}"], *([say(n), facts[n]] for n in _SHOWN)], [70, 116]))
     for name, columns, rows, widths in (
         (
             "installations",
@@ -221,7 +229,8 @@ def passport_pdf(db: Database, passport: Passport, language: str, printed_on: da
     if passport.readings:
         story.append(Paragraph(escape(say("readings")), head))
         shown = [
-            [_moment(r["measured_at_us"]), r["register"], r["value"]] for r in passport.readings[:PRINTED_READINGS]
+            [_moment(r["measured_at_us"], passport.timezone), named(r["register"]), r["value"]]
+            for r in passport.readings[:PRINTED_READINGS]
         ]
         story.append(table([say("at"), say("register"), say("value")], shown, [62, 62, 62]))
     for one in passport.photos[:PRINTED_PHOTOS]:
@@ -261,9 +270,9 @@ def _both(*parts: Any) -> str:
 def _text(value: Any, language: str) -> str:
     if value in (None, ""):
         return "–"
-    text = str(value)
+    text = re.sub(r"\b(\d{4})-(\d\d)-(\d\d)\b", r"\3.\2.\1", str(value)) if language == "ru" else str(value)
     return text.replace(".", ",") if language == "ru" and text.replace(".", "", 1).isdigit() and "." in text else text
 
 
-def _moment(at_us: int) -> str:
-    return datetime.fromtimestamp(at_us / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+def _moment(at_us: int, zone: str) -> str:
+    return datetime.fromtimestamp(at_us / 1_000_000, ZoneInfo(zone)).strftime("%d.%m.%Y %H:%M")

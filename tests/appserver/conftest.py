@@ -39,6 +39,7 @@ ON_BOTH = frozenset(
         "test_registry",
         "test_incidents",
         "test_lifecycle",
+        "test_people_rows",
         "test_refreshing",
         "test_time_base",
         "test_volumes",
