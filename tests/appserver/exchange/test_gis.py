@@ -16,6 +16,7 @@ from appserver.db import Database
 from appserver.errors import RegistryError
 from appserver.exchange import gis, gis_status
 from appserver.metering.incoming import Item, take
+from appserver.metering.readings import NewReading, store
 from tests.appserver.metering.test_closed_periods import NOVEMBER, OCTOBER, at, db, house  # noqa: F401
 from tests.support.console import Answer, Console
 from tests.support.house import FIRST_DAY, House, make_house
@@ -131,24 +132,37 @@ def test_fr_23_statuses_of_other_houses_and_files_that_are_none(db: Database, ho
 
 
 async def test_fr_23_the_round_trip_on_the_page(console: Console) -> None:
-    made = make_house(console.services.database)
+    made, own = make_house(console.services.database), console.services.database
+    end_us = int((FIRST_DAY + timedelta(days=31)).timestamp()) * 1_000_000
+    console.clock.us = end_us + 86_400_000_000
+    with own.transaction() as connection:
+        last = [
+            NewReading(made.meters[name], "volume", end_us, value, "archive", "lorawan", end_us + 1)
+            for name, value in (("1", 104_650_000), ("2", 107_750_000))
+        ]
+        store(connection, last, console.clock())
     await console.sign_in("disp", role="dispatcher")
-    path = f"/houses/{made.building_id}/gis?month=2026-09-01"
+    path = f"/houses/{made.building_id}/gis?month=2026-10-01"
     token = await console.csrf()
 
     async def send(action: str, data: bytes) -> Answer:
         form = aiohttp.FormData()
-        for name, text in (("_csrf", token), ("action", action), ("month", "2026-09-01")):
+        for name, text in (("_csrf", token), ("action", action), ("month", "2026-10-01")):
             form.add_field(name, text)
         form.add_field("file", data, filename="f.xlsx")
         return await console.ask("POST", path, data=form)
 
-    file = await send("file", export((f"{made.building_id}1", "7"), (f"{made.building_id}2", "8")))
+    known = export((f"{made.building_id}1", "7"), (f"{made.building_id}2", "8"))
+    file = await send("file", known)
     assert file.headers["Content-Disposition"].startswith("attachment"), file.text
-    rows = openpyxl.load_workbook(io.BytesIO(file.body)).active.max_row - 1
-    page = (await send("statuses", with_statuses(file.body, *["Успешно"] * rows) if rows else export())).text
-    assert (f"Accepted: {rows}" in page) if rows else ("No row has a number" in page)
+    rows = list(openpyxl.load_workbook(io.BytesIO(file.body)).active.iter_rows(min_row=2, values_only=True))
+    assert [(row[1], row[4]) for row in rows] == [("7", "104.6500000"), ("8", "107.7500000")]
+    page = (await send("statuses", with_statuses(file.body, "Успешно", "Ошибка: нет такого ПУ"))).text
+    assert "Accepted: 1, refused: 1" in page and "нет такого ПУ" in page
+    again = openpyxl.load_workbook(io.BytesIO((await send("file", known)).body)).active
+    assert [row[1] for row in again.iter_rows(min_row=2, values_only=True)] == ["8"], "7 was accepted"
+    query = f"building_id={made.building_id}&month=2026-10-15"
+    answer = await console.api("GET", f"/billing/gis/status?{query}", role="dispatcher")
+    assert {row["number"]: row["state"] for row in answer.json["items"]} == {"7": "accepted", "8": "sent"}
     token = "0" * 43
     assert (await send("statuses", file.body)).status == 403
-    answer = await console.api("GET", f"/billing/gis/status?building_id={made.building_id}&month=2026-09-01")
-    assert {row["state"] for row in answer.json["items"]} <= {"accepted"}
