@@ -14,7 +14,7 @@ import pytest
 from appserver.db import open_database
 from appserver.errors import RegistryError
 from appserver.metering import collection, house_balance, silent_modules, volumes
-from appserver.metering.collection import check_tally
+from appserver.metering.collection import check_tally, silent_by_building
 from appserver.metering.free_volumes import free_volumes
 from appserver.metering.readings import NewReading, store
 from appserver.metering.timebase import date_of, microseconds
@@ -131,6 +131,22 @@ def test_a_free_period_that_makes_no_sense_is_refused(satka: Satka) -> None:
         free_volumes(satka.db, LAST, FIRST, satka.building_id)
     with pytest.raises(RegistryError, match="31 days at most"):
         free_volumes(satka.db, FIRST, LAST + timedelta(days=1), satka.building_id, step="hour")
+
+
+def test_silent_modules_of_a_building_and_of_an_organisation(satka: Satka) -> None:
+    everybody, _ = silent_modules(satka.db, 2**62, limit=1000)
+    assert len(everybody) > 50
+    assert all(one.organisation and one.address for one in everybody)
+    for place, expected in (
+        ({"building_id": satka.building_id}, everybody),
+        ({"organisation_id": satka.organisation_id}, everybody),
+        ({"building_id": satka.building_id + 1}, []),
+        ({"organisation_id": satka.organisation_id + 1}, []),
+    ):
+        assert silent_modules(satka.db, 2**62, "", 1000, **place)[0] == expected, place
+    count = len(everybody)
+    assert silent_by_building(satka.db, 2**62, [satka.building_id]) == {satka.building_id: (count, count)}
+    assert silent_by_building(satka.db, 0, [satka.building_id]) == {satka.building_id: (count, 0)}
 
 
 def test_only_flats_of_all_resources_and_of_an_organisation(satka: Satka) -> None:
