@@ -217,13 +217,15 @@ class _AirCheck:
             self._fault("JoinNonce", t, dev_eui, f"JoinNonce {join_nonce} after {last}")
         self._join_nonce[dev_eui] = max(last, join_nonce)
         self._accepts[request] = phy
-        root = self._root(device)
+        root, dev_addr = self._root(device), int.from_bytes(message[7:11], "little")
         if _opt_neg(device, message):
             app_key, join_eui = bytes.fromhex(device["app_key"]), int(device["join_eui"], 16)
-            keys = crypto.session_keys_1_1(root, app_key, join_nonce, join_eui, request.nonce)
-        else:
-            keys = crypto.session_keys_1_0(root, join_nonce, int.from_bytes(message[4:7], "little"), request.nonce)
-        self._add(dev_eui, int.from_bytes(message[7:11], "little"), keys)
+            self._add(dev_eui, dev_addr, crypto.session_keys_1_1(root, app_key, join_nonce, join_eui, request.nonce))
+            return
+        # Whichever of them it answers: only the keys of that one will sign downlinks.
+        net_id = int.from_bytes(message[4:7], "little")
+        for nonce in {one.nonce for one in self._asked if one.dev_eui == dev_eui and t - one.t <= ANSWER_US}:
+            self._add(dev_eui, dev_addr, crypto.session_keys_1_0(root, join_nonce, net_id, nonce))
 
     # ------------------------------------------------------------------------------------------------- data
 

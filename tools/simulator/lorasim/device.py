@@ -403,9 +403,9 @@ class Device:
         if self.session is not None:
             self._rest(now)
             return
-        factor = 2.0 ** min(self.join_tries - 1, 20)
-        longest = round(self.config.join_backoff_max_s * 1e6)
-        pause_us = min(self._seconds(self.config.join_backoff_s, factor), longest)
+        # The longest pause is random too: devices that lost their session together do not collide for ever.
+        longest = self.config.join_backoff_max_s / self.config.join_backoff_s[1]
+        pause_us = self._seconds(self.config.join_backoff_s, min(2.0 ** min(self.join_tries - 1, 20), longest))
         self.note("join_unanswered", attempt=self.join_tries, retry_in_s=round(pause_us / 1e6, 1))
         self._wait(Phase.JOIN_WAIT, now + pause_us)
 

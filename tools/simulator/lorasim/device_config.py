@@ -24,7 +24,7 @@ class DeviceConfig:
     first_dev_nonce: int = 0
     """1.0.4 and 1.1 count DevNonce; older devices draw it."""
     join_backoff_s: tuple[float, float] = (4.0, 12.0)
-    """Random pause after a join without answer; doubles each time, at most :attr:`join_backoff_max_s`."""
+    """Random pause after a join without answer; its range doubles each time, until it ends at :attr:`join_backoff_max_s`."""
     join_backoff_max_s: float = 600.0
     confirmed_tries: int = 8
     """Up to 1.0.3; later versions use NbTrans (TS001-1.0.4 §4.3.1.2)."""
