@@ -71,6 +71,13 @@ def stream(connection: Connection, sql: str) -> Iterator[tuple[Any, ...]]:
     return connection.execute(sql)
 
 
+def blobs(connection: Connection, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """The rows of a query for integers and long bytes."""
+    if isinstance(connection, PostgresConnection):
+        return connection.blobs(sql, parameters)
+    return connection.execute(sql, parameters).fetchall()
+
+
 ROWS_A_STATEMENT = 500
 
 

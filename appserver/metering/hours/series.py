@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from appserver.db import Connection, Database
+from appserver.db import Connection, Database, blobs
 from appserver.errors import RegistryError
 from appserver.metering.hours.computing import Days, refreshed
 from appserver.metering.hours.packed import MISSING, counted, hours_in, month_edges, month_of, summed, unpacked
@@ -165,7 +165,7 @@ def _blocks(connection: Connection, zone: ZoneInfo, building_id: int, resource: 
     whose = (building_id, resource)
     first, last = month_of(span[0], zone), month_of(span[1] - 1, zone)
     blocks: Blocks = {}
-    for point, month, volumes, ranks in connection.execute(_KEPT, (first, last, *whose)):
+    for point, month, volumes, ranks in blobs(connection, _KEPT, (first, last, *whose)):
         blocks.setdefault(month, {})[point] = (volumes, ranks)
     due: dict[int, list[Days]] = {}
     for point, first_day, last_day in connection.execute(_DUE, whose):
