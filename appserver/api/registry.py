@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from appserver import registry
 from appserver.api.fields import Day, Id, Input, Name, Output, Page, PageQuery, RequiredName, Volume, no_control
+from appserver.api.problems import Problem
 from appserver.api.router import Api, Call
 from appserver.auth.grants import Operation
 from appserver.models.registry import UNITS
@@ -320,6 +321,8 @@ def enter(api: Api, resource: Shelf[Any]) -> None:
     async def put(call: Call, path: IdPath, body: Any) -> Any:
         db = call.services.database
         changes = values_of(body)
+        if "account_number" in changes and not call.personal:
+            raise Problem(403, "Your grants do not reach accounts.")
         row = await db.run(registry.update, db, kind, path.id, changes, note_of(call, body))
         await call.audit(f"{kind}.change", f"{kind}/{path.id}", {"fields": sorted(changes)})
         return resource.view(row)

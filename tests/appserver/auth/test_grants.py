@@ -70,6 +70,7 @@ MATRIX: list[tuple[str, str, str, Any]] = [
     ("GET", "/premises/{far_flat}", "RDUA", None),
     ("PUT", "/premises/{flat}", "MSA", {"residents": 2}),
     ("PUT", "/premises/{flat}", "A", {"building_id": "{far}"}),
+    ("PUT", "/premises/{flat}", "MA", {"account_number": "74011"}),
     ("GET", "/premises/{flat}/summary?month=2026-11-05", "MRHLSUA", None),
     ("GET", "/premises/{flat}/summary?month=2026-09-05", "MRHFSUA", None),
     ("GET", "/premises/{other_flat}/summary?month=2026-10-05", "MRHSUA", None),
