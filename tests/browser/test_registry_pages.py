@@ -21,7 +21,15 @@ async def test_pages_of_the_registry_fit_a_phone(console: Console, visit: Visit,
     registry.create(db, "verification", {"meter_id": meter, "verified_on": "2026-05-10", "valid_until": "2032-05-09"})
     flat = registry.page(db, "premises", building_id=house.building_id).items[0]
     watched = await visit(phone=True, language=language)
-    for path in (f"/meters/{meter}/passport", f"/houses/{house.building_id}/registry?premises={flat.id}", "/gar"):
+    volumes = f"/volumes?building_id={house.building_id}&since=2026-10-01T00:00&until=2026-10-06T00:00&step=day"
+    for path in (
+        f"/meters/{meter}/passport",
+        f"/houses/{house.building_id}/registry?premises={flat.id}",
+        "/gar",
+        "/registry-book",
+        "/silent",
+        volumes,
+    ):
         await watched.go(path)
         assert not await watched.is_wider_than_the_screen(), path
         for summary in await watched.page.locator("details.fold > summary").all():
