@@ -9,8 +9,8 @@ from aiohttp import web
 
 from appserver import registry
 from appserver.api.fields import Id, Input, PageQuery
+from appserver.api.photos import photos_of
 from appserver.api.problems import Problem
-from appserver.api.residents import photos_of
 from appserver.auth.gate import today_of
 from appserver.auth.grants import Operation
 from appserver.auth.identity import identity_of

@@ -10,16 +10,15 @@ from appserver import registry
 from appserver.api.fields import Id, Input
 from appserver.api.jobs import read_upload
 from appserver.api.passport import passport_pdf
+from appserver.api.photos import add_photo, photo_file
 from appserver.api.problems import Problem, from_registry
 from appserver.api.residents import (
     NewAnnouncement,
     NewAnswer,
     TicketQuery,
-    add_photo,
     announce,
     answer_ticket,
     issue,
-    photo_file,
 )
 from appserver.auth.gate import CSRF_FIELD, today_of
 from appserver.auth.grants import Operation
