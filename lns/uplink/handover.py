@@ -44,6 +44,10 @@ def _hand_over(state: NetworkState, gathered: Gathered, now: Now) -> Transmissio
     phy = gathered.phy
     f_ctrl = phy[5]
     confirmed = phy[0] >> 5 == CONFIRMED_UP
+    if gathered.kind is Kind.REPEATED and gathered.f_cnt < session.f_cnt_up - 1:
+        # Held up, or repeated by somebody, while the device has gone on: it waits for the answer to the newer frame.
+        state.silence = "the device has sent a newer frame meanwhile"
+        return None
     if confirmed and gathered.kind is not Kind.LATE:
         state.remember_heard(session, _heard(gathered.copies))
     ack_f_cnt = gathered.f_cnt if confirmed else None

@@ -83,6 +83,24 @@ def test_inv_09_confirmed_frame_repeated_by_the_device_is_answered_anew(lab: Lab
     assert [(down.ack, down.f_cnt) for down in read] == [(True, 40), (True, 41), (True, 42)]
 
 
+def test_a_repetition_is_not_answered_in_the_place_of_a_newer_frame(lab: Lab) -> None:
+    """Somebody, or a slow backhaul, repeats the last frame at the moment of the next: the next one is acknowledged."""
+    first, second = lab.gateway(1), lab.gateway(2)
+    node = lab.abp(f_cnt_down=40)
+    old = node.up(b"\x01", confirmed=True)
+    lab.uplink(old, first, second)
+    lab.advance(10 * SECOND_US)
+    before = len(lab.air)
+    second.hear(old)
+    lab.advance(2000)
+    first.hear(node.up(b"\x02", confirmed=True))
+    lab.advance(WINDOW_US)
+    (sent,) = lab.air[before:]
+    assert sent.gateway == first.eui
+    assert node.read(sent.phy).f_cnt == 41
+    assert lab.ups() == [(0, b"\x01"), (1, b"\x02")]
+
+
 def test_repetition_is_answered_when_only_another_gateway_hears_it(lab: Lab) -> None:
     first, second = lab.gateway(1), lab.gateway(2)
     node, other = lab.abp(1), lab.abp(2)

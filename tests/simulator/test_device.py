@@ -285,6 +285,15 @@ def test_unanswered_join_backs_off(make_lab: MakeLab, name: str) -> None:
     assert lab.device.joined
 
 
+def test_the_longest_pause_between_joins_is_random(make_lab: MakeLab) -> None:
+    """Devices that lost their session at the same moment do not meet on the air for ever."""
+    lab = make_lab(version("1.0.4") + "\njoin_backoff_max_s = 12.0", silent=True)
+    lab.run(300)
+    pauses = [line["retry_in_s"] for line in lab.lines("join_unanswered")]
+    assert len(pauses) >= 10 and len(set(pauses[2:])) > 5
+    assert all(4.0 <= pause <= 12.0 for pause in pauses)
+
+
 def test_restart(make_lab: MakeLab) -> None:
     lab = make_lab(version("1.0.4"), interval_s=5)
     lab.run(20)
