@@ -14,7 +14,7 @@ from benchmarks import metering as benchmark
 from benchmarks.metering import MEASURED, MONTH, RESOURCE, ZONE
 from benchmarks.support.town import Town, build
 
-TOWN = Town(houses=6, days=365, hourly_houses=1, hourly_days=20)
+TOWN = Town(houses=6, days=365, hourly_houses=1, hourly_days=5)
 LOADED = 6
 """The machine may be that much slower than the one the goals are for, and busy."""
 
