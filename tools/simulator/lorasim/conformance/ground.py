@@ -79,8 +79,9 @@ def fixed(ground: Ground) -> bool:
 
 
 def narrow_sub_band(ground: Ground) -> bool:
-    """A sub-band of 0.1 % or less, whose limit a few frames reach."""
-    return any(band.duty_cycle is not None and band.duty_cycle <= 0.001 for band in ground.plan.sub_bands)
+    """A channel in a sub-band of 0.1 % or less, whose limit a few frames reach."""
+    bands = [ground.plan.sub_band(hz) for hz in ground.channels_hz]
+    return any(band is not None and band.duty_cycle is not None and band.duty_cycle <= 0.001 for band in bands)
 
 
 def no_tx_param_setup(ground: Ground) -> bool:
