@@ -11,7 +11,7 @@ from appserver.db import Database, open_database
 from appserver.metering import collection, house_balance, silent_modules, volumes
 from appserver.postgres import PostgresConnection
 from benchmarks import metering as benchmark
-from benchmarks.metering import MEASURED, MONTH, RESOURCE, ZONE
+from benchmarks.metering import MEASURED, MONTH, RESOURCE, ZONE, Figure
 from benchmarks.support.town import Town, build
 
 TOWN = Town(houses=6, days=365, hourly_houses=1, hourly_days=5)
@@ -66,4 +66,9 @@ def test_within_generous_bounds(db: Database, measure: object, monkeypatch: pyte
     monkeypatch.setattr(benchmark, "HOUSES", 2)
     monkeypatch.setattr(benchmark, "READINGS", 3000)
     figure = measure(db, TOWN)  # type: ignore[operator]
-    assert figure.ratio < LOADED, str(figure)
+    assert (figure.ratio if db.url else spent(figure)) < LOADED, str(figure)
+
+
+def spent(figure: Figure) -> float:
+    """Its ratio by the time of the processor, which waits for no neighbour; a server's is its own."""
+    return figure.cpu * figure.goal / 1e6 if figure.more_is_better else figure.cpu / figure.goal
