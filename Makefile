@@ -13,15 +13,16 @@ ifeq ($(PLACE),moved)
 $(shell rm -rf $(VENV))
 endif
 
-# Tests that compute, and tests that wait for the wall clock (tests/conftest.py tells them apart): of these, more stand side
-# by side, each with its own ports and folder.
+# Tests that compute; tests that wait for the wall clock (tests/conftest.py tells them apart), of which more stand side by
+# side, each with its own ports and folder; and tests that judge a server in real time at its full speed, one after another.
 WORKERS ?= 2
-WAITING ?= 4
-LIVE    := tests/e2e tests/faults/test_soak.py tests/simulator/test_conformance.py
+WAITING ?= 3
+LIVE    := tests/e2e
+SERIAL  := tests/simulator/test_conformance.py tests/faults/test_soak.py
 XDIST   := --dist loadfile --no-loadscope-reorder
 BENCH  := $(basename $(notdir $(wildcard benchmarks/[a-z]*.py)))
 
-.PHONY: help setup demo test lint format check-locks unit live bench trial lock proto translations wheel clean distclean
+.PHONY: help setup demo test lint format check-locks unit live serial bench trial lock proto translations wheel clean distclean
 .DEFAULT_GOAL := help
 
 help:
@@ -107,6 +108,7 @@ test: setup-test
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory live
+	@$(MAKE) --no-print-directory serial
 
 lint: setup-dev
 	$(PY) -m ruff check .
@@ -123,6 +125,9 @@ unit: setup-test
 
 live: setup-test
 	$(PY) -m pytest -q -n $(WAITING) $(XDIST) -m real_time $(LIVE)
+
+serial: setup-test
+	$(PY) -m pytest -q -n 0 $(SERIAL)
 
 # ------------------------------------------------------------------------------------------------ more
 

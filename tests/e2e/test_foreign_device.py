@@ -120,7 +120,8 @@ def test_join_uplinks_and_downlinks_of_both_directions(server: Server, gateway: 
     token = gateway.push(device.uplink(0, "c0ffee", confirmed=True, f_opts="02"))
     assert gateway.acknowledged(token)
     txpk = gateway.downlink()
-    assert txpk["tmst"] == (gateway.tmst + 1_000_000) % (1 << 32)
+    # RX1, or RX2 when the machine was too busy for the first
+    assert txpk["tmst"] in {(gateway.tmst + after_us) % (1 << 32) for after_us in (1_000_000, 2_000_000)}
     frame = device.read(txpk["phy"], 0)
     assert (frame["ack"], frame["f_port"], bytes.fromhex(frame["payload"])) == (True, 9, b"hello")
     assert frame["f_opts"].startswith("0210"), "LinkCheckAns: 16 dB above SF7's floor of -7.5 dB"
@@ -179,11 +180,23 @@ def idle_gateway(server: Server) -> Iterator[WireGateway]:
     one.close()
 
 
+def answered_in_rx1(gateway: WireGateway, device: Device) -> dict[str, Any]:
+    """Send confirmed frames until the answer to one is for RX1, as on a machine that is not too busy the first is."""
+    for f_cnt in range(4):
+        gateway.push(device.uplink(f_cnt, "01", confirmed=True))
+        answer = gateway.downlink(answer=False)
+        if answer["tmst"] == (gateway.tmst + 1_000_000) % (1 << 32):
+            return answer
+        gateway.send(5, token=answer["token"])
+        over = answer["tmst"] + 2_000_000
+        wait_until(lambda over=over: _later(gateway, over), 5, "the device's receive windows are over")
+    raise AssertionError("four confirmed frames, and none was answered in RX1")
+
+
 def test_a_refused_rx1_goes_out_in_rx2_with_the_same_bytes(server: Server, idle_gateway: WireGateway) -> None:
     gateway = idle_gateway
     device = joined(server, gateway, "00000000000a0003")
-    gateway.push(device.uplink(0, "01", confirmed=True))
-    rx1 = gateway.downlink(answer=False)
+    rx1 = answered_in_rx1(gateway, device)
     gateway.send(5, b'{"txpk_ack":{"error":"COLLISION_PACKET"}}', token=rx1["token"])
     rx2 = gateway.downlink()
     assert rx2["phy"] == rx1["phy"]
