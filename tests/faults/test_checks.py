@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.checks import _asked_anew, check_accepts, check_air, promised
+from tests.faults.checks import _asked_anew, check_accepts, check_air, check_devices, promised
 from tests.faults.history import Line
 
 GATEWAY = "0016c001ff1e5a01"
@@ -85,3 +85,22 @@ def test_inv_14_one_accept_answers_one_request() -> None:
     assert check_accepts(lines) == []
     (found,) = check_accepts([*lines, _up(400_000, "00bb"), down | {"tmst": 5_400_000}])
     assert "for two requests" in found.text
+
+
+@pytest.mark.parametrize("heard_us", [None, 60, 40], ids=["lost on the air", "heard after the answer", "heard"])
+def test_inv_33_an_ack_of_what_somebody_repeats(heard_us: int | None) -> None:
+    """Right while the server has not heard the device's next frame."""
+    dev_eui, down = "70b3d5fffe000001", "6000"
+    lines: list[Line] = [
+        {"t": 10, "type": "uplink", "dev_eui": dev_eui, "phy": "80aa"},
+        _up(11, "80aa"),
+        {"t": 30, "type": "uplink", "dev_eui": dev_eui, "phy": "80bb"},
+        _up(35, "80aa"),
+        {"t": 50, "type": "wire_down", "gateway": GATEWAY, "phy": down, "tmst": 99},
+        {"t": 70, "type": "downlink_refused", "dev_eui": dev_eui, "why": "MIC", "phy": down},
+        {"t": 70, "type": "uplink", "dev_eui": dev_eui, "phy": "80cc"},
+    ]
+    if heard_us is not None:
+        lines.append(_up(heard_us, "80bb"))
+    lines.sort(key=lambda line: line["t"])
+    assert [found.text for found in check_devices(lines)] == (["MIC"] if heard_us == 40 else [])
