@@ -6,7 +6,6 @@ One set for both drivers: virtual time (``seeds``) and real processes (``kills``
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 
 from lorasim import checker
 from lorasim.checker import Violation
