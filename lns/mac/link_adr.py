@@ -272,7 +272,8 @@ def on_uplink(answers: Sequence[LinkADRAns], context: MacContext) -> None:
         keep(session, memory)
         context.state.dirty(session)
     if masks:
-        _take_masks(masks, channels and data_rate and power, channels, context)
+        others = () if known else tuple(name for name, ok in (("data_rate", data_rate), ("power", power)) if not ok)
+        _take_masks(masks, channels and data_rate and power, channels, others, context)
     if known and not (channels and data_rate and power):
         _say(
             context,
@@ -282,8 +283,13 @@ def on_uplink(answers: Sequence[LinkADRAns], context: MacContext) -> None:
         )
 
 
-def _take_masks(masks: Sequence[LinkADRReq], done: bool, channels: bool, context: MacContext) -> None:
-    """The channels are as asked, or the device lacks one of them and is told all of them again."""
+def _take_masks(
+    masks: Sequence[LinkADRReq], done: bool, channels: bool, others: tuple[str, ...], context: MacContext
+) -> None:
+    """The channels are as asked, or the device lacks one of them and is told all of them again.
+
+    ``others``: what it refuses beside good channels although ADR has asked nothing: 1.0.x does then nothing of the request.
+    """
     plan, radio = context.state.plan, context.session.radio
     on = _after(masks, context)
     radio = radio._replace(asked=negotiate.without(radio.asked, {LinkADRReq.cid}))
@@ -295,6 +301,8 @@ def _take_masks(masks: Sequence[LinkADRReq], done: bool, channels: bool, context
         negotiate.note_refusal(_mask_request(on), ("channel_mask",), context)
         if not plan.is_fixed:
             radio = radio._replace(channels=(), dl_channels=())
+    elif others and on is not None:
+        negotiate.note_refusal(_mask_request(on), others, context)
     context.set_radio(radio)
 
 

@@ -137,6 +137,24 @@ def test_a_mask_refused_for_ever_is_asked_three_times(tmp_path: Path) -> None:
     lab.close()
 
 
+@pytest.mark.parametrize(("part", "named"), [("data_rate_ack", "data rate"), ("power_ack", "power")])
+@pytest.mark.parametrize("version", ["1.0.3", "1.1.0"])
+def test_a_mask_that_goes_down_with_the_rest_is_not_asked_for_ever(
+    tmp_path: Path, version: str, part: str, named: str
+) -> None:
+    """1.0.x knows no «as it is»: a mask has a data rate and a power with it, and who refuses one of them does nothing."""
+    lab = Lab(tmp_path, region="US915", channels="2")
+    manners = Manners(refused=frozenset({f"LinkADRReq.{part}"}))
+    world = abp_world(lab, version, device_fields={"dr": 2}, manners=manners)
+    for _ in range(60):
+        world.uplink(b"\x01")
+    blocks = sum(any("LinkADRReq" in text for text in n.fields["mac"]) for n in world.notes if n.kind == "downlink")
+    assert 3 <= blocks <= 12
+    (refusal,) = lab.call("session", key=world.dev_eui).mac.refusals
+    assert (refusal.request, refusal.parts, refusal.count) == ("LinkADRReq", [named], 3)
+    lab.close()
+
+
 def test_a_mask_waits_for_the_channel_that_is_being_made(lab: Lab) -> None:
     """A mask of what is acknowledged would switch off a channel whose answer is on its way."""
     world = abp_world(lab, "1.0.3", channels=[ChannelWrite(864_100_000)], adr="recommended", device_fields={"dr": 0})
