@@ -20,7 +20,7 @@ from lns.udp import UdpServer
 
 PRUNE_EVERY_S = 3600.0
 STALE_EVERY_S = 30.0
-GC_THRESHOLDS = (50_000, 50, 100)
+GC_THRESHOLDS = (5_000, 500, 100)
 """Frames make no cycles: looking for them after every 700 objects, as usual, would cost a twentieth of the process."""
 
 log = structlog.get_logger("network")
