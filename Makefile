@@ -142,6 +142,7 @@ trial: setup-test
 	$(PY) -m tests.faults.joins
 	METERWAN_KILLS=$(METERWAN_KILLS) $(PY) -m pytest -q --timeout=0 -n 0 tests/e2e/test_kill.py
 	METERWAN_MIXED_MINUTES=60 $(PY) -m pytest -q --timeout=0 -n 0 tests/lns/test_gateway_mixed.py
+	METERWAN_POSTGRESQL=all $(PY) -m pytest -q -n $(WORKERS) $(XDIST) tests/appserver
 	$(PY) -m tests.trials.satka --seeds 20
 	$(PY) -m tests.trials.conformance
 	$(PY) -m tests.fuzz.fuzz_wire -runs=$(FUZZ_RUNS)

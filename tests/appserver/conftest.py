@@ -6,6 +6,7 @@ that path on a real server.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,28 +25,34 @@ ON_BOTH = frozenset(
         "test_house_balance",
         "test_closed_periods",
         "test_corrections",
+        "test_delivery",
+        "test_incidents",
+        "test_merging",
+        "test_people_rows",
+        "test_refreshing",
+        "test_registry",
+        "test_speed",
+    }
+)
+"""Names of modules whose SQL differs between the two, or is bitemporal, or seals what was written."""
+ON_BOTH_IN_TRIALS = frozenset(
+    {
+        "test_charges",
+        "test_clocks",
         "test_every_kind",
         "test_files",
         "test_intake",
-        "test_merging",
-        "test_clocks",
-        "test_mqtt",
-        "test_delivery",
-        "test_notices",
-        "test_subsystems",
-        "test_speed",
-        "test_statements",
-        "test_charges",
-        "test_registry",
-        "test_incidents",
         "test_lifecycle",
-        "test_people_rows",
-        "test_refreshing",
+        "test_mqtt",
+        "test_notices",
+        "test_statements",
+        "test_subsystems",
         "test_time_base",
         "test_volumes",
     }
 )
-"""Names of modules: ingest, balances, statements, registry, incidents, and what is bitemporal or depends on zones."""
+"""Those that build on them, with statements that are the same in both: on PostgreSQL in ``make trial``."""
+TRIALS = os.environ.get("METERWAN_POSTGRESQL") == "all"
 
 
 _NAMES: dict[Path, str] = {}
@@ -57,7 +64,7 @@ def _name(path: Path) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if metafunc.module.__name__.rpartition(".")[2] in ON_BOTH:
+    if metafunc.module.__name__.rpartition(".")[2] in (ON_BOTH | ON_BOTH_IN_TRIALS if TRIALS else ON_BOTH):
         metafunc.parametrize("database_kind", ["sqlite", "postgresql"], indirect=True, scope="module")
 
 
