@@ -3,7 +3,9 @@
 ``python -m benchmarks.network [--sessions N] [--uplinks N] [--quick]`` prints the figures and how they stand to the goals; it
 fails when one is missed. The server is the real network process on one core, the generator runs on another. Three runs:
 device uplinks a little faster than the goal with one copy and with three (through three gateways), of which none may be lost,
-and the latency of the downlink decision at 1,000 confirmed uplinks/s, each through three gateways of a town.
+and the latency of the downlink decision at 1,000 confirmed uplinks/s, each through three gateways of a town. That latency is
+a matter of milliseconds, and a virtual machine loses tens of them to its neighbours and its disk: it is measured in three
+rounds, each with the share of time that the host withheld, and the middle one counts.
 
 What counts first is CPU time an uplink: it depends little on what else the machine does, while the rate that is kept up
 without loss needs a machine of one's own. Both goals are the same number: uplinks per second of one core.
@@ -37,8 +39,10 @@ LIMITS = {"one_copy": 15_000, "three_copies": 8_000}
 """Device uplinks per second that one core of the network process must take without losing a datagram."""
 LATENCY_RATE, LATENCY_MS = 1000, 20.0
 """Confirmed uplinks per second, and how long beyond the window the 99th percentile of decisions may take."""
-TOWN = [0x70B3D50000001000 + i for i in range(150)]
-"""Gateways of the latency run, three to an uplink: three alone could send only a few of a thousand answers a second."""
+ROUNDS = 3
+TOWNS = [[0x70B3D50000001000 + 0x1000 * turn + i for i in range(150)] for turn in range(ROUNDS)]
+"""Gateways of the latency run, three to an uplink: three alone could send only a few of a thousand answers a second. Each
+round has its own, for the hour of the last is spent."""
 WINDOW_MS = 200.0
 RATE = 1.03
 """The generator sends this much faster than the limit."""
@@ -53,7 +57,7 @@ class Server:
             self.address: tuple[str, int] = ("127.0.0.1", probe.getsockname()[1])
         self.data_dir = data_dir
         self._child = subprocess.Popen(
-            child(str(data_dir), "-", str(self.address[1]), *(f"{eui:016x}" for eui in GATEWAYS + TOWN)),
+            child(str(data_dir), "-", str(self.address[1]), *(f"{eui:016x}" for eui in sum(TOWNS, GATEWAYS))),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -132,12 +136,18 @@ def throughput(server: Server, frames: Path, copies: int, rate: float) -> dict[s
     }
 
 
-def latency(server: Server, frames: Path, rate: float, window_ms: float) -> dict[str, float]:
+def stolen() -> tuple[int, int]:
+    """Time that the host of this virtual machine gave to others, and all time, in ticks of all cores together."""
+    ticks = [int(field) for field in Path("/proc/stat").read_text().split(maxsplit=9)[1:9]]
+    return ticks[7], sum(ticks)
+
+
+def latency(server: Server, frames: Path, town: list[int], rate: float, window_ms: float) -> dict[str, float]:
     """Confirmed uplinks at a fair rate: how long from the first copy to PULL_RESP."""
-    cpu = server.cpu_s()
+    cpu, before = server.cpu_s(), stolen()
     with frames.open("rb") as lines:
-        result = load.blast(lines, server.address, TOWN, rate, copies=3)
-    found = load.percentiles_ms(result.decision_us)
+        result = load.blast(lines, server.address, town, rate, copies=3)
+    found, after = load.percentiles_ms(result.decision_us), stolen()
     server.settle()
     return {
         "sent": result.frames,
@@ -146,6 +156,7 @@ def latency(server: Server, frames: Path, rate: float, window_ms: float) -> dict
         "p50_ms": found.get("p50", 0.0),
         "p99_ms": found.get("p99", 0.0),
         "beyond_window_p99_ms": found.get("p99", 0.0) - window_ms,
+        "withheld_by_the_host": (after[0] - before[0]) / max(1, after[1] - before[1]),
     }
 
 
@@ -165,7 +176,8 @@ def measure(sessions: int, uplinks: int, rate: float | None = None, confirmed: i
         for name, first in (("warm", 0), ("one", 1), ("three", 1 + rounds)):
             count = 1 if name == "warm" else rounds
             load.build_frames(active, root / name, count, first)
-        load.build_frames(active[:confirmed], root / "confirmed", 1, 1 + 2 * rounds, True)
+        for turn in range(ROUNDS):
+            load.build_frames(active[:confirmed], root / f"confirmed{turn}", 1, 1 + 2 * rounds + turn, True)
         os.sched_setaffinity(0, {cores[0]})
         server = Server(root, cores[-1])
         try:
@@ -174,7 +186,13 @@ def measure(sessions: int, uplinks: int, rate: float | None = None, confirmed: i
             throughput(server, root / "warm", 1, rate or 5_000)  # cipher state is made on a session's first frame
             results["one_copy"] = throughput(server, root / "one", 1, rate or LIMITS["one_copy"] * RATE)
             results["three_copies"] = throughput(server, root / "three", 3, rate or LIMITS["three_copies"] * RATE)
-            results["decision"] = latency(server, root / "confirmed", LATENCY_RATE, WINDOW_MS)
+            results["decision_rounds"] = [
+                latency(server, root / f"confirmed{turn}", town, LATENCY_RATE, WINDOW_MS)
+                for turn, town in enumerate(TOWNS)
+            ]
+            results["decision"] = sorted(results["decision_rounds"], key=lambda one: one["beyond_window_p99_ms"])[
+                ROUNDS // 2
+            ]
         finally:
             server.stop()
         os.sched_setaffinity(0, cores)
@@ -189,7 +207,7 @@ def main() -> int:
     given = parser.parse_args()
     sessions, uplinks = (5_000, 5_000) if given.quick else (given.sessions, given.uplinks)
     results = measure(sessions, uplinks)
-    print(json.dumps(results, indent=2, default=lambda value: round(value, 2)))
+    print(json.dumps(results, indent=2, default=str))
     ratios = {
         **{
             f"{name}: uplinks per second of CPU": results[name]["uplinks_per_s_one_core"] / limit

@@ -33,6 +33,8 @@ from lorawan.backend import JoinAns, ResultCode
 
 COMMIT_EVERY_S = 0.008
 """Under load commits begin no more often than this, so that one carries many frames; an idle server commits at once."""
+ANSWER_EVERY_S = 0.004
+"""The same where a downlink waits for the commit: its window does not."""
 WAKE_EVERY_S = 0.002
 """Under load the engine's timer fires no more often than this: windows that end together are closed together."""
 DAY_US = 86_400_000_000
@@ -154,12 +156,8 @@ class Network:
         asked = self.engine.take_joins()
         if asked:
             self.spawn(self._ask(asked))
-        if not self._in_flight and self._pump_handle is None:
-            wait_s = self._last_submit_s + COMMIT_EVERY_S - self._loop.time()
-            if wait_s <= 0:
-                self._submit()
-            elif not self.state.batch.is_empty:
-                self._pump_handle = self._loop.call_later(wait_s, self._submit)
+        if not self._in_flight:
+            self._plan_commit()
         timer_us = self.engine.timer()
         if timer_us != self._timer_us:
             self._timer_us = timer_us
@@ -169,6 +167,20 @@ class Network:
             if timer_us is not None:
                 when_s = max(timer_us / 1e6, self._last_timer_s + WAKE_EVERY_S)
                 self._timer_handle = self._loop.call_at(when_s, self._on_timer)
+
+    def _plan_commit(self) -> None:
+        """Commit now, or when the time of the last commit is over."""
+        batch, handle = self.state.batch, self._pump_handle
+        when_s = self._last_submit_s + (ANSWER_EVERY_S if batch.after else COMMIT_EVERY_S)
+        if handle is not None:
+            if handle.when() <= when_s:
+                return
+            handle.cancel()
+            self._pump_handle = None
+        if when_s <= self._loop.time():
+            self._submit()
+        elif not batch.is_empty:
+            self._pump_handle = self._loop.call_at(when_s, self._submit)
 
     def _submit(self) -> None:
         self._pump_handle = None
