@@ -143,8 +143,8 @@ def load_devices(connection: Connection, dev_euis: Collection[str]) -> dict[str,
     meters = {binding.meter_id for its in bindings.values() for binding in its}
     places: dict[int, list[Place]] = {meter_id: [] for meter_id in meters}
     for meter_id, at_us, timezone in connection.execute(
-        "SELECT i.meter_id, i.installed_at_us, b.timezone FROM installation i JOIN point p ON p.id = i.point_id"
-        " JOIN building b ON b.id = p.building_id WHERE i.meter_id IN (SELECT value FROM json_each(?))"
+        "SELECT i.meter_id, i.installed_at_us, b.timezone FROM installation i CROSS JOIN point p ON p.id = i.point_id"
+        " CROSS JOIN building b ON b.id = p.building_id WHERE i.meter_id IN (SELECT value FROM json_each(?))"
         " ORDER BY i.meter_id, i.installed_at_us",
         (str(sorted(meters)),),
     ):

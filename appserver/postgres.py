@@ -120,7 +120,10 @@ class Translated:
         """The query with its parameters written out: so they need no types, and a thousand rows cost no more than that."""
         lists = self._lists
         words = [
-            literal(json.loads(parameters[key])) if key in lists else literal(parameters[key]) for key in self._keys
+            str(value)
+            if type(value := parameters[key]) is int and value >= 0  # nearly all, where there are thousands
+            else literal(json.loads(value) if key in lists else value)
+            for key in self._keys
         ]
         return "".join(chain.from_iterable(zip_longest(self._texts, words, fillvalue="")))
 

@@ -13,7 +13,6 @@ COLUMN_TYPES = (
     " WHERE attrelid = '{}'::regclass AND attnum > 0 AND NOT attisdropped"
 )
 _HEAD = re.compile(r"^\s*INSERT\s+INTO\s+(\w+)\s*\(([^()]*)\)\s*VALUES\s*$", re.I)
-_SPECIAL = re.compile(r'(["\\])')
 
 
 def target_of(head: str) -> tuple[str, list[str]] | None:
@@ -83,7 +82,5 @@ def _element(value: Any) -> str:
 def _text(value: str) -> str:
     if "\0" in value:
         raise ValueError("text with a NUL character cannot be kept")
-    return f'"{_SPECIAL.sub(_ESCAPED, value)}"'.replace("'", "''")
-
-
-_ESCAPED = r"\\\1"
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("'", "''")
+    return f'"{escaped}"'

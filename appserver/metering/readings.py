@@ -182,7 +182,7 @@ def _moved(
     terms: dict[int, list[tuple[Any, ...]]] = {}
     for meter_id, *term in connection.execute(
         "SELECT i.meter_id, i.point_id, i.installed_at_us, coalesce(i.removed_at_us, 1 << 62), b.timezone, p.resource"
-        " FROM installation i JOIN point p ON p.id = i.point_id JOIN building b ON b.id = p.building_id"
+        " FROM installation i CROSS JOIN point p ON p.id = i.point_id CROSS JOIN building b ON b.id = p.building_id"
         " WHERE i.meter_id IN (SELECT value FROM json_each(?))",
         (str(sorted({reading.meter_id for reading in readings})),),
     ):

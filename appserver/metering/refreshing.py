@@ -132,25 +132,20 @@ def _read_marks(connection: Connection, works: dict[int, _Work]) -> None:
     """The mark before each point's days, those within them, and whether there are later ones."""
     names = ", ".join(f"b.{name}" for name in COLUMNS.split(", "))
     values, parameters = listed([(point, work.wanted[0], work.wanted[-1]) for point, work in works.items()])
-    with_wanted = f"WITH w (point_id, low, high) AS (VALUES {values})"
     for point, *row in connection.execute(
-        f"{with_wanted} SELECT w.point_id, {names} FROM w CROSS JOIN boundary b ON b.point_id = w.point_id"
-        " AND b.day BETWEEN w.low AND w.high",
+        f"WITH w (point_id, low, high) AS (VALUES {values})"
+        f" SELECT w.point_id, {names} FROM w CROSS JOIN boundary b ON b.point_id = w.point_id AND b.day BETWEEN"
+        " coalesce((SELECT max(day) FROM boundary WHERE point_id = w.point_id AND day < w.low), w.low) AND"
+        " coalesce((SELECT min(day) FROM boundary WHERE point_id = w.point_id AND day > w.high), w.high)",
         parameters,
     ):
-        works[point].stored[row[0]] = tuple(row)
-    for point, *row in connection.execute(
-        f"{with_wanted} SELECT w.point_id, {names} FROM w CROSS JOIN boundary b ON b.point_id = w.point_id AND b.day ="
-        " (SELECT max(day) FROM boundary WHERE point_id = w.point_id AND day < w.low)",
-        parameters,
-    ):
-        works[point].before = tuple(row)
-    for (point,) in connection.execute(
-        f"{with_wanted} SELECT w.point_id FROM w WHERE EXISTS"
-        " (SELECT 1 FROM boundary b WHERE b.point_id = w.point_id AND b.day > w.high)",
-        parameters,
-    ):
-        works[point].has_later = True
+        work, day = works[point], row[0]
+        if day < work.wanted[0]:
+            work.before = tuple(row)
+        elif day > work.wanted[-1]:
+            work.has_later = True
+        else:
+            work.stored[day] = tuple(row)
 
 
 Window = tuple[int, int, int]

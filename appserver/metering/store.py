@@ -49,14 +49,14 @@ def point_histories(connection: Connection, point_ids: Sequence[int]) -> dict[in
     points = {
         id_: (resource, role, timezone)
         for id_, resource, role, timezone in connection.execute(
-            "SELECT p.id, p.resource, p.role, b.timezone FROM point p JOIN building b ON b.id = p.building_id"
+            "SELECT p.id, p.resource, p.role, b.timezone FROM point p CROSS JOIN building b ON b.id = p.building_id"
             " WHERE p.id IN (SELECT value FROM json_each(?))",
             chosen,
         )
     }
     installations = connection.execute(
         "SELECT i.point_id, i.id, i.meter_id, i.installed_at_us, i.removed_at_us, i.start_value, i.end_value, i.ratio,"
-        " m.digits, m.qmax FROM installation i JOIN meter m ON m.id = i.meter_id"
+        " m.digits, m.qmax FROM installation i CROSS JOIN meter m ON m.id = i.meter_id"
         " WHERE i.point_id IN (SELECT value FROM json_each(?)) ORDER BY i.point_id, i.installed_at_us",
         chosen,
     ).fetchall()

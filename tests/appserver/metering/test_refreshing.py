@@ -96,7 +96,7 @@ def test_a_batch_takes_a_handful_of_queries(satka: Satka) -> None:
             counted = Counting(connection)
             refresh_many(counted, {point: [day_number(FIRST) + 25] for point in points})  # type: ignore[arg-type]
         counts.append(counted.queries)
-    assert counts == [8, 8]
+    assert counts == [6, 6]
 
 
 class Counting:
