@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ MARK = (
     " b.clock_us, b.spread_micro"
 )
 OF_BUILDING = "(SELECT id FROM point WHERE building_id = :building AND resource = :resource)"
-
+_DIGITS = re.compile(r"\s*[+-]?\d{1,18}", re.ASCII)
 
 EndsOf = dict[int, Ends]
 """First and last mark by point."""
@@ -53,44 +54,40 @@ def read_house(connection: sqlite3.Connection, building_id: int, resource: str) 
     row = connection.execute("SELECT address, timezone FROM building WHERE id = ?", (building_id,)).fetchone()
     if row is None:
         raise RegistryError("not_found", "building_id", f"There is no building {building_id}.")
-    points, origins = [], {}
-    for (
-        id_,
-        role,
-        direction,
-        name,
-        premises_id,
-        number,
-        kind,
-        account,
-        meter_id,
-        serial,
-        from_us,
-        start,
-        first,
-    ) in connection.execute(
-        "SELECT p.id, p.role, p.direction, p.name, pr.id, pr.number, pr.kind, pr.account_number,"
-        " m.id, m.serial, f.installed_at_us, f.start_value, f.id FROM point p"
-        " LEFT JOIN premises pr ON pr.id = p.premises_id"
-        " LEFT JOIN installation i ON i.point_id = p.id AND i.removed_at_us IS NULL"
-        " LEFT JOIN meter m ON m.id = i.meter_id"
-        " LEFT JOIN installation f ON f.id ="
-        "  (SELECT id FROM installation WHERE point_id = p.id ORDER BY installed_at_us LIMIT 1)"
-        " WHERE p.building_id = ? AND p.resource = ? AND p.role <> 'node'"
-        " ORDER BY p.role = 'individual', CAST(pr.number AS INTEGER), pr.number, p.name, p.id",
-        (building_id, resource),
+    place = (building_id, resource)
+    meters: dict[int, tuple[int, str]] = {}
+    origins: dict[int, Mark] = {}
+    for point_id, id_, meter_id, serial, from_us, until_us, start in connection.execute(
+        "SELECT p.id, i.id, i.meter_id, m.serial, i.installed_at_us, i.removed_at_us, i.start_value FROM point p"
+        " CROSS JOIN installation i ON i.point_id = p.id CROSS JOIN meter m ON m.id = i.meter_id"
+        " WHERE p.building_id = ? AND p.resource = ? ORDER BY p.id, i.installed_at_us",
+        place,
     ):
-        points.append(
-            PointInfo(
-                id_, role, direction, name, premises_id, number or "", kind or "", account or "", meter_id, serial or ""
-            )
+        if until_us is None:
+            meters[point_id] = meter_id, serial
+        if point_id not in origins:
+            origins[point_id] = Mark(from_us, id_, from_micro(start), ZERO, event="origin", clock_us=0, spread=ZERO)
+    rows = connection.execute(
+        "SELECT p.id, p.role, p.direction, p.name, pr.id, pr.number, pr.kind, pr.account_number FROM point p"
+        " LEFT JOIN premises pr ON pr.id = p.premises_id WHERE p.building_id = ? AND p.resource = ?",
+        place,
+    ).fetchall()
+    points = [
+        PointInfo(
+            *(id_, role, direction, name, premises_id, number or "", kind or "", account or ""),
+            *meters.get(id_, (None, "")),
         )
-        if from_us is not None:
-            origins[id_] = Mark(from_us, first, from_micro(start), ZERO, event="origin", clock_us=0, spread=ZERO)
-    all_points = connection.execute(
-        "SELECT count(*) FROM point WHERE building_id = ? AND resource = ?", (building_id, resource)
-    ).fetchone()[0]
-    return HouseView(connection, building_id, resource, row[0], zone_of(row[1]), points, origins, all_points)
+        for id_, role, direction, name, premises_id, number, kind, account in rows
+        if role != "node"
+    ]
+    points.sort(key=_as_listed)
+    return HouseView(connection, building_id, resource, row[0], zone_of(row[1]), points, origins, len(rows))
+
+
+def _as_listed(point: PointInfo) -> tuple[bool, int, str, str, int]:
+    """The house's own points first, then flats in the order of their numbers: 2, 10, 10а."""
+    digits = _DIGITS.match(point.premises)
+    return point.role == "individual", int(digits[0]) if digits else 0, point.premises, point.name, point.point_id
 
 
 def outermost(house: HouseView, first: int, last: int) -> EndsOf:
