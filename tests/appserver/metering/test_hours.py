@@ -6,17 +6,19 @@ import random
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from appserver import registry
-from appserver.db import open_database
+from appserver.db import Connection, open_database
 from appserver.errors import RegistryError
 from appserver.metering import house_balance
 from appserver.metering.corrections import correct
 from appserver.metering.hours import house_hours, settle
 from appserver.metering.hours.closed import counted_hours
 from appserver.metering.hours.series import point_hours
+from appserver.metering.hours.settling import _settle_chunk
 from appserver.metering.periods import close_period
 from appserver.metering.readings import NewReading, store
 from appserver.metering.store import rebuild
@@ -142,6 +144,56 @@ def test_hours_are_the_same_in_any_order_and_settled_at_any_time(tmp_path: Path,
         settle(house.db)
         found.append(house.kept())
     assert found[0] == found[1] and len(found[0]) == 5 * 2
+
+
+class Died(Exception):
+    """The process, at some statement."""
+
+
+class Mortal:
+    """A connection that dies at its n-th statement; what it was told so far is gone with its transaction."""
+
+    def __init__(self, connection: Connection, statements: int) -> None:
+        self._connection, self._left = connection, statements
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise Died
+
+    def execute(self, *arguments: Any) -> Any:
+        self._count()
+        return self._connection.execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> Any:
+        self._count()
+        return self._connection.executemany(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+def test_whoever_dies_while_settling_leaves_it_due(house: House) -> None:
+    house.take(life(house, 2))
+    due = house.db.rows("SELECT * FROM hours_due ORDER BY 1, 2, 3")
+    deaths = 0
+    while True:
+        try:
+            with house.db.transaction() as connection:
+                _settle_chunk(Mortal(connection, deaths))  # type: ignore[arg-type]
+                if deaths % 2:
+                    raise Died  # between the last statement and the commit
+        except Died:
+            deaths += 1
+        else:
+            break
+        assert house.db.rows("SELECT * FROM hours_due ORDER BY 1, 2, 3") == due
+        assert house.kept() == []
+        house.agrees()
+    assert deaths >= 4
+    settle(house.db)
+    assert house.due() == 0 and house.kept()
+    house.agrees()
 
 
 def test_what_is_known_already_is_not_due_again(house: House) -> None:
