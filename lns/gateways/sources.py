@@ -34,10 +34,14 @@ def parse_networks(texts: Iterable[str]) -> Networks:
 
 
 def is_within(host: str, networks: Networks) -> bool:
-    """True when there are no networks, or the address is in one of them."""
+    """True when there are no networks, or the address is in one of them.
+
+    A socket that listens on ``[::]`` shows IPv4 as ``::ffff:10.0.0.1``: that is meant by a network of IPv4.
+    """
     if not networks:
         return True
     address = ip_address(host.partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
     return any(address.version == network.version and address in network for network in networks)
 
 

@@ -14,7 +14,7 @@ from lns import events
 from lns.clock import Now
 from lns.device import Device
 from lns.downlink.compose import log_downlink
-from lns.downlink.options import join_options
+from lns.downlink.options import Option, join_options
 from lns.downlink.ranking import ranked
 from lns.downlink.transmit import Transmission
 from lns.gateways.frames import RxFrame
@@ -36,6 +36,13 @@ DEV_ADDR_TRIES = 20
 OPT_NEG = 0x80
 """DLSettings: the network speaks LoRaWAN 1.1."""
 REKEY_ONLY = 2
+REFUSALS = {
+    "private_gateway": "the gateway is private to another organisation than the device's",
+    "join_refused": "the device is disabled",
+    "join_of_abp_device": "the device is entered as ABP, which does not join: enter it as OTAA, with its root key",
+    "rejoin_of_other_network": "the rejoin is for a network with another NetID",
+}
+NO_ACCEPT = "accepted: but no join-accept was sent, for no gateway that heard the request can send"
 Request: TypeAlias = JoinRequest | RejoinRequest0_2 | RejoinRequest1
 
 
@@ -67,16 +74,26 @@ def accept_join(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) 
         if device is None:
             log_refused(state, rx, "join_request", f"no device has the DevEUI {request.dev_eui:016x}")
         return
-    if not rx.gateway.serves(device.tags):
-        state.counters["private_gateway"] += 1
-        return
-    if device.disabled or device.activation != "OTAA":
-        state.counters["join_refused"] += 1
-        return
-    if isinstance(request, RejoinRequest0_2) and request.net_id != state.net_id:
-        state.counters["rejoin_of_other_network"] += 1
+    refusal = _refusal(state, device, request, rx)
+    if refusal:
+        state.counters[refusal] += 1
+        kind = "join_request" if isinstance(request, JoinRequest) else "rejoin_request"
+        log_refused(state, rx, kind, REFUSALS[refusal], device=device)
         return
     gatherer.open(Kind.JOIN, rx, dr, now)
+
+
+def _refusal(state: NetworkState, device: Device, request: Request, rx: RxFrame) -> str:
+    """Why the join server is not asked, a key of :data:`REFUSALS`; empty when it is."""
+    if not rx.gateway.serves(device.tags):
+        return "private_gateway"
+    if device.disabled:
+        return "join_refused"
+    if device.activation != "OTAA":
+        return "join_of_abp_device"
+    if isinstance(request, RejoinRequest0_2) and request.net_id != state.net_id:
+        return "rejoin_of_other_network"
+    return ""
 
 
 def _read(phy: bytes) -> Request:
@@ -141,7 +158,12 @@ def answered(state: NetworkState, asked: JoinAsked, answer: JoinAns, now: Now) -
     """The join server's answer: a session, its row and the accept, or a line in the log that says why not."""
     device, gathered = asked.device, asked.gathered
     accepted = answer.result is ResultCode.SUCCESS and answer.session_keys is not None
-    _log_request(state, asked, "accepted" if accepted else f"refused: {answer.result.value}: {answer.detail}")
+    way = relay.via(gathered.copies)
+    options: list[Option] = []
+    if accepted:
+        options = relay.options(state, way) if way else join_options(state, gathered.copies, gathered.dr)
+    outcome = "accepted" if options else NO_ACCEPT
+    _log_request(state, asked, outcome if accepted else f"refused: {answer.result.value}: {answer.detail}")
     if answer.result is not ResultCode.SUCCESS or answer.session_keys is None:
         state.counters[f"join_{answer.result.name.lower()}"] += 1
         events.emit_log(state, device, now.wall_us, "ERROR", _log_code(answer.result), answer.detail)
@@ -154,8 +176,6 @@ def answered(state: NetworkState, asked: JoinAsked, answer: JoinAns, now: Now) -
     state.counters["joins"] += 1
     if answer.detail:
         events.emit_log(state, device, now.wall_us, "WARNING", "OTAA", answer.detail)
-    way = relay.via(gathered.copies)
-    options = relay.options(state, way) if way else join_options(state, gathered.copies, gathered.dr)
     if not options:
         state.counters["no_downlink_option"] += 1
         return None

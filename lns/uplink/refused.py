@@ -5,6 +5,7 @@ Anybody can fill the air with garbage, so they share a budget; beyond it they ar
 
 from __future__ import annotations
 
+from lns.device import Device
 from lns.gateways.frames import RxFrame
 from lns.gateways.sources import Bucket
 from lns.session import Session
@@ -23,8 +24,11 @@ def log_refused(
     session: Session | None = None,
     f_cnt: int | None = None,
     dev_addr: int | None = None,
+    device: Device | None = None,
 ) -> None:
-    """Put a refused frame into the log. ``session``: whose it is, or says that it is."""
+    """Put a refused frame into the log. ``session``, ``device``: whose it is, or says that it is."""
+    if device is None and session is not None:
+        device = session.device
     if state.refused is None:
         state.refused = Bucket(BURST, rx.mono_us)
     if not state.refused.take(PER_S, BURST, rx.mono_us):
@@ -35,7 +39,7 @@ def log_refused(
             state.next_frame_id(),
             kind,
             rx.wall_us,
-            session.device.id if session is not None else 0,
+            device.id if device is not None else 0,
             session.id if session is not None else 0,
             dev_addr,
             f_cnt,

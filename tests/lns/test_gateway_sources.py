@@ -228,6 +228,19 @@ def test_networks_of_all_gateways(tmp_path: Path) -> None:
     lab.close()
 
 
+def test_a_socket_for_both_families_shows_ipv4_in_ipv6(tmp_path: Path) -> None:
+    """``listen = "[::]:1700"`` takes IPv4 too, and the kernel writes its addresses as ::ffff:a.b.c.d."""
+    lab = Lab(tmp_path, gateways={"udp": {"allowed_sources": ["10.0.0.0/8"]}})
+    gateway = lab.gateway(pulls=False)
+    lab.call("gateway_put", gateway_eui=gateway.eui, allowed_sources=["10.0.0.0/24"])
+    pull(lab, gateway.eui, ("::ffff:10.0.1.7", 999, 0, 0))
+    pull(lab, gateway.eui, ("::ffff:203.0.113.66", 999, 0, 0))
+    assert lab.counters["forbidden_source"] == 2 and known(lab, gateway).pull_address is None
+    pull(lab, gateway.eui, ("::ffff:10.0.0.7", 999, 0, 0))
+    assert known(lab, gateway).pull_address == ("::ffff:10.0.0.7", 999, 0, 0)
+    lab.close()
+
+
 @pytest.mark.parametrize("wrong", ["", "10.0.0.0/33", "gateway", "10.0.0", "::/129"])
 def test_wrong_networks_are_named(wrong: str) -> None:
     with pytest.raises(ValueError, match="is not an address or network"):

@@ -256,7 +256,19 @@ def test_requests_that_reach_no_join_server(lab: Lab, device: OtaaDevice) -> Non
         assert gateway.acknowledged(gateway.hear(phy))
         lab.advance(WINDOW_US)
     assert lab.air == [] and lab.events() == []
-    assert dev_eui
+    told = {one.dev_eui: one.outcome for one in lab.call("frames", type="join").items}
+    assert set(told) == {dev_eui, "", f"{abp.dev_eui:016x}"}
+    assert told[dev_eui] == "refused: the device is disabled" and "no device has" in told[""]
+    assert "entered as ABP" in told[f"{abp.dev_eui:016x}"]
+
+
+def test_a_join_that_no_gateway_can_answer_says_so(lab: Lab, device: OtaaDevice) -> None:
+    lab.gateway()
+    dev_eui = register(lab, device)
+    assert lab.uplink(device.join_request(1), tmst=None) == []
+    (request,) = lab.call("frames", dev_eui=dev_eui).items
+    assert request.type == "join_request"
+    assert request.outcome == "accepted: but no join-accept was sent, for no gateway that heard the request can send"
 
 
 def test_join_server_that_fails_is_told_and_the_next_request_works(lab: Lab, device: OtaaDevice) -> None:
