@@ -93,6 +93,10 @@ class Engine:
         """Something was put into the device's queue: a device that listens gets it without an uplink."""
         self.unprompted.wake(device)
 
+    def expire_items(self, now: Now) -> None:
+        """Close queue items whose time is over, also of devices that never speak again. Call it now and then."""
+        self.state.expiries.handle(self.state, now)
+
     def join_answered(self, asked: join.JoinAsked, answer: JoinAns, now: Now) -> None:
         """The join server's answer to a question of :meth:`take_joins`."""
         self._answer(asked.gathered, join.answered(self.state, asked, answer, now), now)

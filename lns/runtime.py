@@ -109,6 +109,7 @@ async def _housekeeping(network: Network) -> None:
         for gateway in network.state.gateways:
             network.engine.gwmp.forget_stale(gateway, now)
         network.guarded(network.engine.keeper.tend, now)
+        network.guarded(network.engine.expire_items, now)
         network.pump()
         since_prune += STALE_EVERY_S
         if since_prune >= PRUNE_EVERY_S and network.storage == "ok":

@@ -11,6 +11,7 @@ import msgspec
 from internalapi.messages import Event
 from lns.device import Device, Profile
 from lns.devices import DevicesById, DeviceTable
+from lns.downlink.expiry import Expiries
 from lns.downlink.reach import Reach
 from lns.gateways.airtime import AirtimeBook
 from lns.gateways.basicstation.credentials import Tokens
@@ -76,6 +77,7 @@ class NetworkState:
         self.speaking: OrderedDict[int, int] = OrderedDict()
         """Device id → when the newest downlink to it is off the air, monotonic. The next one begins after that. Bounded."""
         self.reach = Reach()
+        self.expiries = Expiries()
         self.answered_joins: OrderedDict[bytes, None] = OrderedDict()
         """Join-requests that went to the join server lately: slow copies of them are no news. Bounded."""
         self.relayed: list[RxFrame] = []

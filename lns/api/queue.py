@@ -11,6 +11,7 @@ from internalapi import messages as m
 from lns.api.devices import known
 from lns.api.errors import Refused, invalid
 from lns.clock import system_now
+from lns.downlink.expiry import expire
 from lns.downlink.queue import MAX_ATTEMPTS, Item, ItemState, drop_closed
 from lns.network import Network
 from lorawan.counters import MAX_F_CNT
@@ -53,6 +54,7 @@ async def _queue_put(network: Network, request: m.QueueWrite) -> m.QueueItem:
             if any(getattr(before, name) != getattr(request, name) for name in same):
                 raise Refused("conflict", "this Idempotency-Key was used for another item", "idempotency_key")
             return before
+    expire(state, device, now.wall_us)
     if device.queue is not None and len(device.queue) >= MAX_QUEUE:
         raise Refused("conflict", f"the queue of {device.dev_eui_text} holds {MAX_QUEUE} items already; delete some")
     session = device.session or device.pending
@@ -99,6 +101,7 @@ async def _queue_put(network: Network, request: m.QueueWrite) -> m.QueueItem:
     if device.queue is None:
         device.queue = deque()
     device.queue.append(item)
+    state.expiries.add(device, item)
     network.engine.queue_changed(device)
     await network.durable()
     return _of_item(item)

@@ -12,8 +12,9 @@ from typing import TypeAlias
 from lns import events
 from lns.adr import chosen
 from lns.clock import Now
+from lns.downlink.expiry import expire
 from lns.downlink.options import Option
-from lns.downlink.queue import Item, ItemState, drop_closed, sendable, take_expired
+from lns.downlink.queue import Item, ItemState, drop_closed, sendable
 from lns.downlink.ranking import ranked
 from lns.downlink.transmit import Transmission
 from lns.gateways.ledger import Priority
@@ -210,14 +211,8 @@ def log_downlink(
 
 def _sendable(state: NetworkState, session: Session, now: Now) -> list[Item]:
     """Items that may go now, in their order; those whose time is over are told and dropped."""
-    device = session.device
-    expired = take_expired(device, now.wall_us)
-    for one in expired:
-        state.batch.operations.append(("item_state", one.row()))
-        events.emit_log(state, device, now.wall_us, "WARNING", "EXPIRED", one.reason, {"queue_item_id": one.id})
-    if expired:
-        drop_closed(device)
-    return sendable(device, now.wall_us)
+    expire(state, session.device, now.wall_us)
+    return sendable(session.device, now.wall_us)
 
 
 def _that_fit(blocks: Sequence[Block], room: int) -> list[Block]:

@@ -185,6 +185,44 @@ def test_expired_item_is_never_sent_and_frees_its_place(lab: Lab) -> None:
     assert node.read(sent.phy).data == b"last"
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_item_of_a_device_that_fell_silent_expires_in_time(lab: Lab, killed: bool) -> None:
+    """Nobody waits for the device's next uplink to be told, and nothing stands in the way of what is queued later."""
+    lab.gateway()
+    node = lab.abp()
+    soon = lab.queue(node.dev_eui, expires_at_us=lab.wall_us + 60 * SECOND_US)
+    later = lab.queue(node.dev_eui, b"\x02", expires_at_us=lab.wall_us + 600 * SECOND_US)
+    lasting = lab.queue(node.dev_eui, b"\x03")
+    if killed:
+        lab.kill()
+    lab.advance(59 * SECOND_US)
+    lab.engine.expire_items(lab.now)
+    lab.pump()
+    assert lab.item(soon).state == "queued"
+    lab.advance(2 * SECOND_US)
+    lab.engine.expire_items(lab.now)
+    lab.pump()
+    assert (lab.item(soon).state, lab.item(soon).reason) == ("expired", "it expired before it could be sent")
+    (entry,) = lab.events("log")
+    assert (entry.code, entry.context["queue_item_id"]) == ("EXPIRED", soon)
+    assert [lab.item(id).state for id in (later, lasting)] == ["queued", "queued"]
+    (sent,) = lab.uplink(node.up())
+    assert node.read(sent.phy).data == b"\x02"
+    lab.advance(600 * SECOND_US)
+    lab.engine.expire_items(lab.now)
+    lab.pump()
+    assert lab.item(later).state == "sent" and len(lab.events("log")) == 1
+
+
+def test_expired_items_take_no_place_in_the_queue(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lns.api.queue.system_now", lambda: lab.now)
+    node = lab.abp()
+    for _ in range(100):
+        lab.queue(node.dev_eui, expires_at_us=lab.wall_us + 60 * SECOND_US)
+    lab.advance(61 * SECOND_US)
+    assert lab.item(lab.queue(node.dev_eui, b"\x02")).state == "queued"
+
+
 def test_too_long_item_waits_for_a_better_data_rate(lab: Lab) -> None:
     """51 bytes at DR0 is the most in RU864; told once, kept, sent when it fits (lns_scenarios.json, q-toolarge)."""
     lab.gateway()

@@ -198,6 +198,7 @@ def _queue(state: NetworkState, db: sqlite3.Connection, now: Now) -> None:
             if device.queue is None:
                 device.queue = deque()
             device.queue.append(item)
+            state.expiries.add(device, item)
     state.last_item_seq = db.execute("SELECT coalesce(max(seq), 0) FROM queue_item").fetchone()[0]
 
 
