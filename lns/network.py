@@ -325,4 +325,4 @@ class Network:
         before_us = now.wall_us - self.settings.frame_log_days * DAY_US
         max_bytes = self.settings.frame_log_max_mb * 1_000_000 or None
         consumed = self.consumed_event_id
-        return await self.read(lambda db: self.frame_log.purge(before_us, consumed, max_bytes))
+        return await self.read(lambda db: self.frame_log.purge(before_us, consumed, max_bytes, now.wall_us))

@@ -192,6 +192,24 @@ def test_frames_that_wait_for_their_end_stay_in_the_journal(lab: Lab) -> None:
     assert lab.frame_log.usage().frames == 0, "a block is not full, and a day not over"
 
 
+@pytest.mark.parametrize("step_us", [-3600 * SECOND_US, -3650 * DAY_US])
+def test_a_clock_that_was_set_back_does_not_stop_the_packing(lab: Lab, small_blocks: None, step_us: int) -> None:
+    """Else the journal would grow until the old time comes again."""
+    lab.gateway()
+    node = lab.abp()
+    for number in range(10):
+        lab.uplink(node.up(bytes((number,))))
+        lab.advance(60 * SECOND_US)
+    lab.wall_us += step_us
+    for number in range(11):
+        lab.uplink(node.up(bytes((number,))))
+        lab.advance(60 * SECOND_US)
+    before = lab.call("frames").items
+    pack(lab, later_us=0)
+    assert lab.frame_log.usage().frames == 14
+    assert lab.call("frames").items == before
+
+
 def test_the_numbers_go_on_behind_a_log_that_is_newer_than_the_journal(lab: Lab) -> None:
     """A backup copies the journal first: what moved meanwhile is in the log only as far as the journal knows nothing of it."""
     lab.gateway()
@@ -231,6 +249,37 @@ def test_old_months_go_as_files_and_old_blocks_as_rows(tmp_path: Path) -> None:
     assert log.purge(start_us + 65 * DAY_US, consumed_event_id=1000, max_bytes=None) == 5
     assert [path.name for path in log.months()] == files[-1:]
     assert FrameLog(tmp_path).last_frame_id == 80
+
+
+def test_blocks_of_a_clock_that_was_ahead_go_with_their_neighbours(tmp_path: Path) -> None:
+    log = FrameLog(tmp_path)
+    for number, day in enumerate((100, 101, 3700, 3701, 103, 104, 3800)):
+        frame = (
+            number + 1,
+            "up",
+            day * DAY_US,
+            1,
+            1,
+            1,
+            0,
+            1,
+            0,
+            868900000,
+            "SF9BW125",
+            b"",
+            b"",
+            "",
+            0,
+            "",
+            None,
+            b"",
+        )
+        log.add([block_row([frame], [], 0)])
+    assert log.purge(103 * DAY_US, 1 << 62, None) == 2, "who does not know what time it is stops there"
+    assert log.purge(103 * DAY_US, 1 << 62, None, 110 * DAY_US) == 0
+    assert log.purge(104 * DAY_US, 1 << 62, None, 110 * DAY_US) == 3
+    assert log.purge(105 * DAY_US, 1 << 62, None, 110 * DAY_US) == 1
+    assert log.usage().frames == 1, "nobody knows how old the newest is: at most as old as now"
 
 
 def test_the_size_is_bounded(tmp_path: Path) -> None:

@@ -104,10 +104,11 @@ class FrameLog:
             self.max_device_id = max(self.max_device_id, row[6])
             newest = [path]
 
-    def purge(self, before_us: int, consumed_event_id: int, max_bytes: int | None) -> int:
+    def purge(self, before_us: int, consumed_event_id: int, max_bytes: int | None, now_us: int | None = None) -> int:
         """Drop what is older than ``before_us``, and the oldest of what is beyond ``max_bytes``; returns how many blocks.
 
-        Events behind ``consumed_event_id`` stay whatever the limits: the application has not taken them yet.
+        Events behind ``consumed_event_id`` stay whatever the limits: the application has not taken them yet. A block that
+        is dated after ``now_us`` was written while the wall clock was ahead: it is as old as the one behind it.
         """
         dropped = 0
         excess = max(0, self.usage().bytes - max_bytes) if max_bytes is not None else 0
@@ -119,7 +120,8 @@ class FrameLog:
                     " FROM block JOIN content USING (first_frame) ORDER BY first_frame"
                 ).fetchall()
                 victims = []
-                for first_frame, length, last_us, last_event in rows:
+                ages_us = _believable([row[2] for row in rows], now_us)
+                for (first_frame, length, _, last_event), last_us in zip(rows, ages_us, strict=True):
                     if last_event > consumed_event_id or (last_us >= before_us and excess <= 0):
                         break
                     victims.append((first_frame,))
@@ -242,6 +244,17 @@ _EVENTS_FROM = (
 def month_of(time_us: int) -> str:
     """The month of a moment, as the files are called: 2026-11 (UTC)."""
     return f"{datetime.fromtimestamp(time_us / 1e6, UTC):%Y-%m}"
+
+
+def _believable(times_us: list[int], now_us: int | None) -> list[int]:
+    """Times of blocks in their order, of which none may be after ``now_us``: such a one takes the time of the next."""
+    if now_us is None or max(times_us, default=0) <= now_us:
+        return times_us
+    found, next_us = [], now_us
+    for time_us in reversed(times_us):
+        next_us = time_us if time_us <= now_us else next_us
+        found.append(next_us)
+    return found[::-1]
 
 
 def _delete(db: sqlite3.Connection, first_frames: list[tuple[int]]) -> None:

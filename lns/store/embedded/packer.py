@@ -47,6 +47,8 @@ def _is_settled(row: tuple[Any, ...], handed_over_id: int, wall_us: int) -> bool
     id, kind, time_us, outcome = row[0], row[1], row[2], row[15]
     if kind in ("up", "late") and id > handed_over_id:
         return False
+    if time_us > wall_us + OUTCOME_WITHIN_US:
+        return True  # of the time before the wall clock was set back: it must not hold up all that came since
     return bool(time_us <= wall_us - (OUTCOME_WITHIN_US if outcome == "scheduled" else SETTLED_AFTER_US))
 
 
