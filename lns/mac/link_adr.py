@@ -266,6 +266,7 @@ def on_uplink(answers: Sequence[LinkADRAns], context: MacContext) -> None:
     session = context.session
     memory = memory_of(session)
     dr, tx_power, known = memory.asked_dr, memory.asked_tx_power, bool(memory.asked_nb_trans)
+    gave_up = memory.refusals
     masks = [command for command in negotiate.under_way(session.radio.asked) if isinstance(command, LinkADRReq)]
     if known or not masks:
         memory.answered(channels, data_rate, power)
@@ -275,11 +276,13 @@ def on_uplink(answers: Sequence[LinkADRAns], context: MacContext) -> None:
         others = () if known else tuple(name for name, ok in (("data_rate", data_rate), ("power", power)) if not ok)
         _take_masks(masks, channels and data_rate and power, channels, others, context)
     if known and not (channels and data_rate and power):
+        stops = memory.refusals > gave_up and memory.refusals >= MAX_REFUSALS
+        end = f"; after {memory.refusals} such requests nothing is asked for {memory.pause} uplinks" if stops else ""
         _say(
             context,
             "WARNING",
             f"the device refused LinkADRReq (DR{dr}, power index {tx_power}): channels {_word(channels)}, "
-            f"data rate {_word(data_rate)}, power {_word(power)}",
+            f"data rate {_word(data_rate)}, power {_word(power)}{end}",
         )
 
 

@@ -130,6 +130,7 @@ def test_refusals_teach_and_end(lab: Lab, node: Node) -> None:
     assert asked == [5, 4, 3]
     entries = [entry for entry in lab.events("log") if "refused" in entry.text]
     assert len(entries) == 3 and all("data rate refused" in entry.text for entry in entries)
+    assert ["nothing is asked for 64 uplinks" in entry.text for entry in entries] == [False, False, True]
 
 
 def test_lost_answers_end_too(lab: Lab, node: Node) -> None:

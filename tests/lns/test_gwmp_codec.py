@@ -99,6 +99,21 @@ def test_numbers_as_forwarders_write_them(field: str, value: Any, expected: Any)
     assert getattr(read(**{field: value}), field) == expected
 
 
+def test_who_writes_one_field_oddly_keeps_all_others() -> None:
+    """The patient reader knows every field that the strict one knows."""
+    fields = {
+        "tmms": 1_400_000_000_000,
+        "ftime": 123_456_789,
+        "meta": {"site": "roof"},
+        "brd": 0,
+        "ant": 1,
+        "codr": "4/5",
+    }
+    rxpk = read(**fields, chan="2")
+    assert {name: getattr(rxpk, name) for name in fields} == fields
+    assert (read(ftime=[], meta=7, chan="2").ftime, read(ftime=[], meta=7, chan="2").meta) == (None, None)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

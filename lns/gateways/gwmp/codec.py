@@ -149,7 +149,7 @@ def _readable_rxpk(entry: Any) -> Rxpk:
     if freq is None:
         raise FrameError("rxpk without freq")
     rsig = entry.get("rsig")
-    when, codr = entry.get("time"), entry.get("codr")
+    when, codr, meta = entry.get("time"), entry.get("codr"), entry.get("meta")
     return Rxpk(
         freq=freq,
         data=lenient_base64(data),
@@ -165,6 +165,8 @@ def _readable_rxpk(entry: Any) -> Rxpk:
         time=when if isinstance(when, str) else None,
         codr=codr if isinstance(codr, str) else None,
         tmms=_integer(entry.get("tmms"), 1e15),
+        ftime=_integer(entry.get("ftime")),
+        meta=meta if isinstance(meta, dict) else None,
         rsig=[_patient_rsig(one) for one in rsig[:MAX_ANTENNAS] if isinstance(one, dict)]
         if isinstance(rsig, list)
         else None,
