@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -22,148 +23,39 @@ from sqlmodel import Session, select
 
 from appserver.db import Database
 from appserver.errors import RegistryError
+from appserver.exchange.book_sheets import DAY, DECIMAL, SHEETS, WHOLE, Sheet, heads, is_time, names_of
 from appserver.exchange.exports import escaped
-from appserver.exchange.rows import RowError
-from appserver.exchange.tables import MAX_BYTES, MAX_ROWS, TableError, _check_size, _decode, _unescaped
-from appserver.metering.store import rebuild
-from appserver.models import (
-    Account,
-    Building,
-    Entrance,
-    Installation,
-    Meter,
-    MeterSeal,
-    MeterVerification,
-    ModuleChannel,
-    Organisation,
-    Point,
-    Premises,
+from appserver.exchange.rows import RowError, _day, _number, _whole
+from appserver.exchange.tables import (
+    MAX_BYTES,
+    MAX_ROWS,
+    TableError,
+    _cell,
+    _check_reach,
+    _check_size,
+    _csv_rows,
+    _unescaped,
 )
+from appserver.metering.store import rebuild
+from appserver.metering.timebase import day_number
+from appserver.models import Meter, ModuleChannel, Point
 from appserver.models.columns import neat
-from appserver.registry.crud import create_in, raw, update_in
-from appserver.registry.installations import bind_in, install_in, remove_in
+from appserver.registry.crud import create_in, fetch, raw, update_in
+from appserver.registry.installations import bind_in, install_in, remove_in, start_of_day
 from appserver.registry.journal import SYSTEM, Note
-from appserver.registry.kinds import KINDS
+from appserver.registry.kinds import KINDS, day, whole
 
 _FIXED = datetime(2000, 1, 1)  # noqa: DTZ001 (equal exports are equal bytes)
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """One table: its columns, what names a row, what it belongs to."""
-
-    name: str
-    kind: str
-    model: Any
-    columns: tuple[str, ...]
-    key: tuple[str, ...]
-    """Columns, references among them, that tell a row from all others."""
-    owners: tuple[tuple[str, str], ...] = ()
-    """(column of the table, sheet it refers to); the columns of that sheet's key stand in the row."""
-
-
-SHEETS = {
-    sheet.name: sheet
-    for sheet in (
-        Sheet("organisations", "organisation", Organisation, ("kind", "name", "inn"), ("name",)),
-        Sheet(
-            "buildings", "building", Building,
-            ("address", "fias_guid", "timezone", "kind", "state", "built_year", "floors"), ("address",),
-            (("organisation_id", "organisations"),),
-        ),
-        Sheet("entrances", "entrance", Entrance, ("number", "floors", "door_code"), ("building_id", "number"),
-              (("building_id", "buildings"),)),
-        Sheet(
-            "premises", "premises", Premises, ("number", "kind", "account_number", "area_m2", "residents", "floor"),
-            ("building_id", "number"), (("building_id", "buildings"), ("entrance_id", "entrances")),
-        ),
-        Sheet(
-            "accounts", "account", Account,
-            ("number", "unified_number", "service_id", "holder", "share", "opened_on", "closed_on"),
-            ("premises_id", "number"), (("premises_id", "premises"),),
-        ),
-        Sheet(
-            "points", "point", Point, ("resource", "role", "direction", "name"),
-            ("building_id", "premises_id", "resource", "role", "direction", "name"),
-            (("building_id", "buildings"), ("premises_id", "premises")),
-        ),
-        Sheet(
-            "meters", "meter", Meter,
-            ("serial", "manufacturer", "model", "resource", "digits", "qmax", "qstart", "type_number", "made_year", "q3",
-             "dn_mm", "accuracy", "verification_months", "pulse_weight", "firmware", "state"),
-            ("serial", "manufacturer", "model"),
-        ),
-        Sheet(
-            "verifications", "verification", MeterVerification,
-            ("verified_on", "valid_until", "result", "document", "arshin_number", "organisation", "remark"),
-            ("meter_id", "verified_on"), (("meter_id", "meters"),),
-        ),
-        Sheet(
-            "seals", "seal", MeterSeal,
-            ("number", "place", "set_on", "set_by", "set_act", "removed_on", "removed_by", "removed_act", "remark"),
-            ("meter_id", "number", "set_on"), (("meter_id", "meters"),),
-        ),
-        Sheet(
-            "installations", "installation", Installation,
-            ("installed_on", "installed_at", "start_value", "ratio", "removed_on", "removed_at", "end_value", "install_act",
-             "installed_by", "commissioned_on", "commission_act", "removal_act", "removed_by", "removal_reason"),
-            ("point_id", "meter_id", "installed_at"), (("point_id", "points"), ("meter_id", "meters")),
-        ),
-        Sheet(
-            "channels", "channel", ModuleChannel,
-            ("dev_eui", "channel", "register_name", "weight", "start_value", "start_pulses", "counter_bits", "valid_from",
-             "valid_until"),
-            ("dev_eui", "channel", "valid_from"), (("meter_id", "meters"),),
-        ),
-    )
-}  # fmt: skip
-"""In the order in which they are imported."""
-
-_WHOLE = frozenset({"built_year", "floors", "floor", "residents", "digits", "made_year", "dn_mm", "verification_months",
-                    "channel", "counter_bits"})  # fmt: skip
-_DECIMAL = frozenset({"area_m2", "share", "qmax", "qstart", "q3", "pulse_weight", "start_value", "end_value", "ratio",
-                      "weight", "start_pulses"})  # fmt: skip
-_DAY = frozenset({"opened_on", "closed_on", "verified_on", "valid_until", "set_on", "removed_on", "installed_on",
-                  "commissioned_on"})  # fmt: skip
-_TIME = frozenset({"installed_at", "removed_at", "valid_from"})
-_HANGING = frozenset({"installed", "commissioned", "removed"})
-"""States that installations make; a book does not set them."""
-_MADE_LATER = _HANGING | {"written_off"}
-"""A new meter begins in stock when it is to end so: what is written off could not have hung anywhere."""
-
-
-def _is_time(sheet: Sheet, column: str) -> bool:
-    return column in _TIME or (sheet.name == "channels" and column == "valid_until")
-
-
-def heads(sheet: Sheet) -> list[str]:
-    """Headings: first those that name the owners (``meter.serial``), then the table's own."""
-    owners = [
-        f"{column.removesuffix('_id')}.{name}" for column, other in sheet.owners for name in names_of(SHEETS[other])
-    ]
-    return [*owners, *sheet.columns]
-
-
-def names_of(sheet: Sheet) -> list[str]:
-    """Columns that name a row of a sheet, through its owners."""
-    found = []
-    owners = dict(sheet.owners)
-    for column in sheet.key:
-        if column in owners:
-            found += [f"{column.removesuffix('_id')}.{name}" for name in names_of(SHEETS[owners[column]])]
-        else:
-            found.append(column)
-    return found
 
 
 # ------------------------------------------------------------------------------------------------------------- export
 
 
 def _text(sheet: Sheet, row: Any, column: str) -> str:
-    value = getattr(row, f"{column}_us") if _is_time(sheet, column) else getattr(row, column)
+    value = getattr(row, f"{column}_us") if is_time(sheet, column) else getattr(row, column)
     if value is None:
         return ""
-    if _is_time(sheet, column):
+    if is_time(sheet, column):
         return str(value)
     if isinstance(value, Decimal):
         exponent = value.as_tuple().exponent
@@ -244,12 +136,15 @@ def read_book(data: bytes, name: str = "") -> dict[str, list[tuple[int, dict[str
     if data[:4] != b"PK\x03\x04":
         if name not in SHEETS:
             raise TableError(f"A CSV file holds one table; name it: {', '.join(SHEETS)}.")
-        return {name: _rows(SHEETS[name], list(csv.reader(io.StringIO(_decode(data), newline=""), delimiter=";")))}
+        return {name: _rows(SHEETS[name], list(_csv_rows(data)), _unescaped)}
     import zipfile
 
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            _check_size(archive.infolist())
+            entries = archive.infolist()
+            _check_size(entries)
+            for entry in entries:
+                _check_reach(archive.read(entry))
         book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
     except TableError:
         raise
@@ -259,23 +154,45 @@ def read_book(data: bytes, name: str = "") -> dict[str, list[tuple[int, dict[str
     for sheet in book.worksheets:
         if sheet.title not in SHEETS:
             raise TableError(f"The sheet {sheet.title!r} is none of {', '.join(SHEETS)}.")
-        lines = [["" if cell is None else str(cell) for cell in line] for line in sheet.iter_rows(values_only=True)]
-        found[sheet.title] = _rows(SHEETS[sheet.title], lines)
+        try:
+            lines = [[_cell(cell) for cell in line] for line in sheet.iter_rows(values_only=True)]
+        except Exception as error:  # read on the way: faults of a sheet show here
+            raise TableError(f"The sheet {sheet.title!r} is damaged: {error}.") from error
+        found[sheet.title] = _rows(SHEETS[sheet.title], lines, str.strip)
     return found
 
 
-def _rows(sheet: Sheet, lines: list[list[str]]) -> list[tuple[int, dict[str, str]]]:
+def _rows(sheet: Sheet, lines: list[list[str]], clean: Callable[[str], str]) -> list[tuple[int, dict[str, str]]]:
     if len(lines) > MAX_ROWS:
         raise TableError(f"{sheet.name} has more than {MAX_ROWS} rows. Split it.")
     known = heads(sheet)
     head = [cell.strip() for cell in lines[0]] if lines else []
-    strange = [cell for cell in head if cell and cell not in known]
-    if strange or len(set(head)) < len(head):
-        raise TableError(
-            f"{sheet.name}: the column {(strange or head)[0]!r} is none of {', '.join(known)}, or is twice there."
-        )
-    rows = [(n, {h: _unescaped(c) for h, c in zip(head, line, strict=False)}) for n, line in enumerate(lines[1:], 2)]
-    return [(number, cells) for number, cells in rows if any(cells.values())]
+    named = [cell for cell in head if cell]
+    if lines and not named:
+        raise TableError(f"{sheet.name}: the first row must be that of the headings.")
+    for cell in named:
+        if cell not in known:
+            raise TableError(f"{sheet.name}: the column {cell!r} is none of {', '.join(known)}.")
+        if named.count(cell) > 1:
+            raise TableError(f"{sheet.name}: the column {cell!r} stands there twice.")
+    rows = []
+    for number, line in enumerate(lines[1:], 2):
+        cells = list(map(clean, line))
+        if any(cells[len(head) :]) or any(cell and not name for cell, name in zip(cells, head, strict=False)):
+            raise TableError(f"{sheet.name}: row {number} has more cells than there are headings.")
+        if any(cells):
+            rows.append((number, {name: cell for name, cell in zip(head, cells, strict=False) if name}))
+    return rows
+
+
+_TERMS = frozenset({"installations", "channels"})
+_moment = whole(0, 7_258_118_400_000_000)
+"""Microseconds, to the year 2200."""
+_stored = whole(-(2**31), 2**31 - 1)
+_HANGING = frozenset({"installed", "commissioned", "removed"})
+"""States that installations make; a book does not set them."""
+_MADE_LATER = _HANGING | {"written_off"}
+"""A new meter begins in stock when it is to end so: what is written off could not have hung anywhere."""
 
 
 class _RollBack(Exception):
@@ -296,7 +213,7 @@ def import_book(
         with db.writing() as session:
             writer = _Writer(session, report, note)
             for sheet in SHEETS.values():
-                for number, cells in rows.get(sheet.name, ()):
+                for number, cells in _by_time(sheet, rows.get(sheet.name, ())):
                     writer.take(sheet, number, cells)
                     done += 1
                     if done % 100 == 0:
@@ -312,6 +229,24 @@ def import_book(
     return report
 
 
+Rows = Iterable[tuple[int, dict[str, str]]]
+
+
+def _by_time(sheet: Sheet, rows: Rows) -> Rows:
+    """Terms in the order of time: a meter comes off its point before the next one hangs there, whatever their numbers."""
+    if sheet.name not in _TERMS:
+        return rows
+
+    def start(row: tuple[int, dict[str, str]]) -> int:
+        cells = row[1]
+        with suppress(ValueError):  # told as a fault of its row, when that is taken
+            at = cells.get("installed_at") or cells.get("valid_from")
+            return int(at) if at else day_number(_day(cells.get("installed_on", ""))) * 86_400_000_000
+        return 0
+
+    return sorted(rows, key=start)
+
+
 class _Writer:
     """Takes row after row inside the transaction."""
 
@@ -324,6 +259,8 @@ class _Writer:
         self._states: dict[int, tuple[int, str]] = {}
         """Meter → its row and the state that it says; installations come first and make states of their own."""
         self._number = 0
+        self._said: dict[tuple[Any, ...], tuple[int, dict[str, Any]]] = {}
+        """What rows of the file have said so far, by what names them."""
 
     def take(self, sheet: Sheet, number: int, cells: dict[str, str]) -> None:
         """One row; its fault is kept and the next goes on."""
@@ -355,8 +292,11 @@ class _Writer:
         values = {name: self._read(sheet, name, cells[name]) for name in sheet.columns if name in cells}
         for column, other in sheet.owners:
             prefix = column.removesuffix("_id")
-            named = tuple(cells.get(f"{prefix}.{name}", "") for name in names_of(SHEETS[other]))
-            values[column] = self._owner(sheet, column, other, named)
+            names = [f"{prefix}.{name}" for name in names_of(SHEETS[other])]
+            if column in sheet.key or any(name in cells for name in names):  # what the file does not tell stays
+                values[column] = self._owner(sheet, column, other, tuple(cells.get(name, "") for name in names))
+        self._begin(sheet, values)
+        self._check_said(sheet, values)
         known = self._find(sheet, values)
         created, changed = _ACTS.get(sheet.name, (_create, _change))
         if known is None:
@@ -366,17 +306,35 @@ class _Writer:
             count = self._report.changed if changed(self, sheet, known, values) else self._report.unchanged
         count[sheet.name] = count.get(sheet.name, 0) + 1
 
+    def _begin(self, sheet: Sheet, values: dict[str, Any]) -> None:
+        """The moment at which a term begins, where only its day is told."""
+        if sheet.name == "channels" and values.get("valid_from") is None:
+            values["valid_from"] = 0
+        elif sheet.name == "installations" and values.get("installed_at") is None:
+            _need(values, "point_id", "installed_on")
+            point: Point = fetch(self._session, "point", values["point_id"])
+            values["installed_at"] = start_of_day(self._session, point, values["installed_on"])
+
+    def _check_said(self, sheet: Sheet, values: dict[str, Any]) -> None:
+        key = (sheet.name, *(values.get(name) for name in sheet.key))
+        number, said = self._said.setdefault(key, (self._number, values))
+        other = next((name for name, value in values.items() if said.get(name) != value), None)
+        if other is not None:
+            raise RegistryError("conflict", other, f"{other}: row {number} is about the same and says otherwise.")
+
     def _read(self, sheet: Sheet, column: str, text: str) -> Any:
         try:
             if text == "":
-                return None if column in _WHOLE | _DECIMAL | _DAY or _is_time(sheet, column) else ""
-            if _is_time(sheet, column) or column in _WHOLE:
-                return int(text)
-            if column in _DECIMAL:
-                return Decimal(text.replace(",", "."))
-            return date.fromisoformat(text) if column in _DAY else text
-        except (ValueError, ArithmeticError) as error:
-            raise RegistryError("invalid", column, f"{column}: {text[:40]!r} is not what belongs there.") from error
+                return None if column in WHOLE | DECIMAL | DAY or is_time(sheet, column) else ""
+            if is_time(sheet, column):
+                return _moment(_whole(text))
+            if column in WHOLE:
+                return _stored(_whole(text))
+            if column in DECIMAL:
+                return _number(text)
+            return day(_day(text)) if column in DAY else text
+        except ValueError as error:
+            raise RegistryError("invalid", column, f"{column}: {error}.") from error
 
     def _owner(self, sheet: Sheet, column: str, other: str, named: tuple[str, ...]) -> int | None:
         owner = SHEETS[other]
@@ -403,7 +361,7 @@ class _Writer:
     def _find(self, sheet: Sheet, values: Mapping[str, Any]) -> Any:
         query: Any = select(sheet.model)
         for name in sheet.key:
-            column = getattr(sheet.model, f"{name}_us" if _is_time(sheet, name) else name)
+            column = getattr(sheet.model, f"{name}_us" if is_time(sheet, name) else name)
             value = values.get(name)
             query = query.where(column.is_(None) if value is None else column == value)
         return self._session.exec(query).first()
@@ -450,11 +408,15 @@ def _need(values: Mapping[str, Any], *names: str) -> None:
             raise RegistryError("invalid", name, f"{name}: must not be empty.")
 
 
+def _or(values: Mapping[str, Any], name: str, default: Any) -> Any:
+    return default if values.get(name) is None else values[name]
+
+
 def _install(writer: _Writer, sheet: Sheet, values: dict[str, Any]) -> None:
     _need(values, "point_id", "meter_id", "installed_on", "start_value")
     made = install_in(
         writer.session, values["point_id"], values["meter_id"], values["installed_on"], values["start_value"],
-        values.get("installed_at"), False, values.get("ratio") or Decimal(1),
+        values["installed_at"], False, _or(values, "ratio", Decimal(1)),
         {name: values[name] for name in _ON if name in values}, writer.note,
     )  # fmt: skip
     writer.points.add(made.point_id)
@@ -495,10 +457,10 @@ def _bind(writer: _Writer, sheet: Sheet, values: dict[str, Any]) -> None:
     _need(values, "meter_id", "channel")
     made = bind_in(
         writer.session, values["dev_eui"], values["meter_id"], values["channel"], values.get("register_name") or "",
-        values.get("weight") or Decimal(1), values.get("start_value") or Decimal(0),
-        values.get("start_pulses") or Decimal(0), values.get("valid_from") or 0, values.get("counter_bits") or 32,
+        _or(values, "weight", Decimal(1)), _or(values, "start_value", Decimal(0)),
+        _or(values, "start_pulses", Decimal(0)), values["valid_from"], _or(values, "counter_bits", 32),
     )  # fmt: skip
-    made.valid_until_us = values.get("valid_until")
+    made.valid_until_us = _end(made, values)
     writer.session.add(made)
     writer.report.dev_euis.add(made.dev_eui)
 
@@ -509,11 +471,20 @@ def _rebind(writer: _Writer, sheet: Sheet, known: Any, values: dict[str, Any]) -
             raise RegistryError(
                 "conflict", name, f"{name}: a binding is not rewritten by an import; close it, bind anew."
             )
-    if known.valid_until_us != values.get("valid_until"):
-        known.valid_until_us = values.get("valid_until")
-        writer.session.add(known)
-        return True
-    return False
+    if "valid_until" not in values or values["valid_until"] == known.valid_until_us:
+        return False
+    if known.valid_until_us is not None:
+        raise RegistryError("conflict", "valid_until", "valid_until: a binding that was closed stays so; bind anew.")
+    known.valid_until_us = _end(known, values)
+    writer.session.add(known)
+    return True
+
+
+def _end(binding: ModuleChannel, values: Mapping[str, Any]) -> int | None:
+    until_us: int | None = values.get("valid_until")
+    if until_us is not None and until_us <= binding.valid_from_us:
+        raise RegistryError("invalid", "valid_until", "valid_until: must be after the start of the binding.")
+    return until_us
 
 
 _ACTS: dict[str, tuple[Callable[..., None], Callable[..., bool]]] = {

@@ -5,10 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 
+import openpyxl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -149,3 +151,126 @@ def test_a_change_is_written_with_its_line_in_the_journal() -> None:
 def test_what_is_no_table_of_ours(data: bytes, name: str, said: str) -> None:
     with pytest.raises(TableError, match=said):
         read_book(data, name)
+
+
+def small(db: Database) -> None:
+    """A flat with an entrance and a point, and a meter on the shelf."""
+    organisation = registry.create(db, "organisation", {"name": "УК"})
+    building = registry.create(
+        db, "building", {"organisation_id": organisation.id, "address": "ул. 1", "timezone": "UTC"}
+    )
+    entrance = registry.create(db, "entrance", {"building_id": building.id, "number": "1"})
+    flat = {"building_id": building.id, "number": "7", "entrance_id": entrance.id, "area_m2": "10"}
+    premises = registry.create(db, "premises", flat)
+    registry.create(db, "point", {"building_id": building.id, "premises_id": premises.id, "resource": "cold_water"})
+    registry.create(db, "meter", {"serial": "1", "resource": "cold_water"})
+
+
+POINT = (
+    "point.building.address;point.premises.building.address;point.premises.number;point.resource;point.role;"
+    "point.direction;point.name;meter.serial;meter.manufacturer;meter.model;installed_on;installed_at;start_value;ratio"
+)
+THERE = "ул. 1;ул. 1;7;cold_water;individual;in;;1;;;"
+CHANNEL = "meter.serial;meter.manufacturer;meter.model;dev_eui;channel;valid_from;valid_until;weight"
+MODULE = "1;;;4b41524154000001"
+NINES = "9" * 30
+
+
+@pytest.mark.parametrize(
+    ("table", "head", "line", "column"),
+    [
+        ("premises", "building.address;number;area_m2", "ул. 1;7;sNaN", "area_m2"),
+        ("premises", "building.address;number;area_m2", "ул. 1;8;1e999999", "area_m2"),
+        ("premises", "building.address;number;residents", f"ул. 1;7;{NINES}", "residents"),
+        ("channels", CHANNEL, f"{MODULE};{NINES};0;;1", "channel"),
+        ("channels", CHANNEL, f"{MODULE};1;{NINES};;1", "valid_from"),
+        ("channels", CHANNEL, f"{MODULE};1;0;{NINES};1", "valid_until"),
+        ("channels", CHANNEL, f"{MODULE};1;100;50;1", "valid_until"),
+        ("channels", CHANNEL, f"{MODULE};1;0;;0", "weight"),
+        ("installations", POINT, f"{THERE}0001-01-01;;1;1", "installed_on"),
+        ("installations", POINT, f"{THERE}9999-12-31;;1;1", "installed_on"),
+        ("installations", POINT, f"{THERE}2026-01-01;{NINES[:18]};1;1", "installed_at"),
+        ("installations", POINT, f"{THERE}2026-01-01;;1;0", "ratio"),
+        ("meters", "serial;resource", "2;cold_water\n2;hot_water", "resource"),
+    ],
+)
+def test_what_cannot_be_is_a_fault_of_its_row(table: str, head: str, line: str, column: str) -> None:
+    with fresh() as db:
+        small(db)
+        before = tables(db)
+        report = import_book(db, read_book(f"{head}\n{line}\n".encode(), table), dry_run=False)
+        assert [(e.row, e.column) for e in report.errors] == [(2 + line.count("\n"), f"{table}.{column}")]
+        assert tables(db) == before
+
+
+def test_what_a_table_does_not_tell_stays() -> None:
+    with fresh() as db:
+        small(db)
+        for text, table in (
+            ("building.address,number,residents,,\nул. 1,7,3,,\n", "premises"),
+            ("address;floors\nул. 1;5\n", "buildings"),
+        ):
+            assert import_book(db, read_book(text.encode(), table), dry_run=False).changed == {table: 1}
+        assert tables(db)["premises"] == [["ул. 1", "ул. 1", "1", "7", "flat", "", "10.000", "3", ""]]
+        assert tables(db)["buildings"][0][0] == "УК"
+        closed = f"{CHANNEL}\n{MODULE};1;0;50;1\n"
+        assert import_book(db, read_book(closed.encode(), "channels"), dry_run=False).applied
+        again = import_book(
+            db, read_book(closed.replace(";valid_until", "").replace(";50", "").encode(), "channels"), False
+        )
+        assert (again.errors, again.unchanged) == ([], {"channels": 1})
+
+
+def test_days_as_people_and_spreadsheets_write_them() -> None:
+    book = openpyxl.Workbook()
+    sheet = book.active
+    sheet.title = "verifications"
+    sheet.append(["meter.serial", "meter.manufacturer", "meter.model", "verified_on"])
+    sheet.append([1, None, None, datetime(2026, 2, 1)])  # noqa: DTZ001 (a cell has no zone)
+    buffer = BytesIO()
+    book.save(buffer)
+    with fresh() as db:
+        small(db)
+        assert import_book(db, read_book(buffer.getvalue()), dry_run=False).created == {"verifications": 1}
+        text = "meter.serial;meter.manufacturer;meter.model;verified_on\n1;;;01.02.2026\n"
+        assert import_book(db, read_book(text.encode(), "verifications"), False).unchanged == {"verifications": 1}
+        row = f"{POINT}\n{THERE}01.02.2026;;1,5;\n".encode()
+        assert import_book(db, read_book(row, "installations"), False).created == {"installations": 1}
+        assert import_book(db, read_book(row, "installations"), False).unchanged == {"installations": 1}
+
+
+def test_a_replacement_comes_back_whatever_the_numbers_of_the_meters() -> None:
+    with fresh() as db, fresh() as other:
+        small(db)
+        old = registry.create(db, "meter", {"serial": "2", "resource": "cold_water"})
+        registry.install(db, 1, old.id, date(2026, 1, 1), Decimal(0))
+        registry.bind_channel(db, "4b41524154000001", old.id)
+        registry.replace_meter(db, 1, 1, date(2026, 3, 1), Decimal(5), Decimal(0))
+        assert [row[7] for row in tables(db)["installations"]] == ["1", "2"]
+        report = import_book(other, read_book(export_book(db)), dry_run=False)
+        assert report.errors == []
+        assert tables(other) == tables(db)
+
+
+def sheet_that_reaches_far() -> bytes:
+    book = openpyxl.Workbook()
+    book.active.title = "premises"
+    book.active.cell(300_000, 300).value = "x"
+    buffer = BytesIO()
+    book.save(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\nbuilding.address;number\na;1\n", "first row must be that of the headings"),
+        (b"number;number\n1;1\n", "'number' stands there twice"),
+        (b"number;kind\n1;flat;more\n", "row 2 has more cells"),
+        (b"number;kind\n" + b"7" * 200_000 + b";flat\n", "field larger"),
+        (sheet_that_reaches_far(), "reaches to row 300000"),
+    ],
+)
+def test_nothing_of_a_table_is_dropped_in_silence(data: bytes, said: str) -> None:
+    with pytest.raises(TableError, match=said):
+        read_book(data, "premises")
