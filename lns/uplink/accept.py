@@ -79,7 +79,7 @@ def accept(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) -> No
         if f_cnt >= next_expected:
             gap_is_fair = not session.device.profile.has_max_f_cnt_gap or within_gap(f_cnt, next_expected)
             if gap_is_fair and _mic_holds(state, session, message, mic, f_ctrl, f_cnt, dr, rx):
-                if session.device.profile.relaxed_f_cnt_reset and relaxed.is_replay(state, session, mic):
+                if relaxed.was_used(state, session, f_cnt) and relaxed.is_replay(state, session, f_cnt, mic):
                     _replayed(state, session, rx, f_cnt)
                 else:
                     _fresh(state, gatherer, session, rx, m_hdr, f_ctrl, f_cnt, dr, now)
@@ -92,7 +92,7 @@ def accept(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) -> No
             return
         late = late_f_cnt(f_cnt16, next_expected)
         if late is not None and late != f_cnt and _mic_holds(state, session, message, mic, f_ctrl, late, dr, rx):
-            if not session.was_taken(late) and not relaxed.is_replay(state, session, mic):
+            if not session.was_taken(late) and not relaxed.is_replay(state, session, late, mic):
                 _take(state, gatherer, Kind.LATE, session, rx, m_hdr, f_ctrl, late, dr, now)
             elif not _begins_anew(state, gatherer, session, rx, m_hdr, f_ctrl, f_cnt16, dr, now):
                 _replayed(state, session, rx, late)
@@ -230,7 +230,7 @@ def _take(
     """Counter and frame go into one batch: both survive, or neither."""
     phy = rx.phy
     if session.device.profile.relaxed_f_cnt_reset:
-        relaxed.note(state, session, phy[-4:])
+        relaxed.note(state, session, f_cnt, phy[-4:])
     session.take_f_cnt_up(f_cnt, phy[-4:])
     frame_id = state.next_frame_id()
     session.last_seen_us = rx.wall_us

@@ -32,7 +32,7 @@ class Reset:
         self.before = before
         """The next FCntUp expected before the last reset; 0 when there was none, or when it was undone."""
         self.mics = bytearray(mics)
-        """MICs of the frames taken, four bytes each."""
+        """Marks of the frames taken, four bytes each."""
 
     def has_taken(self, mic: bytes) -> bool:
         at = self.mics.find(mic)
@@ -45,22 +45,29 @@ class Reset:
         return len(self.mics) >= REMEMBERED * MIC_BYTES
 
 
-def _mark(session: Session, mic: bytes) -> bytes:
-    """What tells a frame from others with its counter. In 1.1 half of a MIC changes with the channel of a repetition."""
-    return mic[-2:].rjust(MIC_BYTES, b"\0") if session.lorawan_1_1 else mic
+def _mark(session: Session, f_cnt: int, mic: bytes) -> bytes:
+    """What tells a frame from others. In 1.1 half of a MIC changes with the channel of a repetition, and the other half alone
+    would soon be that of some other frame: the counter goes with it."""
+    return (f_cnt & 0xFFFF).to_bytes(2, "little") + mic[-2:] if session.lorawan_1_1 else mic
 
 
-def is_replay(state: NetworkState, session: Session, mic: bytes) -> bool:
+def was_used(state: NetworkState, session: Session, f_cnt: int) -> bool:
+    """Had the session counted as far before its last reset? Beyond that no frame can be one of an earlier life."""
+    reset = state.resets.get(session.id)
+    return reset is not None and f_cnt < reset.before
+
+
+def is_replay(state: NetworkState, session: Session, f_cnt: int, mic: bytes) -> bool:
     """Was this frame taken in an earlier life of the session? Its counter alone does not tell after a reset."""
     reset = state.resets.get(session.id)
-    return reset is not None and reset.has_taken(_mark(session, mic))
+    return reset is not None and reset.has_taken(_mark(session, f_cnt, mic))
 
 
-def note(state: NetworkState, session: Session, mic: bytes) -> None:
+def note(state: NetworkState, session: Session, f_cnt: int, mic: bytes) -> None:
     """A frame is taken: remember it, for its counter may come again."""
     reset = state.resets.setdefault(session.id, Reset())
     if not reset.is_full:
-        mark = _mark(session, mic)
+        mark = _mark(session, f_cnt, mic)
         reset.mics += mark
         state.batch.operations.append(("taken_mic_add", (session.id, mark)))
 
@@ -70,7 +77,7 @@ def begins_anew(
 ) -> int | None:
     """The full FCntUp of a frame that the rules refuse and this exception takes, or None. The session is made ready for it."""
     reset = state.resets.get(session.id) or Reset()
-    if reset.has_taken(_mark(session, mic)):
+    if reset.has_taken(_mark(session, f_cnt16, mic)):
         return None
     if reset.before > session.f_cnt_up:
         f_cnt = full_f_cnt(f_cnt16, reset.before)

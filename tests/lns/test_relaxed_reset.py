@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.support.lab import SECOND_US, Lab
@@ -69,6 +71,29 @@ def test_inv_06_whoever_resets_with_an_unheard_frame_strands_nobody(lab: Lab, no
     assert "was a replay" in lab.events("log")[-1].text
     lab.uplink(node.up(b"captured", f_cnt=7))
     assert taken(lab)[-1] == (FAR + 2, b"and on"), "the same trick works once"
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_inv_06_a_device_of_1_1_loses_no_frame_and_replays_none(tmp_path: Path, killed: bool) -> None:
+    """Half of its MIC goes with the channel: the other 16 bits alone would take every hundredth new frame for an old one."""
+    lab = Lab(tmp_path, gateways={"udp": {"datagrams_per_s": 0}})
+    lab.gateway()
+    node = lab.abp(mac_version="1.1.0", profile=lab.profile("1.1.0", relaxed_f_cnt_reset=True))
+    first = [node.up(b"first") for _ in range(700)]
+    for phy in first:
+        lab.uplink(phy)
+    assert len(lab.ups()) == 700
+    if killed:
+        lab.kill()
+    node.f_cnt = 0
+    second = [node.up(b"second") for _ in range(200)]
+    lab.uplink(second[0])
+    for phy in first[:300]:
+        lab.uplink(phy)
+    for phy in second[1:]:
+        lab.uplink(phy)
+    assert lab.ups()[700:] == [(f_cnt, b"second") for f_cnt in range(200)], "each once, and no replay between them"
+    lab.close()
 
 
 @pytest.mark.parametrize("count", [1, 6, 40, 127])
