@@ -30,7 +30,7 @@ CLOCK_UNTOUCHED = b"\xff" * 6
 def _coded(moment: datetime, key: str) -> int:
     seconds = int((moment - EPOCH).total_seconds())
     if not 0 < seconds < 0xFFFFFFFF:
-        raise CommandError("must be after 2000-03-01", key)
+        raise CommandError("must be from 2000-03-01 to 2136: seconds are counted in four bytes", key)
     return seconds
 
 
@@ -55,7 +55,7 @@ def _clock_correction(command: Command) -> tuple[int, bytes]:
 def _messages(command: Command) -> tuple[int, list[int]]:
     codes = command.take("messages")
     fits = isinstance(codes, list) and 1 <= len(codes) <= MAX_MESSAGES
-    if not fits or any(not isinstance(code, int) or not 0 < code <= 0xFFFF for code in codes):
+    if not fits or any(type(code) is not int or not 0 < code <= 0xFFFF for code in codes):
         raise CommandError(f"must be a list of 1 to {MAX_MESSAGES} packet codes", "messages")
     return len(codes), codes + [0] * (MAX_MESSAGES - len(codes))
 

@@ -5,6 +5,7 @@ Layout: the maker's manuals of SI-11, SI-12 and SI-21 (parts "receives packets o
 
 from __future__ import annotations
 
+import re
 import struct
 
 from appserver.codecs.base import CommandError
@@ -38,7 +39,7 @@ def _setting(name: str, value: object) -> bytes:
             raise CommandError(f"must be a whole number from {low} to {high}", where)
         length = 2 if IDS[name] == TIME_ZONE else 1
         return struct.pack("<HB", IDS[name], length) + value.to_bytes(length, "little", signed=IDS[name] == TIME_ZONE)
-    if not name.isdecimal() or int(name) > 0xFFFF:
+    if not re.fullmatch("[0-9]{1,5}", name) or int(name) > 0xFFFF:
         raise CommandError(f"is no setting; write the number of its id or one of {', '.join(IDS)}", where)
     try:
         raw = bytes.fromhex(str(value))
