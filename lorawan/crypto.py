@@ -8,6 +8,7 @@ RFC 3394, RFC 4493.
 
 from __future__ import annotations
 
+import hmac
 import struct
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -68,6 +69,13 @@ class SessionKeys:
     def for_1_0(cls, nwk_s_key: bytes, app_s_key: bytes) -> Self:
         """The keys of a 1.0.x session, or of a multicast group (McNwkSKey, McAppSKey)."""
         return cls(nwk_s_key, nwk_s_key, nwk_s_key, app_s_key)
+
+    def shares_any(self, other: Self) -> bool:
+        """Would frames of both, under one DevAddr and one counter, be encrypted alike?"""
+        nwk = hmac.compare_digest(self.nwk_s_enc_key, other.nwk_s_enc_key)
+        app = bool(self.app_s_key) and hmac.compare_digest(self.app_s_key, other.app_s_key)
+        envelope = self.app_s_key_envelope is not None and self.app_s_key_envelope == other.app_s_key_envelope
+        return nwk or app or envelope
 
     @property
     def nwk_s_key(self) -> bytes:

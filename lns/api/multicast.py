@@ -59,12 +59,9 @@ async def group_put(network: Network, request: m.GroupWrite) -> m.GroupRecord:
         group = Group(str(uuid.uuid4()), mc_addr, state.keys.seal(keys), request.device_class)
         group.created_at_us = now.wall_us
         state.groups[group.id] = group
-    elif request.mc_nwk_s_key is not UNSET or request.mc_app_s_key is not UNSET or group.mc_addr != mc_addr:
+    else:
         _rekey(network, group, request, mc_addr)
     if request.f_cnt_down is not UNSET:
-        if before is not None and request.f_cnt_down < group.f_cnt_down and not _new_keys(request):
-            why = f"the members have heard {group.f_cnt_down - 1}; a lower counter needs new keys"
-            raise invalid(f"f_cnt_down: {why}", "f_cnt_down")
         group.f_cnt_down = request.f_cnt_down
     group.name, group.device_class = request.name, request.device_class
     group.dr, group.frequency_hz = request.dr, request.frequency_hz
@@ -107,10 +104,6 @@ def _is_in_band(network: Network, frequency_hz: int) -> bool:
     return network.state.plan.sub_band(frequency_hz) is not None
 
 
-def _new_keys(request: m.GroupWrite) -> bool:
-    return request.mc_nwk_s_key is not UNSET and request.mc_app_s_key is not UNSET
-
-
 def _key(request: m.GroupWrite, name: str) -> bytes:
     text = getattr(request, name)
     if text is UNSET:
@@ -127,7 +120,12 @@ def _rekey(network: Network, group: Group, request: m.GroupWrite, mc_addr: Any) 
         old.nwk_s_enc_key if nwk is UNSET else parse.key(nwk, "mc_nwk_s_key"),
         old.app_s_key if app is UNSET else parse.key(app, "mc_app_s_key"),
     )
-    group.sealed_keys, group.mc_addr, group.cipher = state.keys.seal(keys), mc_addr, None
+    lowered = request.f_cnt_down is not UNSET and request.f_cnt_down < group.f_cnt_down
+    if lowered and keys.shares_any(old):
+        why = f"the members have heard {group.f_cnt_down - 1}; a lower counter needs new keys, other ones than the group has"
+        raise invalid(f"f_cnt_down: {why}", "f_cnt_down")
+    if keys != old or group.mc_addr != mc_addr:
+        group.sealed_keys, group.mc_addr, group.cipher = state.keys.seal(keys), mc_addr, None
 
 
 def _keep(network: Network, group: Group) -> None:

@@ -54,7 +54,10 @@ async def session(network: Network, request: m.Key) -> m.SessionRecord:
 
 
 async def session_put(network: Network, request: m.SessionWrite) -> m.Ok:
-    """Set a session from outside: an ABP device, or one taken over from another server."""
+    """Set a session from outside: an ABP device, or one taken over from another server.
+
+    With the address and a key of the session before, FCntDown goes on at least from where that was.
+    """
     device = known(network, request.dev_eui)
     state = network.state
     dev_addr = parse.dev_addr(request.dev_addr)
@@ -77,10 +80,17 @@ async def session_put(network: Network, request: m.SessionWrite) -> m.Ok:
     plan = state.plan
     # An ABP device knows what it was made with; one that has joined elsewhere is taken to know what ours would.
     radio = at_boot(plan) if device.activation == "ABP" else after_join(state, device, plan.rx2_frequency_hz)
+    n_f_cnt_down, a_f_cnt_down = request.f_cnt_down, request.a_f_cnt_down
     for session in device.sessions:
+        if session.dev_addr == dev_addr and keys.shares_any(
+            state.keys.unseal(session.sealed_keys, session.lorawan_1_1)
+        ):
+            # The same session written again: a downlink counter that was used is never used again (INV-01).
+            n_f_cnt_down = max(n_f_cnt_down, session.n_f_cnt_down)
+            a_f_cnt_down = max(a_f_cnt_down, session.a_f_cnt_down)
         end_session(state, session)
     fresh = open_session(state, device, dev_addr, keys, radio, system_now().wall_us)
-    fresh.f_cnt_up, fresh.n_f_cnt_down, fresh.a_f_cnt_down = request.f_cnt_up, request.f_cnt_down, request.a_f_cnt_down
+    fresh.f_cnt_up, fresh.n_f_cnt_down, fresh.a_f_cnt_down = request.f_cnt_up, n_f_cnt_down, a_f_cnt_down
     # What was counted elsewhere may have been heard there: none of it is late data here.
     fresh.window = ALL_SEEN >> max(0, LATE_WINDOW + 1 - fresh.f_cnt_up)
     fresh.confirmed = True

@@ -121,6 +121,24 @@ def test_frames_before_a_session_was_taken_over_are_replays(lab: Lab) -> None:
     assert lab.ups() == [(500, b"new")]
 
 
+@pytest.mark.parametrize("version", ["1.0.3", "1.1.0"])
+def test_inv_01_a_session_written_again_counts_downlinks_on(lab: Lab, version: str) -> None:
+    """Setting a device up twice, as tools do, with the counters of a new one: FCntDown is not used again."""
+    lab.gateway()
+    counters: dict[bool, list[int]] = {False: [], True: []}
+    for _ in range(3):
+        node = lab.abp(mac_version=version)
+        lab.queue(node.dev_eui, b"\x01")
+        for f_cnt in range(2):
+            (sent,) = lab.uplink(node.up(confirmed=True))
+            down = node.read(sent.phy, conf_f_cnt=f_cnt)
+            counters[version == "1.1.0" and down.f_port is not None].append(down.f_cnt)
+            lab.advance(5 * SECOND_US)
+    assert counters == ({False: [0, 1, 2], True: [0, 1, 2]} if version == "1.1.0" else {False: [*range(6)], True: []})
+    other = lab.abp(mac_version=version, dev_addr=0x0100_0077)
+    assert lab.session(other).n_f_cnt_down == 0, "under another address no keystream comes again"
+
+
 def test_wrong_mic_changes_nothing(lab: Lab) -> None:
     gateway, node = lab.gateway(), lab.abp(f_cnt_up=8)
     good = node.up(b"\x01")

@@ -290,6 +290,26 @@ def test_refused_with_the_field_s_name(lab: Lab, fields: dict[str, Any], words: 
     assert lab.call("groups").items == []
 
 
+def test_inv_01_a_lower_counter_needs_other_keys(lab: Lab) -> None:
+    """The same keys written once more are no new ones, and what is refused has changed nothing."""
+    gateway = lab.gateway()
+    id = group(lab, member(lab, 1, (gateway, 5.0)))
+    put(lab, id)
+    (first,) = spoken(lab)
+    values = {"id": id, "name": "n", "mc_addr": f"{MC_ADDR:08x}", "dr": 3, "frequency_hz": 869_100_000, "f_cnt_down": 0}
+    for keys in ({}, {"mc_nwk_s_key": NWK.hex(), "mc_app_s_key": APP.hex()}, {"mc_app_s_key": "77" * 16}):
+        with pytest.raises(Exception, match="lower counter needs new keys"):
+            lab.call("group_put", **values, **keys)
+    put(lab, id, b"\x02")
+    (second,) = spoken(lab)
+    assert [reader().read(one.phy).f_cnt for one in (first, second)] == [0, 1]
+    lab.call("group_put", **values, mc_nwk_s_key="66" * 16, mc_app_s_key="77" * 16)
+    put(lab, id)
+    (third,) = spoken(lab)
+    fresh = Node(MC_ADDR, SessionKeys.of_1_0(bytes.fromhex("66" * 16), bytes.fromhex("77" * 16)))
+    assert fresh.read(third.phy).f_cnt == 0
+
+
 def test_refused_members_and_items(lab: Lab) -> None:
     lab.gateway()
     class_a = lab.abp(9)
