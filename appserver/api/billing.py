@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import Field, ValidationError
 
-from appserver.api.fields import Day, Id, Input, Output, Page, Text, Time, time_of
+from appserver.api.fields import Day, Id, Input, Month, Output, Page, Text, Time, time_of
 from appserver.api.jobs import read_upload
 from appserver.api.problems import from_validation
 from appserver.api.registry import Resource
@@ -25,14 +25,14 @@ class GisFields(Input):
     """The building, and the month that ``month`` lies in."""
 
     building_id: Id
-    month: Day
+    month: Month
 
 
 class BillingQuery(Input):
     """A building in the month that ``month`` lies in; ``columns`` such as ``account=LSHET,value=POK_TEK`` choose and name."""
 
     building_id: Id
-    month: Day
+    month: Month
     resource: Resource | None = None
     columns: Annotated[Text, Field(max_length=1000)] = ""
     header: bool = True
@@ -123,7 +123,7 @@ class GisQuery(Input):
     """The month that ``month`` lies in."""
 
     building_id: Id
-    month: Day
+    month: Month
 
 
 class GisOutcome(Output):

@@ -123,6 +123,18 @@ Time = Annotated[
 Day = Annotated[date, AfterValidator(_day_in_range), WithJsonSchema({"type": "string", "format": "date"})]
 
 
+def _first_of_month(value: Any) -> Any:
+    return f"{value}-01" if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}", value) else value
+
+
+Month = Annotated[
+    date,
+    BeforeValidator(_first_of_month),
+    AfterValidator(_day_in_range),
+    WithJsonSchema({"type": "string", "format": "date", "description": "A month (2026-10), or any day of it"}),
+]
+
+
 def _plain(value: Decimal) -> str:
     return format(value, "f")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from appserver.api.fields import Day, Id, Input, Name, Output, RequiredName, Volume
+from appserver.api.fields import Day, Id, Input, Month, Name, Output, RequiredName, Volume
 from appserver.api.problems import Problem
 from appserver.api.registry import IdPath, Resource
 from appserver.api.router import Api, Call
@@ -158,7 +158,7 @@ class CommonNeedsQuery(Input):
     """The month that ``month`` lies in; ``norm`` is units a square metre of common rooms and month, else the rule's."""
 
     resource: Resource = "cold_water"
-    month: Day
+    month: Month
     norm: Volume | None = None
     whole: bool = False
     """The owners decided to distribute all of it, above the norm too."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from appserver.api.fields import Day, Input, Output, Time, Volume, time_of
+from appserver.api.fields import Day, Input, Month, Output, Time, Volume, time_of
 from appserver.api.registry import IdPath
 from appserver.api.router import Api, Call
 from appserver.auth.gate import today_of
@@ -21,7 +21,7 @@ api = Api("Metering")
 class SummaryQuery(Input):
     """The month that ``month`` lies in."""
 
-    month: Day
+    month: Month
 
 
 class PremisesMeter(Output):

@@ -69,7 +69,8 @@ def from_validation(error: ValidationError, where: str) -> Problem:
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         if item["type"] == "json_invalid":
             return Problem(400, f"The body is not valid JSON: {item['msg']}.")
-        field = ".".join(str(part) for part in item["loc"])
+        # Of a field of several types pydantic also tells which it tried, by the names of our checks.
+        field = ".".join(part for part in map(str, item["loc"]) if not part.startswith("function-"))
         message = item["msg"].removeprefix("Value error, ")
         errors.append({"in": where, "field": field, "message": message})
     detail = "; ".join(f"{e['field'] or where}: {e['message']}" for e in errors[:3])

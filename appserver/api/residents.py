@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import StringConstraints, ValidationError
 
-from appserver.api.fields import Day, Id, Input, Limit, Output, Page, RequiredName, Text, Time, Volume, time_of
+from appserver.api.fields import Day, Id, Input, Limit, Month, Output, Page, RequiredName, Text, Time, Volume, time_of
 from appserver.api.jobs import read_upload
 from appserver.api.people_views import PremisesMeter, meter_view
 from appserver.api.problems import Problem, from_validation
@@ -267,7 +267,7 @@ class Home(Output):
 class CabinetQuery(Input):
     """The month that ``month`` lies in, this one when left out."""
 
-    month: Day | None = None
+    month: Month | None = None
 
 
 @api.add("GET", "/cabinet", answers=list[Home], summary="What a resident sees of the own flat")

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from appserver.exchange.columns import BY_WORD, COLUMNS, Column, plain
-from appserver.registry.kinds import KINDS, decimal, eui, text, whole
+from appserver.registry.kinds import KINDS, day, decimal, eui, text, whole
 
 _DAY_FORMATS = ("%Y-%m-%d", "%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y")
 _BLANKS = str.maketrans("", "", " \u00a0\u202f'")
@@ -98,7 +98,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "qmax": _number,
     "verified_on": _day,
     "verification_until": _day,
-    "installed_on": _day,
+    "installed_on": lambda raw: day(_day(raw)),
     "start_value": lambda raw: _value(_number(raw)),
     "channel": lambda raw: whole(1, 255)(_whole(raw)),
     "pulse_weight": lambda raw: decimal("0.000000000001")(_number(raw)),
@@ -149,4 +149,9 @@ def _together(row: Row) -> list[RowError]:
             errors.append(RowError(row.number, "dev_eui", f"DevEUI: is needed with {needless[0].name}."))
     if row.of("point").get("role") == "individual" and "number" not in row.of("premises"):
         errors.append(RowError(row.number, "premises", "помещение: an individual meter belongs to premises."))
+    on, until = (row.of("meter").get(name) for name in ("verified_on", "verification_until"))
+    if on and until and until <= on:
+        errors.append(
+            RowError(row.number, "verification_until", "поверка до: must be after the day of the verification.")
+        )
     return errors

@@ -51,6 +51,7 @@ async def test_volumes_of_a_house_and_of_a_point(console: Console) -> None:
     ):
         answer = await console.api("GET", wrong)
         assert answer.status == status, (wrong, answer.text)
+    assert {error["field"] for error in answer.json["errors"]} == {"to"}
 
 
 async def test_volumes_as_files_of_a_house_and_of_the_town(console: Console) -> None:

@@ -78,6 +78,9 @@ async def test_fr_22_over_http(console: Console) -> None:
     answer = await console.api("GET", path, role="dispatcher")
     assert answer.status == 200, answer.text
     assert parsed(answer.body)[:2] == [["account", "volume"], ["74011", "3,000"]]
+    month = await console.api("GET", path.replace("2026-10-01", "2026-10"), role="dispatcher")
+    assert month.body == answer.body
+    assert (await console.api("GET", path.replace("2026-10-01", "2026-13"))).status == 422
     assert (await console.api("GET", path.replace("account,", "name,"))).status == 422
     assert (await console.api("GET", path.replace("building_id=1", "building_id=9"))).status == 404
     assert (await console.api("GET", path, role="viewer")).status == 403

@@ -24,7 +24,7 @@ NOW_US = microseconds(midnight(date(2026, 11, 10)))
 HEADS = (
     "организация", "инн", "адрес", "часовой пояс", "квартира", "лицевой счёт", "ресурс", "роль", "номер счётчика", "модель",
     "дата установки", "начальное показание", "DevEUI", "канал", "вес импульса", "импульсов при привязке", "профиль",
-    "JoinEUI", "AppKey",
+    "JoinEUI", "AppKey", "дата поверки", "поверка до",
 )  # fmt: skip
 
 
@@ -216,6 +216,9 @@ async def test_fr_06_planted_errors_are_reported_by_row_and_column_and_nothing_i
         ({4: {"начальное показание": ""}}, 6, "start_value"),
         ({4: {"квартира": ""}}, 6, "premises"),
         ({5: {"ресурс": "ХВС", "квартира": 2}}, 7, "serial"),
+        ({4: {"дата установки": "01.01.0001"}}, 6, "installed_on"),
+        ({4: {"дата установки": "9999-12-31"}}, 6, "installed_on"),
+        ({4: {"дата поверки": "01.02.2026", "поверка до": "31.01.2026"}}, 6, "verification_until"),
     ],
 )
 async def test_rows_that_do_not_fit_together(db: Database, changes: dict, row: int, column: str) -> None:
