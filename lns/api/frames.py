@@ -171,13 +171,14 @@ def _timeline(frame: KeptFrame, event: m.Event | None, passed: way.Way | None) -
     """The steps of a frame's way and when they were, microseconds after its own time."""
     if frame.kind in TYPES["down"]:
         return tuple((step, us) for step, us in unpack(frame.detail)) if frame.detail else ()
-    steps = []
+    steps, first_us = [], 0
     if event is not None:
         steps += [(f"heard by {one.gateway_eui}", one.received_at_us - frame.time_us) for one in event.receptions]
+        first_us = min((us for _, us in steps), default=0)  # a late frame's own time is before
     if passed is not None:
         if passed.durable_us is not None:
-            steps.append(("accepted", passed.durable_us))
-        steps.append(("handed over", passed.handed_over_us))
+            steps.append(("accepted", first_us + passed.durable_us))
+        steps.append(("handed over", first_us + passed.handed_over_us))
     return tuple(sorted(steps, key=lambda step: step[1]))
 
 

@@ -44,6 +44,10 @@ EARLIER_CONFIRMED = 128
 """How far back the FCntDown may lie that a 1.1 device's ACK is bound to."""
 FORGOTTEN_CONFIRMED = 1024
 """How many counters of each restore are looked through for a confirmed downlink that the server has forgotten."""
+LATE_WITHIN_US = 86_400_000_000
+"""A gateway that keeps frames while its backhaul is down is believed as far back."""
+LATE_APART_US = 1_000
+"""Late frames of which only the order is known lie so far apart."""
 BEHIND_WINDOWS_US = 1_800_000
 """From RECEIVE_DELAY1 to the end of RX2 and the shortest RETRANSMIT_TIMEOUT, less what clocks are unsure of."""
 
@@ -233,12 +237,15 @@ def _take(
         relaxed.note(state, session, f_cnt, phy[-4:])
     session.take_f_cnt_up(f_cnt, phy[-4:])
     frame_id = state.next_frame_id()
-    session.last_seen_us = rx.wall_us
-    session.rssi_dbm = rx.rssi_dbm
-    session.snr_db = rx.snr_db
-    session.last_frame_id = frame_id
+    wall_us = rx.wall_us
     if kind is Kind.DATA:
+        session.last_seen_us = wall_us
+        session.rssi_dbm = rx.rssi_dbm
+        session.snr_db = rx.snr_db
+        session.last_frame_id = frame_id
         session.dr = dr
+    else:
+        wall_us = _sent_at_us(session, rx, f_cnt)
     port_at = 8 + (f_ctrl & 0x0F)
     device = session.device
     if device.listener is not None:
@@ -247,7 +254,7 @@ def _take(
         (
             frame_id,
             "late" if kind is Kind.LATE else "up",
-            rx.wall_us,
+            wall_us,
             device.id,
             session.id,
             session.dev_addr,
@@ -270,6 +277,21 @@ def _take(
     gathered.f_cnt = f_cnt
     gathered.frame_id = frame_id
     gathered.batch = state.batch
+    gathered.wall_us = wall_us
+
+
+def _sent_at_us(session: Session, rx: RxFrame, f_cnt: int) -> int:
+    """When a late frame was sent, UTC: before the newest one, or its reading would seem to be the newer of the two.
+
+    By its gateway's own time where that can be (INV-24); else all that is known is the order.
+    """
+    if session.last_seen_us is None:
+        return rx.wall_us
+    latest_us = min(rx.wall_us, session.last_seen_us) - (session.f_cnt_up - 1 - f_cnt) * LATE_APART_US
+    said_us = rx.gateway_time_us
+    if said_us is not None and latest_us - LATE_WITHIN_US <= said_us <= latest_us:
+        return said_us
+    return latest_us
 
 
 def _is_repetition(session: Session, mic: bytes) -> bool:

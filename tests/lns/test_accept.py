@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from internalapi import messages as m
-from tests.support.lab import SECOND_US, Lab
+from tests.support.lab import SECOND_US, WINDOW_US, Lab
 from tests.support.node import Node, keys_1_0
 
 
@@ -100,6 +102,55 @@ def test_inv_10_late_frame_is_taken_once_and_as_data_only(lab: Lab) -> None:
     assert (late.data, late.late) == (b"slow", True)
     assert (normal.data, normal.late) == (b"quick", False)
     assert lab.session(node).f_cnt_up == 2
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_inv_10_late_frames_are_older_than_the_newest(lab: Lab, killed: bool) -> None:
+    """Else a meter without a clock would seem to run backwards: their times have the order of their counters."""
+    gateway, node = lab.gateway(), lab.abp()
+    frames = [node.up(bytes((number,))) for number in range(4)]
+    lab.uplink(frames[0])
+    lab.advance(3600 * SECOND_US)
+    newest_us = lab.wall_us
+    lab.uplink(frames[3])
+    lab.advance(5 * SECOND_US)
+    if killed:
+        for phy in (frames[2], frames[1]):
+            gateway.hear(phy)
+        lab.kill()
+    else:
+        for phy in (frames[2], frames[1]):
+            lab.uplink(phy)
+    told = {event.f_cnt: event.time_us for event in lab.events("up")}
+    assert sorted(told, key=lambda f_cnt: told[f_cnt]) == [0, 1, 2, 3]
+    assert newest_us - SECOND_US < told[1] < told[2] < told[3] == newest_us
+    assert lab.session(node).last_seen_us == newest_us
+    late = next(one for one in lab.call("frames").items if one.f_cnt == 1)
+    assert late.time_us == told[1] and late.timeline[0][0].startswith("heard by")
+    assert killed or 5 * SECOND_US < late.timeline[0][1] <= late.timeline[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("said_us", "believed"),
+    [
+        (-3600 * SECOND_US, True),
+        (SECOND_US, False),
+        (-2 * 86_400 * SECOND_US, False),
+        (-15 * 365 * 86_400 * SECOND_US, False),
+    ],
+)
+def test_inv_10_a_gateway_that_kept_a_frame_tells_when_it_heard_it(lab: Lab, said_us: int, believed: bool) -> None:
+    lab.gateway()
+    node = lab.abp()
+    kept, newest = node.up(b"kept"), node.up(b"newest")
+    newest_us = lab.wall_us
+    lab.uplink(newest)
+    lab.advance(7200 * SECOND_US)
+    text = datetime.fromtimestamp((newest_us + said_us) / 1e6, UTC).isoformat()
+    lab.uplink(kept, time=text)
+    late = lab.events("up")[-1]
+    assert late.late and abs(late.time_us - (newest_us + (said_us if believed else -1000))) <= 1
+    assert late.receptions[0].received_at_us == newest_us + WINDOW_US + 7200 * SECOND_US
 
 
 def test_inv_10_frame_behind_the_window_of_late_ones_is_refused(lab: Lab) -> None:
