@@ -14,10 +14,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
+from unittest.mock import patch
 
 import pytest
 
+import lns.clock
 from internalapi import messages as m
 from joinserver.server import JoinServer
 from joinserver.store import JoinStore
@@ -305,8 +308,11 @@ class Lab:
         raise AssertionError(f"there is no queue item {id}")
 
     def call(self, method: str, **fields: Any) -> Any:
-        """A method of the internal API, by its request's fields."""
-        return finish(HANDLERS[method](self, m.METHODS[method][0](**fields)))  # type: ignore[arg-type]
+        """A method of the internal API, by its request's fields; the machine's clocks are the lab's meanwhile."""
+        now = self.now
+        clocks = SimpleNamespace(monotonic_ns=lambda: now.mono_us * 1000, time_ns=lambda: now.wall_us * 1000)
+        with patch.object(lns.clock, "time", clocks):
+            return finish(HANDLERS[method](self, m.METHODS[method][0](**fields)))  # type: ignore[arg-type]
 
     async def durable(self) -> None:
         self.pump()
