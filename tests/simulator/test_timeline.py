@@ -84,6 +84,17 @@ def test_power_off_and_on(play: Play) -> None:
     assert len(quiet) == 6 and len(back) == 12
 
 
+def test_who_is_switched_off_comes_back_and_nobody_else(play: Play) -> None:
+    lines = play('at_s = 300\ndo = "power_off"\nshare = 0.5\nspread_s = 100\nfor_s = 200\nkeep = "nothing"')
+    back = {line["dev_eui"]: line["s"] for line in kinds(lines, "restart")}
+    assert 1 <= len(back) < 12 and all(500 <= s < 600 for s in back.values())
+    for dev_eui, s in back.items():
+        mine = [line["s"] for line in kinds(lines, "uplink") if line["dev_eui"] == dev_eui]
+        assert not [at_s for at_s in mine if s - 199 < at_s < s] and max(mine) > s
+    others = {line["dev_eui"] for line in kinds(lines, "uplink")} - set(back)
+    assert {line["dev_eui"] for line in kinds(lines, "uplink", 780)} >= others
+
+
 def test_a_share_and_a_spread(play: Play) -> None:
     lines = play('at_s = 300\ndo = "restart"\nshare = 0.5\nspread_s = 100')
     moments = [line["s"] for line in kinds(lines, "restart")]
@@ -99,6 +110,24 @@ def test_named_devices_and_repetition(play: Play) -> None:
 def test_rejoin(play: Play) -> None:
     lines = play('at_s = 300\ndo = "rejoin"\ngroup = "other"\nspread_s = 120')
     assert len(kinds(lines, "rejoin_request")) >= 6 and len(kinds(lines, "joined", 300)) == 6
+
+
+def test_devices_of_1_0_know_no_rejoin(play: Play) -> None:
+    """The event is for all devices, whatever they speak: they go on as before."""
+    lines = play('at_s = 300\ndo = "rejoin"\ngroup = "one"')
+    assert not kinds(lines, "rejoin_request")
+    assert len({line["dev_eui"] for line in kinds(lines, "uplink", 600)}) == 12
+
+
+@pytest.mark.parametrize("what", ["restart", "power_off", "rejoin"])
+def test_who_was_not_switched_on_yet_is_left_alone(play: Play, what: str) -> None:
+    text = LAB.replace("join_spread_s = 20", "join_spread_s = 600")
+    lines = play(f'at_s = 300\ndo = "{what}"\nfor_s = 100\nkeep = "nothing"', 1200.0, text)
+    assert checker.check_air(lines) == []  # it knows the devices by their lines
+    born = [line["s"] for line in kinds(lines, "device")]
+    assert len(born) == 12 and 0 < sum(s > 300 for s in born) < 12
+    if what != "rejoin":
+        assert len(kinds(lines, "restart")) == sum(s < 300 for s in born)
 
 
 def test_radio_is_bad_for_a_while(play: Play) -> None:

@@ -158,7 +158,9 @@ class Device:
         return True
 
     def rejoin(self, rejoin_type: int, now: int, dr: int = 15) -> None:
-        """Send a rejoin-request of a type (1.1 §6.2.4) as soon as the radio is free."""
+        """Send a rejoin-request of a type (1.1 §6.2.4) as soon as the radio is free; a device of 1.0 knows none."""
+        if not self.config.lorawan_1_1:
+            return
         self.rejoin_wanted = (rejoin_type, dr)
         if self.phase is Phase.IDLE:
             self._rest(now)

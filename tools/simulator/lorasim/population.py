@@ -205,7 +205,7 @@ class Population:
             device.outbox.wishes.append(commands.LinkCheckReq())
         if config.device_time and group.sent % config.device_time == 0:
             device.outbox.wishes.append(commands.DeviceTimeReq())
-        data = group.sent.to_bytes(config.payload_bytes, "big")
+        data = (group.sent % (1 << 8 * config.payload_bytes)).to_bytes(config.payload_bytes, "big")
         world.send(device.config.dev_eui, Message(config.f_port, data, config.confirmed, {"number": group.sent}))
         pause_s = world.rng.expovariate(1 / config.interval_s) if config.random_intervals else config.interval_s
         world.at(world.now_us + round(pause_s * 1e6), self._send_number, device, group)

@@ -159,7 +159,8 @@ async def run(
     ``observers`` see its lines as they are written. ``stop`` ends the run when it is set. Raises
     :class:`~lorasim.scenario.ScenarioError`; OSError when the server's name cannot be resolved.
     """
-    if duration_s is None and scenario.house is None and scenario.clock.duration_s:
+    catches_up = scenario.house is not None and scenario.clock.days > 0
+    if duration_s is None and not catches_up and scenario.clock.duration_s:
         duration_s = scenario.clock.duration_s
     with Recorder(recording) as recorder:
         recorder.observers += observers

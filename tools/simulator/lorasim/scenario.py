@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from lorasim import assertions
+from lorasim import assertions, plausible
 from lorasim.backhaul import Backhaul
 from lorasim.meters.config import INCIDENTS, RESOURCES, MeterGroup
 from lorasim.meters.payloads import LAYOUTS, USUAL
@@ -73,7 +73,10 @@ def load(name_or_path: str | Path) -> Scenario:
     if path.suffix == ".toml":
         if not path.is_file():
             raise ScenarioError(f"{path}: no such file")
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ScenarioError(f"{path}: not a text in UTF-8 ({error.reason}, byte {error.start})") from None
     elif str(name_or_path) in names():
         text = (resources.files("lorasim") / "scenarios" / f"{name_or_path}.toml").read_text(encoding="utf-8")
     else:
@@ -116,6 +119,8 @@ def parse(text: str) -> Scenario:
             raise ScenarioError(f"assert.{index}: {error}") from error
     if scenario.clock.speed <= 0:
         raise ScenarioError(f"clock.speed: {scenario.clock.speed} must be above 0")
+    if complaint := plausible.complaint(scenario):
+        raise ScenarioError(complaint)
     return scenario
 
 

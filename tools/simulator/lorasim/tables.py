@@ -29,7 +29,8 @@ class Clock:
     start: str = ""
     """Virtual time begins at local midnight of this day; empty: 2026-01-12."""
     duration_s: float = 0.0
-    """How long a run takes that has no house, and any in virtual time; 0: all ``days``, in real time for ever."""
+    """How long a run takes that has no house, or one with ``days = 0``, and any in virtual time; 0: all ``days``, in real time
+    for ever."""
 
 
 @dataclass(slots=True)

@@ -121,6 +121,8 @@ class Timeline:
             world.at(world.now_us + wait_us, self._act, device, action)
 
     def _act(self, device: Device, action: Callable[[Device, int], None]) -> None:
+        if not device.transmitter.had_power:
+            return  # it comes as new when its moment within join_spread_s is there
         self.world.act(device, lambda now: action(device, now))
 
     # ------------------------------------------------------------------------------------------------- what
@@ -130,9 +132,17 @@ class Timeline:
         self.each(event, lambda device, now: device.restart(now, keeps, event.keep == "session"))
 
     def power_off(self, event: Event) -> None:
-        self.each(event, lambda device, now: device.stop())
-        if event.for_s:
-            self.world.at(self.world.now_us + round(event.for_s * 1e6), self.restart, event)
+        keeps, off_us = event.keep != "nothing", round(event.for_s * 1e6)
+
+        def off(device: Device, now: int) -> None:
+            device.stop()
+            if off_us:  # those that went off come back, each after its own time
+                self.world.at(now + off_us, self._act, device, on)
+
+        def on(device: Device, now: int) -> None:
+            device.restart(now, keeps, event.keep == "session")
+
+        self.each(event, off)
 
     def rejoin(self, event: Event) -> None:
         self.each(event, lambda device, now: device.rejoin(0, now))
@@ -240,4 +250,7 @@ def check(event: Event) -> None:
         raise ValueError(f"keep: {event.keep!r} is none of {', '.join(KEEPS)}")
     if event.at_s < 0 or event.count < 1:
         raise ValueError("at_s must not be below 0, nor count below 1")
-    bytes.fromhex(event.data)
+    try:
+        bytes.fromhex(event.data)
+    except ValueError:
+        raise ValueError(f"data: {event.data!r} is not bytes in hex, such as '01ff'") from None

@@ -15,9 +15,9 @@ JOIN_REQUEST_BYTES = 23
 
 
 class Transmitter:
-    """``end_us``: when the last frame ended."""
+    """``end_us``: when the last frame ended; ``had_power``: it has been switched on, be it off again."""
 
-    __slots__ = ("_join_budget", "_plan", "battery", "config", "duty", "end_us")
+    __slots__ = ("_join_budget", "_plan", "battery", "config", "duty", "end_us", "had_power")
 
     def __init__(self, config: DeviceConfig, plan: Plan) -> None:
         self.config, self._plan = config, plan
@@ -25,10 +25,11 @@ class Transmitter:
         self.battery: Battery | None = None
         self._join_budget: JoinBudget | None = None
         self.end_us = 0
+        self.had_power = False
 
     def power_on(self, now: int) -> None:
         """The budget of joins begins anew; a battery does not."""
-        config = self.config
+        config, self.had_power = self.config, True
         if config.battery_mah and self.battery is None:
             self.battery = Battery(config.battery_mah, config.sleep_ua, now)
         if config.duty_cycle:

@@ -122,12 +122,14 @@ def run(
 
     ``duration_s``: virtual seconds; None: the scenario's own duration, else its days. Raises :class:`ScenarioError`.
     """
-    world = world_of(scenario, seed, speed, recorder)
-    begin_us = world.start_us
-    lab = VirtualRun(world, make_server(world))
     if duration_s is None:
         fast_s = scenario.clock.days * 86_400 / speed + scenario.clock.lead_in_s if speed else 0.0
         duration_s = scenario.clock.duration_s or fast_s or scenario.clock.days * 86_400.0
+        if not duration_s:
+            raise ScenarioError("clock.duration_s and clock.days are 0: say how long it lasts there, or by --duration")
+    world = world_of(scenario, seed, speed, recorder)
+    begin_us = world.start_us
+    lab = VirtualRun(world, make_server(world))
     lab.until(begin_us + round(duration_s * 1e6), progress)
     summary = world.snapshot()
     summary.days = scenario.clock.days
