@@ -84,10 +84,12 @@ def read_house(connection: sqlite3.Connection, building_id: int, resource: str) 
     return HouseView(connection, building_id, resource, row[0], zone_of(row[1]), points, origins, len(rows))
 
 
-def _as_listed(point: PointInfo) -> tuple[bool, int, str, str, int]:
-    """The house's own points first, then flats in the order of their numbers: 2, 10, 10а."""
+def _as_listed(point: PointInfo) -> tuple[bool, bool, int, str, str, int]:
+    """The house's own points first, then what is in no premises, then flats in the order of their numbers: 2, 10, 10а."""
     digits = _DIGITS.match(point.premises)
-    return point.role == "individual", int(digits[0]) if digits else 0, point.premises, point.name, point.point_id
+    number = int(digits[0]) if digits else 0
+    own = point.role == "individual", point.premises_id is not None
+    return *own, number, point.premises, point.name, point.point_id
 
 
 def outermost(house: HouseView, first: int, last: int) -> EndsOf:

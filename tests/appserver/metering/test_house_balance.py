@@ -283,3 +283,21 @@ def test_manual_reading_fills_a_gap(tmp_path: Path) -> None:
         assert caught.value.field == field
     with pytest.raises(RegistryError, match="future"):
         add_manual_reading(db, house.meters[key], value, house.now_us + 1, house.now_us, "ivanov")
+
+
+def test_a_house_is_listed_in_one_order_on_every_database(tmp_path: Path) -> None:
+    db = open_database(tmp_path / "order.db")
+    organisation = registry.create(db, "organisation", {"name": "УК"})
+    house = registry.create(db, "building", {"organisation_id": organisation.id, "address": "1", "timezone": "UTC"})
+    in_order = ["-5", "а", "１０", "1", "2", "10", "10а", "99999999999999999999"]
+    for number in [*in_order[::-1], None]:
+        premises = number and registry.create(db, "premises", {"building_id": house.id, "number": number}).id
+        about = {"building_id": house.id, "resource": "cold_water", "premises_id": premises}
+        registry.create(db, "point", about if number else {**about, "role": "house"})
+    registry.create(db, "point", {"building_id": house.id, "resource": "cold_water", "role": "node"})
+    balance = house_balance(db, house.id, "cold_water", FIRST, LAST, "day")
+    assert [(p.role, p.premises) for p in balance.points] == [
+        ("house", ""), *(("individual", number) for number in in_order)
+    ]  # fmt: skip
+    assert {(p.serial, p.volume) for p in balance.points} == {("", None)}
+    db.close()
