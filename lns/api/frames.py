@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from lns.state import unpack
 from lns.store.embedded.blocks import KeptFrame
 from lns.store.embedded.search import Found, Search, find
 from lns.uplink import way
+from lns.uplink.reception import from_receptions
 from lorawan.commands import describe, parse_commands
 from lorawan.errors import FrameError
 from lorawan.hot import data_header, data_payload
@@ -141,6 +142,7 @@ def _record(network: Network, frame: KeptFrame, event: m.Event | None) -> m.Fram
     device = network.state.devices_by_id.get(frame.device_id)
     uplink = frame.kind in TYPES["up"]
     passed = way.from_bytes(frame.way)
+    heard = event.receptions if event is not None else tuple(from_receptions(frame.kind, frame.detail))
     return m.FrameRecord(
         id=frame.id,
         type="up" if uplink else frame.kind,
@@ -154,12 +156,12 @@ def _record(network: Network, frame: KeptFrame, event: m.Event | None) -> m.Fram
         confirmed=bool(frame.confirmed),
         frequency_hz=frame.frequency_hz,
         datr=frame.datr,
-        receptions=event.receptions if event is not None else (),
+        receptions=heard,
         mac_commands=_mac_commands(network, device, frame.session_id, frame.phy, frame.f_cnt or 0, uplink)
         if uplink or frame.kind == "down"
         else (),
         outcome=frame.outcome or ("handed_over" if event is not None else "accepted"),
-        timeline=_timeline(frame, event, passed),
+        timeline=_timeline(frame, heard, passed),
         gateway_eui=frame.gateway,
         reply_to=frame.reply_to,
         silence=passed.silence if passed is not None else "",
@@ -167,14 +169,12 @@ def _record(network: Network, frame: KeptFrame, event: m.Event | None) -> m.Fram
     )
 
 
-def _timeline(frame: KeptFrame, event: m.Event | None, passed: way.Way | None) -> tuple[tuple[str, int], ...]:
+def _timeline(frame: KeptFrame, heard: Sequence[m.Reception], passed: way.Way | None) -> tuple[tuple[str, int], ...]:
     """The steps of a frame's way and when they were, microseconds after its own time."""
     if frame.kind in TYPES["down"]:
         return tuple((step, us) for step, us in unpack(frame.detail)) if frame.detail else ()
-    steps, first_us = [], 0
-    if event is not None:
-        steps += [(f"heard by {one.gateway_eui}", one.received_at_us - frame.time_us) for one in event.receptions]
-        first_us = min((us for _, us in steps), default=0)  # a late frame's own time is before
+    steps = [(f"heard by {one.gateway_eui}", one.received_at_us - frame.time_us) for one in heard]
+    first_us = min((us for _, us in steps), default=0)  # a late frame's own time is before
     if passed is not None:
         if passed.durable_us is not None:
             steps.append(("accepted", first_us + passed.durable_us))

@@ -25,7 +25,7 @@ from lns.session import RadioParameters
 from lns.state import NetworkState
 from lns.uplink import relay
 from lns.uplink.gather import Gathered, Gatherer, Kind
-from lns.uplink.reception import to_detail
+from lns.uplink.reception import to_receptions
 from lns.uplink.refused import log_refused
 from lorawan.backend import JoinAns, JoinReq, ResultCode
 from lorawan.errors import FrameError
@@ -204,7 +204,7 @@ def _log_request(state: NetworkState, asked: JoinAsked, outcome: str) -> None:
             rx.frequency_hz,
             rx.datr,
             gathered.phy,
-            to_detail(rx),
+            to_receptions(gathered.copies),
             rx.gateway.eui_text,
             0,
             outcome,

@@ -1,7 +1,13 @@
-"""A reception as it is kept beside its frame until the frame has been handed over."""
+"""A reception as it is kept beside its frame until the frame has been handed over; those of a join-request stay."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
+from internalapi.messages import Reception
+from lns import events
 from lns.gateways.clock import WRAP_US
 from lns.gateways.frames import RxFrame
 from lns.gateways.gateway import Gateway, GatewayRegistry
@@ -13,6 +19,26 @@ def to_detail(rx: RxFrame) -> bytes:
     return pack(
         (rx.gateway.eui, rx.rssi_dbm, rx.snr_db, rx.tmst, rx.channel, rx.rf_chain, rx.antenna, rx.gateway_time_us)
     )
+
+
+REQUESTS = frozenset(["join_request", "rejoin_request"])
+"""Kinds of frames that become no event: who heard them stands in their own row."""
+_decode = msgspec.msgpack.Decoder(tuple[Reception, ...]).decode
+
+
+def to_receptions(copies: list[RxFrame]) -> bytes:
+    """All receptions of a join-request, the best first, for its row."""
+    return pack(events.receptions(events.best_copies(copies)))
+
+
+def from_receptions(kind: str, detail: bytes) -> Sequence[Reception]:
+    """Who heard a frame of one of these kinds; empty for others, and where the row tells one reception only."""
+    if kind not in REQUESTS or not detail:
+        return ()
+    try:
+        return _decode(detail)
+    except msgspec.MsgspecError:
+        return ()
 
 
 def from_detail(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from lorasim.crypto import SessionKeys
 
+from lns.store.embedded.packer import pack_settled
 from lorawan.backend import JoinAns, JoinReq, ResultCode
 from tests.support.fake_gateway import FakeGateway
 from tests.support.lab import SECOND_US, WINDOW_US, Lab
@@ -345,6 +347,30 @@ def test_join_in_the_frame_log(lab: Lab, device: OtaaDevice) -> None:
     ]
     assert page[1].reply_to == page[2].id and page[1].dev_addr == f"{node.dev_addr:08x}"
     assert [step for step, _ in page[1].timeline][-1] == "TX_ACK NONE"
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_who_heard_a_join_request_and_when(lab: Lab, device: OtaaDevice, packed: bool) -> None:
+    gateways = [lab.gateway(number) for number in (1, 2, 3)]
+    register(lab, device)
+    phy = device.join_request(1)
+    for gateway, snr_db, after_us in zip(gateways, (-3.0, 7.5, 2.0), (0, 30_000, 60_000), strict=True):
+        lab.advance(after_us)
+        gateway.hear(phy, lsnr=snr_db)
+    lab.advance(10 * SECOND_US)
+    if packed:
+        lab.uplink(device.join_request(1)[:-1] + b"\0")  # the newest frame stays in the journal
+        with contextlib.closing(lab.journal.reader()) as reader:
+            assert pack_settled(reader, lab.frame_log, lab.state.handed_over_id, lab.wall_us + 2 * 86_400 * SECOND_US)
+    for gateway in gateways:
+        found = [one for one in lab.call("frames", gateway_eui=gateway.eui).items if one.outcome == "accepted"]
+        (request,) = found
+        assert [(one.gateway_eui, one.snr_db) for one in request.receptions] == [
+            (gateways[1].eui, 7.5), (gateways[2].eui, 2.0), (gateways[0].eui, -3.0),
+        ]  # fmt: skip
+        assert request.timeline == tuple(
+            (f"heard by {one.eui}", us) for one, us in zip(gateways, (0, 30_000, 90_000), strict=True)
+        )
 
 
 def test_addresses_are_of_our_net_id(tmp_path: Path) -> None:

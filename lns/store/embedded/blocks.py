@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from lns.store.batch import FRAME_COLUMNS
+from lns.uplink.reception import from_receptions
 
 LEVEL = 2
 """Of zlib. Beyond it a block takes three times as long and becomes a tenth smaller."""
@@ -90,6 +91,8 @@ def block_row(
     """A row of ``block`` from rows of :data:`JOINED`, by rising id, and (id, body) of events behind ``after_event``."""
     times = [frame[2] for frame in frames]
     gateways = {frame[13] for frame in frames}
+    for frame in frames:
+        gateways.update(one.gateway_eui for one in from_receptions(frame[1], frame[12]))
     for _, body in events:
         gateways.update(one.gateway_eui for one in _receptions(body).receptions)
     devices = [frame[3] for frame in frames]

@@ -12,6 +12,7 @@ import msgspec
 from lns.store.embedded import blocks
 from lns.store.embedded.blocks import KeptFrame
 from lns.store.embedded.framelog import FrameLog, Summary
+from lns.uplink.reception import from_receptions
 
 HOT_CHUNK = 2000
 BLOCKS_A_PAGE = 256
@@ -50,7 +51,7 @@ class Search:
             return False
         if self.until_us is not None and frame.time_us >= self.until_us:
             return False
-        if self.gateway and frame.gateway != self.gateway and not _heard_by(self.gateway, event()):
+        if self.gateway and frame.gateway != self.gateway and not _heard_by(self.gateway, frame, event()):
             return False
         return self.takes is None or self.takes(frame, event)
 
@@ -149,5 +150,6 @@ class _Events:
         return self._block.get(event_id)
 
 
-def _heard_by(gateway: str, event: msgspec.Raw | None) -> bool:
-    return event is not None and any(one.gateway_eui == gateway for one in blocks.receptions_of(event))
+def _heard_by(gateway: str, frame: KeptFrame, event: msgspec.Raw | None) -> bool:
+    heard = from_receptions(frame.kind, frame.detail) if event is None else blocks.receptions_of(event)
+    return any(one.gateway_eui == gateway for one in heard)
