@@ -7,6 +7,7 @@ of the MQTT topic (from 0), ``=text`` the text that follows. A message that is n
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping as Values
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -58,9 +59,16 @@ def read_message(mapping: Mapping, payload: bytes, topic: str, received_at: date
     return items_of(mapping, parse(payload), topic, received_at)
 
 
+_UNWRITABLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+"""What no meter is called, and no database keeps: control characters, halves of a character of UTF-16."""
+
+
 def parse(payload: bytes) -> Any:
     """A message's content: JSON with decimals, else its text. Raises ValueError for bytes that are no text."""
-    text = payload.decode("utf-8-sig")  # UnicodeDecodeError is a ValueError
+    try:
+        text = payload.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the message is no UTF-8 text: byte {error.start} cannot be decoded") from None
     try:
         return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
     except RecursionError:
@@ -86,7 +94,10 @@ def items_of(mapping: Mapping, message: Any, topic: str, received_at: datetime) 
 
 def _items(mapping: Mapping, entry: Any, message: Any, topic: str, received_at: datetime) -> list[Item]:
     def text(path: str) -> str:
-        return str(_find(path, entry, message, topic)).strip() if path else ""
+        told = str(_find(path, entry, message, topic)).strip() if path else ""
+        if _UNWRITABLE.search(told):
+            raise ValueError(f"{path} is {told[:80]!r}, it must be text without control characters")
+        return told
 
     def number(path: str, name: str) -> int | None:
         if not path:
@@ -143,11 +154,15 @@ def _find(path: str, entry: Any, message: Any, topic: str) -> Any:
 
 def _value(told: Any) -> Decimal:
     if isinstance(told, bool) or not isinstance(told, int | Decimal | str):
-        raise ValueError(f"the value is {told!r}, it must be a number")
+        raise ValueError(f"the value is {_shown(told)}, it must be a number")
     try:
         return read_value(told) if isinstance(told, str) else Decimal(told)
     except InvalidOperation:
-        raise ValueError(f"the value is {told!r}, it must be a number") from None
+        raise ValueError(f"the value is {_shown(told)}, it must be a number") from None
+
+
+def _shown(told: Any) -> str:
+    return str(told) if isinstance(told, Decimal) else repr(told)
 
 
 def _moment(told: Any) -> datetime:
@@ -161,4 +176,4 @@ def _moment(told: Any) -> datetime:
             seconds /= 1000
         return datetime.fromtimestamp(float(seconds), UTC)
     except (ArithmeticError, ValueError, OSError):
-        raise ValueError(f"the time is {told!r}, it must be a date or seconds since 1970") from None
+        raise ValueError(f"the time is {_shown(told)}, it must be a date or seconds since 1970") from None

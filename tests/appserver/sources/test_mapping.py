@@ -72,6 +72,9 @@ def test_tariffs_factor_account_and_constants() -> None:
         (b'{"sn": "1", "v": 1, "t": 1e99}', "the time is"),
         (b'{"sn": "1", "v": 1, "t": [1]}', "the time is"),
         (b"[" * 100_000, "nested"),
+        (b'{"sn": "1\\u0000", "v": 1, "t": 1}', "sn is .* without control characters"),
+        (b'{"sn": "\\ud800", "v": 1, "t": 1}', "sn is .* without control characters"),
+        (b'{"sn": "1", "v": 1e999999, "t": 1e300}', r"the time is 1E\+300,"),
     ],
 )
 def test_messages_that_are_refused(payload: bytes, said: str) -> None:
