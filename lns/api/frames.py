@@ -21,7 +21,7 @@ from lns.state import unpack
 from lns.store.embedded.blocks import KeptFrame
 from lns.store.embedded.search import Found, Search, find
 from lns.uplink import way
-from lns.uplink.reception import from_receptions
+from lns.uplink.reception import heard_of
 from lorawan.commands import describe, parse_commands
 from lorawan.errors import FrameError
 from lorawan.hot import data_header, data_payload
@@ -142,7 +142,7 @@ def _record(network: Network, frame: KeptFrame, event: m.Event | None) -> m.Fram
     device = network.state.devices_by_id.get(frame.device_id)
     uplink = frame.kind in TYPES["up"]
     passed = way.from_bytes(frame.way)
-    heard = event.receptions if event is not None else tuple(from_receptions(frame.kind, frame.detail))
+    heard = event.receptions if event is not None else tuple(heard_of(frame.kind, frame.detail, frame.time_us))
     return m.FrameRecord(
         id=frame.id,
         type="up" if uplink else frame.kind,

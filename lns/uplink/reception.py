@@ -41,6 +41,15 @@ def from_receptions(kind: str, detail: bytes) -> Sequence[Reception]:
         return ()
 
 
+def heard_of(kind: str, detail: bytes, time_us: int) -> Sequence[Reception]:
+    """Who heard a frame that became no event, as far as its row tells: all of a join-request, one of what was refused."""
+    found = from_receptions(kind, detail)
+    if found or not detail or kind not in (*REQUESTS, "rejected"):
+        return found
+    eui, *rest = unpack(detail)
+    return (Reception(f"{eui:016x}", time_us, *rest),)
+
+
 def from_detail(
     detail: bytes, phy: bytes, frequency_hz: int, datr: str | int, wall_us: int, gateways: GatewayRegistry
 ) -> RxFrame:

@@ -150,6 +150,10 @@ def test_refused_frames_are_in_the_log_with_their_reason_and_within_a_budget(lab
     mic, replay = lab.call("frames", type="rejected").items
     assert "MIC" in mic.outcome and "replay" in replay.outcome
     assert (mic.dev_eui, replay.dev_eui, replay.f_cnt) == (node.dev_eui, node.dev_eui, 0)
+    for one in (mic, replay):
+        (heard,) = one.receptions
+        assert (heard.gateway_eui, heard.rssi_dbm, heard.snr_db) == (gateway.eui, -90, 5.0)
+        assert one.timeline == ((f"heard by {gateway.eui}", 0),)
     for number in range(1000):
         broken[-2] = number & 0xFF
         broken[-3] = number >> 8
