@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import struct
 import subprocess
@@ -298,7 +299,19 @@ def _read_json(answer: bytes) -> dict[str, Any]:
         raise CodecError("the script gave no JSON") from None
     if not isinstance(told, dict) or _depth(told) > MAX_DEPTH + 2:
         raise CodecError(f"the script gave values nested more than {MAX_DEPTH} deep")
-    return told
+    return _writable(told) if b"\\u" in answer else told  # type: ignore[no-any-return]
+
+
+_UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
+"""What a text of JavaScript may hold and no database: NUL, halves of a character of UTF-16."""
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _UNWRITABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_writable(key): _writable(item) for key, item in value.items()}
+    return [_writable(item) for item in value] if isinstance(value, list) else value
 
 
 def _depth(value: Any, limit: int = MAX_DEPTH + 3) -> int:

@@ -179,6 +179,16 @@ def test_sec_12_scripts_that_look_for_a_way_out_find_none(sandbox: Sandbox, name
     assert run(sandbox, GOOD) == {"n": 2}
 
 
+def test_texts_that_no_database_keeps_are_replaced(sandbox: Sandbox) -> None:
+    script = (
+        'function decodeUplink(input) { return { data: { a: "x\\ud800y", "b\\u0000": ["\\u0000", "ё😀"], n: 1 } }; }'
+    )
+    assert sandbox.decode(script, "texts", 1, b"", AT_US, {}) == {"a": "x\ufffdy", "b\ufffd": ["\ufffd", "ё😀"], "n": 1}
+    refusing = 'function decodeUplink(input) { return { errors: ["a\\u0000\\ud800"] }; }'
+    with pytest.raises(CodecError, match="refuses it: a\ufffd\ufffd"):
+        sandbox.decode(refusing, "refusing", 1, b"", AT_US, {})
+
+
 def test_sec_12_no_call_sees_what_another_left(sandbox: Sandbox) -> None:
     script = (
         "var n = 0; function decodeUplink(i) { left = 1 + (this.left || 0); return { data: { n: ++n, l: left } }; }"
