@@ -122,3 +122,13 @@ def test_events_are_those_of_this_run(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "events are taken at http://127.0.0.1:" in capsys.readouterr().err
     assert main([path, *nobody, "--sink", "http://127.0.0.1:0/"]) == 0  # and without a file to keep
     assert main([path, *nobody, "--sink", "nowhere"]) == 2
+
+
+def test_a_reader_may_go_away() -> None:
+    """``… | head``: no traceback."""
+    command = [sys.executable, "-m", "lorasim", "keys"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(60) == 1

@@ -15,6 +15,7 @@ from lorasim.checking import INVARIANTS
 from lorasim.course import follow
 from lorasim.metrics import METRICS
 from lorasim.outcome import Outcome, judge
+from lorasim.report import charts
 from lorasim.report.charts import ticks
 from lorasim.report.figures import figures
 from lorasim.report.words import Words
@@ -135,6 +136,14 @@ def test_ticks_are_round() -> None:
     assert ticks(0, 3600, time=True) == [0, 900, 1800, 2700, 3600]
     assert ticks(0, 10 * 86_400, time=True) == [0, 172_800, 345_600, 518_400, 691_200, 864_000]
     assert ticks(3, 3) == [3]
+
+
+def test_the_last_word_below_an_axis_is_whole() -> None:
+    series = [charts.Series("one", [(0.0, 1.0), (86_400.0, 2.0)])]
+    picture = charts.lines("t", series, charts.Axis(time=True, text=lambda s: f"day {s / 86_400:.2f}"), charts.Axis())
+    words = re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="(middle|end)" class="dim">(day [^<]*)<', picture)
+    assert len(words) >= 3 and words[-1] == (f"{charts.WIDTH}", "end", "day 1.00")
+    assert {anchor for _, anchor, _ in words[:-1]} == {"middle"}
 
 
 def test_from_the_command_line(make_lab: MakeLab, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

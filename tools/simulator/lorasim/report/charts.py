@@ -15,6 +15,8 @@ WIDTH, HEIGHT = 420, 210
 LEFT, RIGHT, TOP, BOTTOM = 46, 22, 10, 34
 ROW = 22
 """Height of a horizontal bar with its gap."""
+HALF_LETTER = 3.7
+"""Half the width of a letter below an axis, at most."""
 
 Format = Callable[[float], str]
 
@@ -109,6 +111,15 @@ def _text(x: float, y: float, text: str, anchor: str = "start", css: str = "") -
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" class="{css}">{escape(text)}</text>'
 
 
+def _under(x: float, y: float, text: str) -> str:
+    """The word below a mark: in its middle, unless the picture ends before the word does."""
+    return (
+        _text(WIDTH, y, text, "end", "dim")
+        if x + len(text) * HALF_LETTER > WIDTH
+        else _text(x, y, text, "middle", "dim")
+    )
+
+
 def lines(title: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
     """Lines over an axis; an empty chart when there is no point."""
     points = [point for one in series for point in one.points]
@@ -142,7 +153,7 @@ def _grid(x_scale: _Scale, y_scale: _Scale, x: Axis, y: Axis) -> str:
         parts.append(_text(LEFT - 5, at + 4, y.text(value), "end", "dim"))
     marks = x_scale.marks(x)
     shown = marks[:: max(1, math.ceil(len(marks) / 7))]
-    parts += [_text(x_scale.at(value), bottom + 15, x.text(value), "middle", "dim") for value in shown]
+    parts += [_under(x_scale.at(value), bottom + 15, x.text(value)) for value in shown]
     parts += [
         f'<path d="M{x_scale.at(value):g} {TOP}V{bottom}" class="mark"><title>{escape(what)}</title></path>'
         for value, what in x.marks
