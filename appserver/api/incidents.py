@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from appserver import incidents as room
+from appserver import registry
 from appserver.api.fields import Eui, Id, Input, Limit, Name, Output, Page, Search, Text, Time, microseconds_of, time_of
 from appserver.api.registry import IdPath
 from appserver.api.router import Api, Call
@@ -227,6 +228,8 @@ async def list_subscriptions(call: Call) -> Page[SubscriptionView]:
 @api.add("POST", "/subscriptions", answers=SubscriptionView, status=201, summary="Tell somebody of incidents")
 async def post_subscription(call: Call, body: NewSubscription) -> SubscriptionView:
     db = call.services.database
+    if body.building_id is not None:
+        await db.run(registry.get, db, "building", body.building_id)
     values = body.model_dump() | {"kinds": " ".join(dict.fromkeys(body.kinds))}
     allow = AllowList(call.services.settings.webhook_allow)
     one = await db.run(subscribing.add_subscription, db, values, call.services.clock(), allow)

@@ -73,3 +73,4 @@ async def test_fr_09_subscriptions(console: Console) -> None:
     assert [item["target"] for item in listed] == ["duty@example.org"]
     assert (await console.api("DELETE", f"/subscriptions/{made.json['id']}")).status == 204
     assert (await console.api("GET", "/subscriptions")).json["items"] == []
+    assert (await console.api("POST", "/subscriptions", json={**body, "building_id": 77})).status == 404
