@@ -83,7 +83,8 @@ def accept(state: NetworkState, gatherer: Gatherer, rx: RxFrame, now: Now) -> No
         if f_cnt >= next_expected:
             gap_is_fair = not session.device.profile.has_max_f_cnt_gap or within_gap(f_cnt, next_expected)
             if gap_is_fair and _mic_holds(state, session, message, mic, f_ctrl, f_cnt, dr, rx):
-                if relaxed.was_used(state, session, f_cnt) and relaxed.is_replay(state, session, f_cnt, mic):
+                was_used = bool(state.resets) and relaxed.was_used(state, session, f_cnt)
+                if was_used and relaxed.is_replay(state, session, f_cnt, mic):
                     _replayed(state, session, rx, f_cnt)
                 else:
                     _fresh(state, gatherer, session, rx, m_hdr, f_ctrl, f_cnt, dr, now)
