@@ -141,6 +141,10 @@ def _rank(record: Record) -> str:
     return f"{actual} {record.get('ENDDATE', '')[:10]} {record.get('ID', '').zfill(12)}"
 
 
+_NUMBERS = ("OBJECTID", "ID", "NEXTID", "PARENTOBJID", "LEVEL")
+MAX_DIGITS = 18
+
+
 class _Import:
     """One region on its way into the database."""
 
@@ -180,10 +184,11 @@ class _Import:
 
         with self._source.open(file) as stream:
             for number, record in enumerate(records(stream, file.name, told), 1):
-                if record.get("OBJECTID", "0").isdecimal():
-                    yield record
-                else:
-                    raise GarError(f"{file.name}: record {number}: OBJECTID {record.get('OBJECTID')!r} is no number.")
+                for name in _NUMBERS:
+                    text = record.get(name)
+                    if text and not (text.isdecimal() and len(text) <= MAX_DIGITS):
+                        raise GarError(f"{file.name}: record {number}: {name} {text[:40]!r} is no number.")
+                yield record
 
     # ------------------------------------------------------------------------------------------------------- objects
 

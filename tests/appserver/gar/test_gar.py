@@ -258,6 +258,14 @@ def test_memory_stays_flat_whatever_the_size() -> None:
             lambda c: c.update({n: t.replace(' OBJECTID="1000"', ' OBJECTID="x"') for n, t in c.items()}),
             "OBJECTID 'x' is no number",
         ),
+        (
+            lambda c: c.update({n: t.replace(' OBJECTID="1000"', f' OBJECTID="{"9" * 24}"') for n, t in c.items()}),
+            "OBJECTID '9{24}' is no number",
+        ),
+        (
+            lambda c: c.update({n: t.replace(' PARENTOBJID="', ' PARENTOBJID="x') for n, t in c.items()}),
+            "PARENTOBJID 'x.*' is no number",
+        ),
     ],
 )
 def test_an_extract_that_is_not_whole_changes_nothing(tmp_path: Path, change, said: str) -> None:  # type: ignore[no-untyped-def]
