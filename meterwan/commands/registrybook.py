@@ -23,7 +23,8 @@ def export(
     set_: Set = None,
 ) -> None:
     """Write what an import takes back."""
-    from appserver.exchange.registry_book import SHEETS, export_book, export_csv
+    from appserver.exchange.book_sheets import SHEETS
+    from appserver.exchange.registry_book import export_book, export_csv
     from meterwan.application import opened
 
     if table and table not in SHEETS:

@@ -54,6 +54,7 @@ def simulate(
     """
     import msgspec
     from lorasim import assertions, outcome, progress, sink
+    from lorasim.report import LANGUAGES
     from lorasim.scenario import ScenarioError, group_names, load, scaled, titles
 
     if scenario == CONFORMANCE:
@@ -73,6 +74,11 @@ def simulate(
         raise typer.BadParameter("name a scenario, or ask for --list", param_hint="SCENARIO")
     if check and recording is None:
         raise typer.BadParameter("--check needs --recording")
+    if lang not in LANGUAGES:
+        raise typer.BadParameter(f"{lang!r} is none of {', '.join(LANGUAGES)}", param_hint="--lang")
+    for file in (recording, report, junit):
+        if file is not None and not file.absolute().parent.is_dir():  # now, and not when the run is over
+            raise Failure(f"{file}: there is no such folder")
     if virtual and (sink_url or events_file):
         raise typer.BadParameter("--sink and --events are for real time; in virtual time events are known")
     try:

@@ -16,6 +16,10 @@ FIRST = date(2026, 10, 1)
 SLOW = -640
 SMALL = {
     "flats = 60": "flats = 6",
+    "thefts = [{ flat = 17, from_day = 12, share = 0.85, residents = 4 }]": "",
+    "flats = [3, 8, 14, 21, 26, 33, 38, 41, 47, 52, 55, 59], minutes = -640": "flats = [3], minutes = -640",
+    "replacements = [{ flat = 31, day = 15 }]": "",
+    "silences = [{ flat = 44, from_day = 24 }]": "",
     "from_day = 20": "from_day = 2",
     "current_every_d = 3": "current_every_d = 1\ndevice_time_every_d = 5",
     "confirmed_devices = 2": "confirmed_devices = 0",

@@ -33,7 +33,7 @@ FLAT = (1, MANY)
 DAY = (0, DAYS)
 LITRES = (0, 1_000_000)
 
-VERSIONS = ("1.0.2", "1.0.3", "1.0.4", "1.1")
+VERSIONS = ("1.0.2", "1.0.3", "1.0.4", "1.1", "1.1.0")
 WATER = ("cold_water", "hot_water")
 OF_FLATS = (*WATER, "heat")
 METERS_OF_FLATS = {"resource": OF_FLATS}
@@ -179,9 +179,8 @@ HEX: dict[type, dict[str, int]] = {
 """Of identifiers: how many lower-case hex digits."""
 
 MAY_BE_EMPTY = ("common_gateway", "gateway")
-REQUESTS = {
-    kind.__name__ for kind in (*mac.HANDLERS, *relay.HANDLERS, commands.LinkADRReq) if kind.__name__.endswith("Req")
-}
+KINDS: tuple[type, ...] = (*mac.HANDLERS, *relay.HANDLERS, commands.LinkADRReq)
+REQUESTS = {kind.__name__ for kind in KINDS if kind.__name__.endswith("Req")}
 
 
 def complaint(scenario: Scenario) -> str | None:
