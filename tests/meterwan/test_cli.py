@@ -91,6 +91,7 @@ def test_wrong_use_is_status_2(program: Program, arguments: tuple[str, ...]) -> 
         (("codec", "test", "none", "00"), "there is no codec 'none'"),
         (("region", "show", "XX"), "XX"),
         (("simulate", "none"), "no scenario 'none'"),
+        (("simulate", "satka", "--virtual", "--report", "none/x.html"), "none/x.html: there is no such folder"),
         (("verify", "none"), "is no backup"),
         (("restore", "none"), "is no backup"),
         (("backup",), "there is nothing to back up"),

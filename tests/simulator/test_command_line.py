@@ -52,6 +52,12 @@ def test_a_server_that_talks_nonsense_fails(tmp_path: Path, capsys: pytest.Captu
         (["nowhere"], 2, "no scenario 'nowhere'"),
         (["satka", "--server", "somewhere"], 2, "is not HOST:PORT"),
         (["satka", "--check"], 2, "--check needs --recording"),
+        (["satka", "--server", "127.0.0.1:99999"], 2, "is not HOST:PORT"),
+        (["satka", "--speed", "0"], 2, "--speed 0: time would stand still"),
+        (["satka", "--speed", "nan"], 2, "nan is not a number of 0 or more"),
+        (["satka", "--duration", "inf"], 2, "inf is not a number of 0 or more"),
+        (["satka", "--settle", "x"], 2, "x is not a number of 0 or more"),
+        (["satka", "--report", "/there/is/none/x.html"], 2, "/there/is/none/x.html: there is no such folder"),
     ],
 )
 def test_wrong_use(arguments: list[str], code: int, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -159,6 +159,22 @@ def test_downlinks_are_refused(play: Play) -> None:
     assert outcomes.count("COLLISION_PACKET") == 4  # two of each gateway
 
 
+def test_every_event_of_a_gateway_may_meet_a_basics_station() -> None:
+    kinds_of_gateways = ("gateway_restart", "gateway_off", "refuse", "backhaul", "replay", "forge_joins", "move")
+    events = "".join(
+        f'[[events]]\nat_s = {60 + n}\ndo = "{kind}"\nfor_s = 5\n' for n, kind in enumerate(kinds_of_gateways)
+    )
+    station = 'kind = "station"\nstation = { url = "ws://127.0.0.1:1" }\n[[gateways]]\neui = "0016c001ff1e5a02"'
+    text = LAB.replace('[[gateways]]\neui = "0016c001ff1e5a02"', station)
+    happened: list[str] = []
+    world = virtual.world_of(scenario.parse(text + events))
+    world.recorder.observers.append(lambda t, kind, fields: happened.append(fields["do"]) if kind == "event" else None)
+    world.start(world.start_us)
+    while (due := world.timer()) is not None and due < world.start_us + 90_000_000:
+        world.handle_timer(due)
+    assert happened == list(kinds_of_gateways)
+
+
 def test_forged_joins_change_nothing(play: Play) -> None:
     lines = play('at_s = 300\ndo = "forge_joins"\ncount = 12\nevery_s = 60')
     assert not kinds(lines, "joined", 300)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import signal
 import sys
 import tempfile
@@ -26,8 +27,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     host, _, port = given.server.rpartition(":")
-    if not port.isdigit():
+    if not port.isdigit() or not 1 <= int(port) <= 65_535:
         parser.error(f"--server {given.server!r} is not HOST:PORT")
+    if given.speed == 0:
+        parser.error("--speed 0: time would stand still")
+    for path in (given.recording, given.junit, given.report):
+        if path and not Path(path).absolute().parent.is_dir():  # now, and not when the run is over
+            parser.error(f"{path}: there is no such folder")
     if given.check and not given.recording:
         parser.error("--check needs --recording")
     try:
@@ -57,9 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("scenario", help=f"{', '.join(scenario.names())}, or a .toml file")
     parser.add_argument("--server", default="127.0.0.1:1700", metavar="HOST:PORT")
     parser.add_argument("--seed", type=int)
-    parser.add_argument("--speed", type=float, help="seconds of meter time a second")
+    parser.add_argument("--speed", type=_number, help="seconds of meter time a second")
     parser.add_argument(
-        "--duration", type=float, metavar="SECONDS", help="until the meters have caught up, if not given"
+        "--duration", type=_number, metavar="SECONDS", help="until the meters have caught up, if not given"
     )
     parser.add_argument("--recording", metavar="FILE.jsonl")
     parser.add_argument("--check", action="store_true", help="judge the server by the recording afterwards")
@@ -67,9 +73,22 @@ def _parser() -> argparse.ArgumentParser:
         "--sink", metavar="URL", help="listen for the server's events: http://HOST:PORT/ or mqtt://HOST/"
     )
     parser.add_argument("--events", metavar="FILE.jsonl", help="where the sink writes them, or a file that has them")
-    parser.add_argument("--settle", type=float, default=SETTLE_S, metavar="SECONDS", help="the sink listens on so long")
+    parser.add_argument(
+        "--settle", type=_number, default=SETTLE_S, metavar="SECONDS", help="the sink listens on so long"
+    )
     add_outputs(parser)
     return parser
+
+
+def _number(text: str) -> float:
+    """A number of 0 or more. Raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of 0 or more")
+    return value
 
 
 def add_outputs(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lorasim.backhaul import Backhaul
+from lorasim.gateway import Gateway
 from lorasim.radio import Reception, airtime_us
 from lorawan import frames
 from lorawan.identifiers import EUI64
@@ -199,7 +200,9 @@ class Timeline:
 
     def refuse(self, event: Event) -> None:
         for eui in self.gateways(event):
-            self.world.gateways[eui].refuse.extend([event.error] * event.count)
+            gateway = self.world.gateways[eui]
+            if isinstance(gateway, Gateway):  # a Basics Station says nothing of what it does not send
+                gateway.refuse.extend([event.error] * event.count)
 
     def radio(self, event: Event) -> None:
         radio = self.world.scenario.radio
