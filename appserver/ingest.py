@@ -211,8 +211,21 @@ class _Batch:
                 " ON CONFLICT DO NOTHING",
                 (event.gateway_eui, event.time_us, event.level, event.code, event.text),
             )
+        elif event.type == "log" and (action := event.context.get("audit")):
+            self._audit(event, action)
         if event.type in self._wanted:
             enqueue(self._connection, event, chirpstack.body(event, values))
+
+    def _audit(self, event: Event, action: str) -> None:
+        """The network made an exception to its rules; taken again it is still one."""
+        same = (event.time_us, action, event.dev_eui)
+        told = "SELECT 1 FROM audit WHERE at_us = ? AND action = ? AND object_kind = 'device' AND object_id = ?"
+        if self._connection.execute(told, same).fetchone() is None:
+            self._connection.execute(
+                "INSERT INTO audit (at_us, actor, action, object_kind, object_id, detail, address)"
+                " VALUES (?, 'network', ?, 'device', ?, ?, '')",
+                (*same, msgspec.json.encode({"text": event.text}).decode()),
+            )
 
     def _add_uplink(self, event: Event) -> tuple[bool, dict[str, Any] | None]:
         id_, result = self._received.pop(_key_of(event), (None, None))

@@ -102,6 +102,7 @@ class Event(Struct, frozen=True, omit_defaults=True):
     """Code of ChirpStack's ``log`` event, e.g. ``UPLINK_MIC``, ``OTAA``, ``DOWNLINK_PAYLOAD_SIZE``."""
     text: str = ""
     context: dict[str, str] = {}
+    """More of it. ``audit``: an exception to the rules was made; the application keeps it in its audit log as this action."""
 
 
 class EventsRequest(Struct):

@@ -159,6 +159,10 @@ def emit_tx_ack(
     )
 
 
+AUDIT = "audit"
+"""In the context of a log event: the action under which the application keeps it in its audit log."""
+
+
 def emit_log(
     state: NetworkState,
     device: Device,

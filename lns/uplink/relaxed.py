@@ -110,4 +110,6 @@ def _keep(state: NetworkState, session: Session, reset: Reset) -> None:
 
 def _tell(state: NetworkState, session: Session, wall_us: int, text: str) -> None:
     state.counters["f_cnt_resets"] += 1
-    events.emit_log(state, session.device, wall_us, "WARNING", "UPLINK_F_CNT_RESET", text)
+    events.emit_log(
+        state, session.device, wall_us, "WARNING", "UPLINK_F_CNT_RESET", text, {events.AUDIT: "device.f_cnt_reset"}
+    )

@@ -363,6 +363,21 @@ def test_flags_are_raised_and_cleared(db: Database) -> None:
     assert db.rows("SELECT flags FROM device_state") == [("leak",)]
 
 
+def test_an_exception_that_the_network_made_is_in_the_audit_log_once(db: Database) -> None:
+    log = Event(
+        id=1, type="log", time_us=NOW_US, dev_eui=EUI, level="WARNING", code="UPLINK_F_CNT_RESET",
+        text="FCntUp was reset from 70000 to 2", context={"audit": "device.f_cnt_reset"},
+    )  # fmt: skip
+    other = Event(id=2, type="log", time_us=NOW_US, dev_eui=EUI, level="WARNING", code="UPLINK_MIC", text="wrong MIC")
+    ingest = Ingest(db, lambda: NOW_US)
+    ingest.take([log, other])
+    ingest.check(0)  # the network's events start anew
+    ingest.take([log, other])
+    assert db.rows("SELECT at_us, actor, action, object_kind, object_id, detail FROM audit") == [
+        (NOW_US, "network", "device.f_cnt_reset", "device", EUI, '{"text":"FCntUp was reset from 70000 to 2"}')
+    ]
+
+
 def test_replaced_meter_takes_over_at_the_moment_of_the_act(db: Database) -> None:
     old, point_id = meter(db)
     registry.bind_channel(db, EUI, old)

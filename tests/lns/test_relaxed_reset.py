@@ -54,6 +54,7 @@ def test_inv_06_a_device_that_was_reset_is_heard_once_and_told(lab: Lab, node: N
     assert taken(lab) == [(2, b"second life"), (3, b"second life"), (4, b"second life")]
     (entry,) = lab.events("log")
     assert (entry.level, entry.code) == ("WARNING", "UPLINK_F_CNT_RESET") and "reset from 69999 to 2" in entry.text
+    assert entry.context == {"audit": "device.f_cnt_reset"}
     assert "reset from 69999" in lab.rows("SELECT what FROM audit ORDER BY id DESC")[0][0]
     assert lab.session(node).n_f_cnt_down == down, "FCntDown is never reset"
     lab.uplink(node.up(b"first life", f_cnt=5))
