@@ -276,3 +276,19 @@ def test_beacons_and_frames_of_groups_are_not_judged(make_lab: MakeLab) -> None:
     assert checking.check([*lines, *twice]) == []
     stranger = radiated | {"phy": radiated["phy"][:-2] + "00"}
     assert [one.rule for one in checking.check([*lines, stranger])] == ["MIC"]
+
+
+def test_a_device_that_lost_its_counter_has_sent_both(make_lab: MakeLab) -> None:
+    """What the network takes first is genuine, whichever it is; the other one, too, is one too many."""
+    lab = make_lab("firmware = { f_cnt_reset_after = 4 }", interval_s=5)
+    lab.run(60)
+    second: dict[int, str] = {}
+    for line in lab.lines():
+        if line["type"] == "uplink":
+            second[line["f_cnt"]] = line["data"]
+    first = told(lab)
+    later = [event | {"data": second[event["f_cnt"]]} for event in first]
+    assert [one["data"] for one in later] != [one["data"] for one in first]
+    assert rules(lab, later) == []
+    assert set(rules(lab, [*first, *(one | {"id": f"again {one['id']}"} for one in later)])) == {"duplicate"}
+    assert "altered payload" in rules(lab, [later[0] | {"data": "ff"}, *later[1:]])

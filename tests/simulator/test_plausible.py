@@ -26,6 +26,10 @@ EVENT = DEVICES + "[[events]]\nat_s = 1\n"
         (DEVICES + "interval_s = nan", "devices.0.interval_s: nan is not"),
         (DEVICES + "dr = 99", "devices.0.dr: 99 is not from 0 to 15"),
         (DEVICES + "dr = 7", "devices.0.dr: RU864 has no LoRa data rate 7 for uplinks; it has 0, 1, 2, 3, 4, 5"),
+        (
+            'region = "US915"\npreset = "2"\n' + DEVICES + "dr = 3\nfirmware = { rx2_dr = 3 }",
+            "devices.0.firmware.rx2_dr: US915 has no LoRa data rate 3 for downlinks; it has 0, 8, 9, 10",
+        ),
         (DEVICES + 'mac_version = "2.0"', "devices.0.mac_version: '2.0' is none of 1.0.2, 1.0.3, 1.0.4, 1.1"),
         (DEVICES + 'activation = "abp"', "devices.0.activation: 'abp' is none of OTAA, ABP"),
         (DEVICES + 'dev_addr = "zz"', "devices.0.dev_addr: 'zz' is not 8 lower-case hex digits"),

@@ -351,9 +351,15 @@ def _rates(scenario: Scenario) -> Iterator[str]:
         if dr not in known:
             yield f"{where}: {scenario.region} has no LoRa data rate {dr} for uplinks; it has {', '.join(map(str, known))}"
 
+    known = [dr for dr in range(DR[1] + 1) if _is_lora(plan, dr, downlink=True)]
+    for where, group in _groups(scenario):
+        if (dr := group.firmware.rx2_dr) >= 0 and dr not in known:
+            text = f"{scenario.region} has no LoRa data rate {dr} for downlinks; it has {', '.join(map(str, known))}"
+            yield f"{where}firmware.rx2_dr: {text}"
 
-def _is_lora(plan: Plan, dr: int) -> bool:
+
+def _is_lora(plan: Plan, dr: int, downlink: bool = False) -> bool:
     try:
-        return str(plan.datr(dr)).startswith("SF")
+        return str(plan.datr(dr, downlink=downlink)).startswith("SF")
     except PlanError:
         return False
