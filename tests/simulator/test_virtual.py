@@ -105,3 +105,16 @@ def test_a_basics_station_needs_a_connection() -> None:
     )
     with pytest.raises(scenario.ScenarioError, match="in virtual time there is Semtech UDP only"):
         virtual.run(scenario.parse(text), VirtualNetwork, duration_s=1)
+
+
+@pytest.mark.parametrize(
+    ("region", "preset", "dr"), [("US915", "", 3), ("AU915", "", 5), ("AS923-1", "", 5), ("EU433", "", 5)]
+)
+def test_gateways_are_built_for_the_region(region: str, preset: str, dr: int, tmp_path: Path) -> None:
+    """Far from 868 MHz, too, devices join, and hear what the server says at the region's power."""
+    text = LAB.format(device=f"dr = {dr}").replace("name = ", f'region = "{region}"\npreset = "{preset}"\nname = ', 1)
+    summary, lines, _ = run(text, tmp_path / "r.jsonl", 1800)
+    assert summary.joined == summary.devices == 3
+    said = {word for one in lines if one["type"] == "tx_ack" for word in one["outcome"].values()}
+    assert not said & {"TX_FREQ", "TX_POWER"}
+    assert [one for one in lines if one["type"] == "downlink" and one["window"] == "RX1"]

@@ -27,6 +27,8 @@ BEACONS_QUEUED = 3
 NO_TOKEN = -1
 """Of a beacon that nobody asked for."""
 
+USUAL_HZ = 863_000_000, 870_000_000
+"""Between which a forwarder comes ready to transmit."""
 MAX_PACKETS = 8
 """At most so many in one (NB_PKT_MAX)."""
 
@@ -42,8 +44,8 @@ class GatewayConfig:
     forwarder: str = "1302"
     power_table_dbm: Sequence[int] = ()
     """What its concentrator is calibrated for; empty: what forwarders of its kind come with."""
-    tx_min_hz: int = 863_000_000
-    tx_max_hz: int = 870_000_000
+    tx_min_hz: int = USUAL_HZ[0]
+    tx_max_hz: int = USUAL_HZ[1]
     keepalive_s: float = 10.0
     stat_s: float = 30.0
     tmst_offset_us: int | None = None

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lorasim.gateway import Gateway, GatewayConfig
+from lorasim.gateway import USUAL_HZ, Gateway, GatewayConfig
 from lorasim.station import Station, StationConfig
+from regional import Plan
 
 if TYPE_CHECKING:
     from lorasim.scenario import GatewayEntry
 
 KINDS = ("udp", "station")
+MOST_DBM = 27
+"""The most that a concentrator built for another region radiates, where the region allows no more."""
 TX_ACK_ERRORS = (
     "TOO_LATE",
     "TOO_EARLY",
@@ -71,10 +74,20 @@ def check(entry: GatewayEntry) -> None:
         raise ValueError("restarts_s: seconds after the start, above 0")
 
 
+def limits(plan: Plan) -> dict[str, Any]:
+    """What a forwarder's radio can do: the usual one is built for 863 to 870 MHz; elsewhere, one built for the region."""
+    low_hz, high_hz = plan.frequency_range_hz or (0, 1 << 32)
+    if USUAL_HZ[0] <= low_hz and high_hz <= USUAL_HZ[1]:
+        return {}
+    powers = range(max(MOST_DBM, int(plan.max_eirp_dbm)) + 1)
+    return {"tx_min_hz": low_hz, "tx_max_hz": high_hz, "power_table_dbm": powers}
+
+
 def make(
-    entry: GatewayEntry, channels_hz: Sequence[int], beacon_hz: int, half_duplex: bool, seed: Any
+    entry: GatewayEntry, channels_hz: Sequence[int], plan: Plan, half_duplex: bool, seed: Any
 ) -> Gateway | Station:
-    """A gateway as its entry describes it."""
+    """A gateway as its entry describes it, in a region."""
+    beacon_hz = plan.beacon_frequency_hz(0)
     eui = int(entry.eui, 16)
     rng = random.Random(f"{seed}/gateway/{eui:x}")
     common: dict[str, Any] = {
@@ -93,6 +106,7 @@ def make(
     return Gateway(
         GatewayConfig(
             **common,
+            **limits(plan),
             channels_hz=channels_hz,
             forwarder=entry.forwarder,
             keepalive_s=entry.keepalive_s,

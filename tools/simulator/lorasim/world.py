@@ -104,9 +104,12 @@ class World:
         self.rng = random.Random(f"{self.seed}/world")
         try:
             self.plan = region_plan(scenario.region)
-            extra = self.plan.presets[scenario.preset] if scenario.preset else ()
-        except (PlanError, KeyError) as error:
-            raise ScenarioError(f"region {scenario.region!r}, preset {scenario.preset!r}: {error}") from error
+        except PlanError as error:
+            raise ScenarioError(f"region {scenario.region!r}: {error}") from error
+        if scenario.preset and scenario.preset not in self.plan.presets:
+            known = ", ".join(map(repr, self.plan.presets)) or "none"
+            raise ScenarioError(f"preset {scenario.preset!r}: {scenario.region} has {known}; '' is no extra channels")
+        extra = self.plan.presets[scenario.preset] if scenario.preset else ()
         channels = [c.frequency_hz for c in self.plan.default_channels] + list(extra)
         self._channels_hz, self._foreign_rng = channels, Dice(f"{self.seed}/foreign")
         self._add_gateways(channels)
@@ -124,8 +127,8 @@ class World:
     def _add_gateways(self, channels: list[int]) -> None:
         scenario = self.scenario
         for entry in scenario.gateways:
-            eui, beacon_hz = int(entry.eui, 16), self.plan.beacon_frequency_hz(0)
-            self.gateways[eui] = make_gateway(entry, channels, beacon_hz, scenario.radio.half_duplex, self.seed)
+            eui = int(entry.eui, 16)
+            self.gateways[eui] = make_gateway(entry, channels, self.plan, scenario.radio.half_duplex, self.seed)
             self._backhaul[eui] = backhaul = entry.backhaul or scenario.backhaul
             self._way[eui] = Way(backhaul, self.rng, entry.outages)
 
