@@ -185,12 +185,12 @@ def check_wire(lines: list[Line]) -> list[Violation]:
 
 
 def _asked_anew(lines: list[Line]) -> list[Line]:
-    """Join-requests at the times when the server hears them, as long as it has not answered them.
+    """Join- and rejoin-requests at the times when the server hears them, as long as it has not answered them.
 
     It was dead when the device asked, or died before it could answer, and somebody brings the request later; or a restore
     has made it forget the DevNonce. It answers, and the session of the device stays what it is (INV-15).
     """
-    asked = {line["phy"]: line for line in lines if line["type"] == "join_request"}
+    asked = {line["phy"]: line for line in lines if line["type"] in ("join_request", "rejoin_request")}
     heard: dict[tuple[str, int], set[str]] = defaultdict(set)
     answered: set[str] = set()
     anew = []
