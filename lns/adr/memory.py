@@ -23,7 +23,7 @@ LONGEST_PAUSE = 512
 SETTLED_EVERY_S = 600
 LOOK_EVERY_S = 60
 """The link of a device that sends more often than so is looked at with its first frame of each such time, and after a loss;
-of one that is settled (a whole history since the last change) more seldom."""
+with the last one of a whole history, and of one that is settled (such a history since the last change) more seldom."""
 UNKNOWN = 15
 """Data rate or power index: not known, no limit."""
 SNR_STEP_DB = 0.25
@@ -185,10 +185,10 @@ class Memory:
         if adr_ack_req and self.tx_power:
             # No downlink for long: by now it may have raised its power (TS001-1.0.4 §4.3.1.1).
             self.uncertain = True
+        self.settled = self.since >= HISTORY
         if snr_db is None or (self.uncertain and self.tx_power):
             return
         snr = max(-128, min(127, round(snr_db / SNR_STEP_DB)))
-        self.settled = self.since >= HISTORY
         sample = _SAMPLE.pack(snr, lost << 4 | self.tx_power, min(gateways, 255))
         self._samples = (self._samples + sample)[-HISTORY * _SAMPLE.size :]
         self.since = min(self.since + 1, HISTORY)
@@ -236,6 +236,7 @@ class Memory:
             or adr_ack_req
             or self.uncertain
             or (first and self.since <= 1)
+            or (self.since == HISTORY and not self.settled)
             or self._samples[1 - _SAMPLE.size :][:1] > NO_LOSS
         )
 
@@ -317,7 +318,7 @@ def heard_in_step(
     noted = _NOTED.pack(f_cnt & 0xFFFFFFFF, heard_s & 0xFFFFFFFF)
     packed = noted + data[8:_SINCE_AT] + bytes((since_byte,)) + data[first:] + sample
     every_s = SETTLED_EVERY_S if since >= HISTORY else LOOK_EVERY_S
-    return packed, heard_s // every_s != before_s // every_s
+    return packed, heard_s // every_s != before_s // every_s or since == HISTORY - 1
 
 
 _FULL = _HEAD.size + HISTORY * _SAMPLE.size

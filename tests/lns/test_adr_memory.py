@@ -213,9 +213,21 @@ def test_a_device_that_sends_often_is_looked_at_once_a_minute() -> None:
         memory.heard(f_cnt, 60_000 + 5 * f_cnt, 5, 9.0, 1, False)
         due.append(memory.is_due(False))
         assert memory.is_due(True)
-    assert [f_cnt for f_cnt, is_due in enumerate(due) if is_due] == [12, 120], "from the twentieth on ten minutes"
+    assert [f_cnt for f_cnt, is_due in enumerate(due) if is_due] == [12, 19, 120], "from the twentieth on ten minutes"
     memory.heard(152, 60_752, 5, 9.0, 1, False)
     assert memory.is_due(False), "two frames were lost"
+
+
+def test_twenty_frames_within_a_minute_are_looked_at() -> None:
+    """However fast they came: the next look would be ten minutes later."""
+    memory, packed, due = Memory(), b"", []
+    for f_cnt in range(30):
+        memory.heard(f_cnt, 60_000 + f_cnt, 5, 9.0, 1, False)
+        short = heard_in_step(packed, f_cnt, 60_000 + f_cnt, 5, 9.0, 1) if packed else None
+        packed = memory.pack()
+        assert short in (None, (packed, memory.is_due(False)))
+        due += [f_cnt] if memory.is_due(False) else []
+    assert due == [19]
 
 
 def test_a_device_that_sends_seldom_is_always_looked_at() -> None:
