@@ -237,8 +237,8 @@ async def beacon_freq(lab: Lab) -> None:
 
 @case("a refusal changes nothing and is not asked for ever", "TS001-1.0.4 §5.4", seconds=40)
 async def refusal(lab: Lab) -> str:
-    _, hz = lab.ground.other_rx2
-    probe = await lab.device(rx2_frequency_hz=hz)
+    dr, hz = lab.ground.other_rx2  # both: one of them may be what the region has anyhow
+    probe = await lab.device(rx2_dr=dr, rx2_frequency_hz=hz)
     probe.state.manners.refused = frozenset({"RXParamSetupReq.channel_ack"})
     await _asked(probe, commands.RXParamSetupReq)
     times = 1
